@@ -1,0 +1,226 @@
+//! PUB/SUB in a closed loop: the publisher is never more than [`AHEAD_MAX`] messages ahead of its slowest
+//! subscriber, so a peer whose queues hold that much loses nothing.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::far::{Command, Far, Start};
+use super::{CPU, Cell, DELIVERED, Figures, LOST, WARM_UP, Window, scratch_path};
+use crate::error::{Error, Result};
+use crate::peer::{Aligned, End, Peer, Role, Variant};
+use crate::place::Side;
+use crate::sys::{self, SharedCounters};
+
+/// One round: this end publishes, the far end counts on as many subscribers as the cell has.
+pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
+    let id = std::process::id();
+    let path = scratch_path(id, "counters");
+    let counters =
+        SharedCounters::create(&path, cell.subscribers).map_err(Error::io("make counters"))?;
+    let peer: Arc<dyn Peer> = variant.peer()?.into();
+    let (end, url) = peer.serve(Role::Pub, &cell.url(), cell.size)?;
+    let far = Far::start(
+        cell,
+        variant,
+        Start { peer: Some(peer), url: Some(url), counters: Some(path.clone()) },
+    );
+    // Both ends have it mapped, or the round has failed.
+    let _ = fs::remove_file(&path);
+    let mut far = far?;
+    if cell.shares_process() {
+        cell.seats.enter(Side::Near)?;
+    }
+    let mut feed = Feed::new(end, cell.size, counters);
+    feed.prove()?;
+    feed.run(sys::now() + WARM_UP)?;
+    far.send(Command::Mark)?;
+    let before = feed.delivered();
+    let window = Window::open();
+    let end = feed.run(window.start + cell.time)?;
+    let delivered = feed.delivered() - before;
+    let (secs, near_cpu) = window.close(end);
+    far.send(Command::Mark)?;
+    let cpu = near_cpu + far.cpu_between_marks()?.as_secs_f64();
+    let lost = feed.settle();
+    Ok(vec![
+        (DELIVERED, delivered as f64 / secs),
+        (CPU, cpu * 1e6 / delivered as f64),
+        (LOST, lost as f64),
+    ])
+}
+
+/// The far end: a thread for each subscriber, counting for ever. Returns once all are connected.
+pub(super) fn subscribe(
+    cell: &Cell,
+    peer: &dyn Peer,
+    url: &str,
+    counters: SharedCounters,
+    failed: impl Fn(Error) + Clone + Send + 'static,
+) -> Result<()> {
+    let mut ends = Vec::new();
+    for _ in 0..cell.subscribers {
+        ends.push(peer.connect(Role::Sub, url, cell.size)?);
+    }
+    if cell.shares_process() {
+        cell.seats.enter(Side::Far)?;
+    }
+    let counters = Arc::new(counters);
+    for (index, end) in ends.into_iter().enumerate() {
+        let (counters, failed, size) = (Arc::clone(&counters), failed.clone(), cell.size);
+        thread::Builder::new()
+            .stack_size(SUBSCRIBER_STACK_BYTES)
+            .spawn(move || {
+                if let Err(e) = count(end, size, &counters, index) {
+                    failed(e);
+                }
+            })
+            .map_err(Error::io("start a subscriber"))?;
+    }
+    Ok(())
+}
+
+fn count(
+    mut end: Box<dyn End>,
+    size: usize,
+    counters: &SharedCounters,
+    index: usize,
+) -> Result<()> {
+    let counter = counters.counter(index);
+    loop {
+        let got = end.recv()?;
+        if got != size {
+            return Err(Error::Length { got, wanted: size });
+        }
+        // Relaxed: the number alone matters, it publishes nothing else.
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The publisher and what it knows of its subscribers.
+struct Feed {
+    end: Box<dyn End>,
+    body: Aligned,
+    counters: SharedCounters,
+    /// What each counter stood at when the loop began.
+    base: Vec<u64>,
+    /// Messages published since then.
+    sent: u64,
+    /// How many of these the slowest subscriber had at the last look.
+    slowest: u64,
+}
+
+impl Feed {
+    fn new(end: Box<dyn End>, size: usize, counters: SharedCounters) -> Self {
+        let base = vec![0; counters.len()];
+        Self { end, body: Aligned::new(size, 7), counters, base, sent: 0, slowest: 0 }
+    }
+
+    /// Publishes now and then until three messages in a row have reached everybody: all subscriptions are in place.
+    fn prove(&mut self) -> Result<()> {
+        let end = sys::now() + CONNECT_MAX;
+        let mut in_a_row = 0;
+        while in_a_row < 3 {
+            self.rebase();
+            self.end.send(&self.body)?;
+            self.sent = 1;
+            let heard = self.wait_for(1, sys::now() + PROOF_MAX);
+            in_a_row = if heard { in_a_row + 1 } else { 0 };
+            if sys::now() > end {
+                let missing = (0..self.base.len()).filter(|&i| self.has(i) == 0).count();
+                return Err(Error::Deaf { missing, all: self.base.len() });
+            }
+        }
+        self.rebase();
+        Ok(())
+    }
+
+    /// Publishes until `end`; gives when it really ended.
+    fn run(&mut self, end: Instant) -> Result<Instant> {
+        let mut now = sys::now();
+        while now < end {
+            if self.sent == self.slowest + AHEAD_MAX
+                && !self.wait_for(self.sent - AHEAD_MAX / 2, sys::now() + SILENCE)
+            {
+                let lost = self.missing();
+                return Err(Error::Stalled { sent: self.sent, lost });
+            }
+            for _ in 0..BURST.min(self.slowest + AHEAD_MAX - self.sent) {
+                self.end.send(&self.body)?;
+                self.sent += 1;
+            }
+            now = sys::now();
+        }
+        Ok(now)
+    }
+
+    /// Waits for the rest; gives what never came.
+    fn settle(&mut self) -> u64 {
+        self.wait_for(self.sent, sys::now() + SILENCE);
+        self.missing()
+    }
+
+    /// Waits until every subscriber has `count` messages; whether that came about before `limit`.
+    fn wait_for(&mut self, count: u64, limit: Instant) -> bool {
+        let mut tries = 0;
+        loop {
+            self.slowest = (0..self.base.len()).map(|i| self.has(i)).min().unwrap_or(0);
+            if self.slowest >= count {
+                return true;
+            }
+            if tries < YIELDS {
+                thread::yield_now();
+                tries += 1;
+            } else if sys::now() < limit {
+                sys::pause(PAUSE);
+            } else {
+                return false;
+            }
+        }
+    }
+
+    fn rebase(&mut self) {
+        for index in 0..self.base.len() {
+            self.base[index] += self.has(index);
+        }
+        (self.sent, self.slowest) = (0, 0);
+    }
+
+    fn has(&self, index: usize) -> u64 {
+        self.counters.counter(index).load(Ordering::Relaxed) - self.base[index]
+    }
+
+    fn delivered(&self) -> u64 {
+        (0..self.base.len()).map(|i| self.has(i)).sum()
+    }
+
+    fn missing(&self) -> u64 {
+        (self.sent * self.base.len() as u64).saturating_sub(self.delivered())
+    }
+}
+
+/// Far below the queues of every peer measured.
+const AHEAD_MAX: u64 = 64;
+
+/// Messages between two looks at the clock.
+const BURST: u64 = 16;
+
+/// Tries before a publisher that waits for its subscribers goes to sleep: some 20 microseconds.
+const YIELDS: u32 = 32;
+
+/// How long it sleeps then.
+const PAUSE: Duration = Duration::from_micros(20);
+
+/// How long one message may take to reach everybody.
+const PROOF_MAX: Duration = Duration::from_millis(100);
+
+/// How long all subscriptions may take together.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// A subscriber that has made no progress for this long has lost what it misses.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// A subscriber only receives and counts.
+const SUBSCRIBER_STACK_BYTES: usize = 256 * 1024;

@@ -1,0 +1,269 @@
+//! Endpoints: URLs parsed once into what a transport needs.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+mod parse;
+
+/// Where to dial or listen, parsed from a URL such as `tcp://127.0.0.1:5555`.
+///
+/// | URL | meaning |
+/// | --- | --- |
+/// | `tcp://host:port` | TCP; `tcp4` and `tcp6` force the family |
+/// | `tcp://*:port`, `tcp://:port` | listen on all interfaces |
+/// | `tcp://host:0`, `tcp://host` | listen on a port that the system chooses |
+/// | `ipc://path`, `unix://path` | a local socket file; everything behind `://` is the path |
+/// | `inproc://name` | within this process; everything behind `://` is the name |
+///
+/// `*` as a host is nng 1.x, mangos and nanomsg usage; nng 2.0 refuses it and takes the empty host.
+///
+/// Printing gives a URL that parses to the same endpoint: `unix` appears as `ipc`, the wildcard as the empty host.
+///
+/// ```
+/// use sp_core::endpoint::Endpoint;
+///
+/// let at: Endpoint = "tcp://*:0".parse()?;
+/// assert!(at.check_dialable().is_err());
+/// assert_eq!(at.with_port(5555).to_string(), "tcp://:5555");
+/// # Ok::<(), sp_core::endpoint::EndpointError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    address: Address,
+}
+
+/// An endpoint's address, by transport.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Address {
+    /// TCP.
+    Tcp {
+        /// The IP version asked for.
+        family: IpFamily,
+        /// Whom to dial, or which interface to listen on.
+        host: Host,
+        /// The port; 0 lets the system choose one to listen on.
+        port: u16,
+    },
+    /// A local socket file.
+    Ipc {
+        /// The file, as given: 1 to 107 bytes without NUL.
+        path: PathBuf,
+    },
+    /// This process.
+    Inproc {
+        /// The name, compared byte for byte; may be empty.
+        name: Box<str>,
+    },
+}
+
+/// A version of IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IpFamily {
+    /// Whichever the host has.
+    Any,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}
+
+/// The host of a TCP endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// All interfaces; for listening only.
+    Wildcard,
+    /// A literal address.
+    Ip(IpAddr),
+    /// A name to be resolved, in lower case.
+    Name(Box<str>),
+}
+
+impl Endpoint {
+    /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, `ipc` or `inproc`.
+    pub const fn scheme(&self) -> &'static str {
+        match &self.address {
+            Address::Tcp { family: IpFamily::Any, .. } => "tcp",
+            Address::Tcp { family: IpFamily::V4, .. } => "tcp4",
+            Address::Tcp { family: IpFamily::V6, .. } => "tcp6",
+            Address::Ipc { .. } => "ipc",
+            Address::Inproc { .. } => "inproc",
+        }
+    }
+
+    /// The address, for the transport.
+    pub const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The TCP port; `None` for other transports.
+    pub const fn port(&self) -> Option<u16> {
+        match self.address {
+            Address::Tcp { port, .. } => Some(port),
+            _ => None,
+        }
+    }
+
+    /// The same endpoint with the port that was bound. Other transports have no port and stay as they are.
+    pub fn with_port(&self, bound: u16) -> Self {
+        let mut endpoint = self.clone();
+        if let Address::Tcp { port, .. } = &mut endpoint.address {
+            *port = bound;
+        }
+        endpoint
+    }
+
+    /// The same endpoint with the address and port that were bound. Other transports stay as they are.
+    pub fn with_socket_addr(&self, bound: SocketAddr) -> Self {
+        let mut endpoint = self.with_port(bound.port());
+        if let Address::Tcp { host, .. } = &mut endpoint.address {
+            *host = Host::Ip(bound.ip());
+        }
+        endpoint
+    }
+
+    /// Whether the endpoint can be dialled as well as listened on.
+    ///
+    /// # Errors
+    ///
+    /// [`EndpointError::Address`] if the host is a wildcard or the port is 0.
+    pub fn check_dialable(&self) -> Result<(), EndpointError> {
+        let why = match &self.address {
+            Address::Tcp { host: Host::Wildcard, .. } => {
+                "a dialer needs a host: write whom to connect to, for example 127.0.0.1"
+            }
+            Address::Tcp { port: 0, .. } => {
+                "a dialer needs a port other than 0: write the port the listener was bound to"
+            }
+            _ => return Ok(()),
+        };
+        Err(EndpointError::Address { url: self.to_string(), why })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://", self.scheme())?;
+        match &self.address {
+            Address::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
+            Address::Ipc { path } => write!(f, "{}", path.display()),
+            Address::Inproc { name } => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    /// As in a URL: IPv6 in brackets, the wildcard as nothing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wildcard => Ok(()),
+            Self::Ip(IpAddr::V4(ip)) => write!(f, "{ip}"),
+            Self::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(url: &str) -> Result<Self, EndpointError> {
+        parse::address(url).map(|address| Self { address })
+    }
+}
+
+impl TryFrom<&str> for Endpoint {
+    type Error = EndpointError;
+
+    fn try_from(url: &str) -> Result<Self, EndpointError> {
+        url.parse()
+    }
+}
+
+impl TryFrom<String> for Endpoint {
+    type Error = EndpointError;
+
+    fn try_from(url: String) -> Result<Self, EndpointError> {
+        url.parse()
+    }
+}
+
+impl TryFrom<&String> for Endpoint {
+    type Error = EndpointError;
+
+    fn try_from(url: &String) -> Result<Self, EndpointError> {
+        url.parse()
+    }
+}
+
+/// Never fails; lets calls that take a URL take a parsed one.
+impl TryFrom<&Self> for Endpoint {
+    type Error = EndpointError;
+
+    fn try_from(endpoint: &Self) -> Result<Self, EndpointError> {
+        Ok(endpoint.clone())
+    }
+}
+
+/// A TCP endpoint at a literal address.
+impl From<SocketAddr> for Endpoint {
+    fn from(at: SocketAddr) -> Self {
+        let address =
+            Address::Tcp { family: IpFamily::Any, host: Host::Ip(at.ip()), port: at.port() };
+        Self { address }
+    }
+}
+
+/// Why a URL is no endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// No Scalability Protocols transport has this scheme.
+    #[error(
+        "{url:?}: no transport has the scheme {scheme:?}; use tcp, tcp4, tcp6, ipc, unix or inproc"
+    )]
+    UnknownScheme {
+        /// The URL as given.
+        url: String,
+        /// What stood before `://`.
+        scheme: String,
+    },
+    /// The scheme is a known one, but this version has no transport for it.
+    #[error(
+        "{url:?}: {scheme} is not in this version, which has tcp, ipc and inproc; use one of these"
+    )]
+    NotBuilt {
+        /// The URL as given.
+        url: String,
+        /// What stood before `://`.
+        scheme: String,
+    },
+    /// The URL's form is wrong.
+    #[error("{url:?} is not a valid URL: {why}")]
+    Syntax {
+        /// The URL as given.
+        url: String,
+        /// What is wrong and what to do.
+        why: &'static str,
+    },
+    /// The URL's form is right, but its content cannot be used.
+    #[error("{url:?} cannot be used: {why}")]
+    Address {
+        /// The URL as given.
+        url: String,
+        /// What is wrong and what to do.
+        why: &'static str,
+    },
+}
+
+/// For calls that take anything that turns into an endpoint, an endpoint included.
+impl From<Infallible> for EndpointError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! The URL grammar: `scheme://host[:port]` for tcp; everything behind `://` as it stands for ipc and inproc.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use super::{Address, EndpointError, Host, IpFamily};
+
+/// Reads a URL.
+pub(super) fn address(url: &str) -> Result<Address, EndpointError> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Err(
+            Fault::Syntax("write scheme://address, for example tcp://127.0.0.1:5555").at(url)
+        );
+    };
+    let address = match scheme.to_ascii_lowercase().as_str() {
+        "tcp" => tcp(IpFamily::Any, rest),
+        "tcp4" => tcp(IpFamily::V4, rest),
+        "tcp6" => tcp(IpFamily::V6, rest),
+        "ipc" | "unix" => ipc(rest),
+        "inproc" => Ok(Address::Inproc { name: rest.into() }),
+        known if NOT_BUILT.contains(&known) => {
+            return Err(EndpointError::NotBuilt { url: url.to_owned(), scheme: known.to_owned() });
+        }
+        _ => {
+            return Err(EndpointError::UnknownScheme {
+                url: url.to_owned(),
+                scheme: scheme.to_owned(),
+            });
+        }
+    };
+    address.map_err(|fault| fault.at(url))
+}
+
+fn tcp(family: IpFamily, rest: &str) -> Result<Address, Fault> {
+    let (authority, path) = match rest.find(['/', '?', '#']) {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    if authority.contains('@') {
+        return Err(Fault::Address(
+            "tcp has no user information: leave out what stands before the @",
+        ));
+    }
+    if !matches!(path, "" | "/") {
+        return Err(Fault::Address("tcp has no path, query or fragment: end after the port"));
+    }
+    let (host, port) = split_port(authority)?;
+    let host = host_of(host)?;
+    let fits = match (&host, family) {
+        (Host::Ip(ip), IpFamily::V4) => ip.is_ipv4(),
+        (Host::Ip(ip), IpFamily::V6) => ip.is_ipv6(),
+        _ => true,
+    };
+    if !fits {
+        return Err(Fault::Address(
+            "the address is of the other IP version than the scheme: use tcp",
+        ));
+    }
+    Ok(Address::Tcp { family, host, port: port_of(port)? })
+}
+
+/// Parts the host, brackets included, from the port; no port is 0, as in nng.
+fn split_port(authority: &str) -> Result<(&str, &str), Fault> {
+    let host_end = match authority.strip_prefix('[') {
+        Some(inner) => match inner.find(']') {
+            // One bracket before the inner text and one behind it.
+            Some(at) => at + 2,
+            None => return Err(Fault::Syntax("close the bracket behind the IPv6 address")),
+        },
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    let (host, rest) = authority.split_at(host_end);
+    if rest.is_empty() {
+        return Ok((host, "0"));
+    }
+    match rest.strip_prefix(':') {
+        Some("") => Err(Fault::Syntax("write a port behind the colon, or leave the colon out")),
+        Some(port) if !host.starts_with('[') && port.contains(':') => {
+            Err(Fault::Syntax("put an IPv6 address in brackets, for example tcp://[::1]:5555"))
+        }
+        Some(port) => Ok((host, port)),
+        None => Err(Fault::Syntax("only :port may follow the bracket")),
+    }
+}
+
+fn host_of(host: &str) -> Result<Host, Fault> {
+    if matches!(host, "" | "*") {
+        return Ok(Host::Wildcard);
+    }
+    if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        // The standard library reads no zone ids here, so they are refused with the rest.
+        return match inner.parse::<Ipv6Addr>() {
+            Ok(ip) => Ok(Host::Ip(IpAddr::V6(ip))),
+            Err(_) => Err(Fault::Address(
+                "what stands in brackets must be an IPv6 address without a zone id",
+            )),
+        };
+    }
+    if let Ok(ip) = host.parse::<Ipv4Addr>() {
+        return Ok(Host::Ip(IpAddr::V4(ip)));
+    }
+    if host.len() > HOST_MAX {
+        return Err(Fault::Address("a host name has at most 255 bytes"));
+    }
+    if !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
+        return Err(Fault::Address(
+            "a host name has letters, digits, hyphens, dots and underscores; encode others as punycode",
+        ));
+    }
+    Ok(Host::Name(host.to_ascii_lowercase().into()))
+}
+
+fn port_of(port: &str) -> Result<u16, Fault> {
+    if !port.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Fault::Address("the port must be a number: service names are not looked up"));
+    }
+    port.parse().map_err(|_| Fault::Address("the port must be at most 65535"))
+}
+
+fn ipc(path: &str) -> Result<Address, Fault> {
+    if path.is_empty() {
+        return Err(Fault::Address(
+            "ipc needs the path of a socket file, for example ipc:///tmp/a.sock",
+        ));
+    }
+    if path.len() > PATH_MAX {
+        return Err(Fault::Address(
+            "the path of a socket file has at most 107 bytes: use a shorter one",
+        ));
+    }
+    if path.contains('\0') {
+        return Err(Fault::Address("the path of a socket file has no NUL byte"));
+    }
+    Ok(Address::Ipc { path: PathBuf::from(path) })
+}
+
+/// An error that does not know its URL yet.
+enum Fault {
+    Syntax(&'static str),
+    Address(&'static str),
+}
+
+impl Fault {
+    fn at(self, url: &str) -> EndpointError {
+        let url = url.to_owned();
+        match self {
+            Self::Syntax(why) => EndpointError::Syntax { url, why },
+            Self::Address(why) => EndpointError::Address { url, why },
+        }
+    }
+}
+
+/// Schemes of other Scalability Protocols libraries.
+const NOT_BUILT: [&str; 18] = [
+    "tls+tcp", "tls+tcp4", "tls+tcp6", "ws", "ws4", "ws6", "wss", "wss4", "wss6", "udp", "udp4",
+    "udp6", "dtls", "dtls4", "dtls6", "abstract", "socket", "fd",
+];
+
+/// nng's limit, and the longest name the domain name system has.
+const HOST_MAX: usize = 255;
+/// What fits the kernel's address structure beside its terminator.
+const PATH_MAX: usize = 107;

@@ -1,0 +1,210 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn parse(url: &str) -> Endpoint {
+    url.parse().unwrap_or_else(|error| panic!("{url} was refused: {error}"))
+}
+
+fn tcp(family: IpFamily, host: Host, port: u16) -> Address {
+    Address::Tcp { family, host, port }
+}
+
+fn ip(text: &str) -> Host {
+    Host::Ip(text.parse().expect("the test has a literal address"))
+}
+
+fn name(text: &str) -> Host {
+    Host::Name(text.into())
+}
+
+#[derive(Debug, PartialEq)]
+enum Refusal {
+    Scheme,
+    NotBuilt,
+    Syntax,
+    Address,
+}
+
+fn refusal(error: &EndpointError) -> Refusal {
+    match error {
+        EndpointError::UnknownScheme { .. } => Refusal::Scheme,
+        EndpointError::NotBuilt { .. } => Refusal::NotBuilt,
+        EndpointError::Syntax { .. } => Refusal::Syntax,
+        EndpointError::Address { .. } => Refusal::Address,
+    }
+}
+
+/// Conformance item 162, the accepted rows: what a URL means and whether it can be dialled.
+#[test]
+fn item_162_urls_are_accepted_as_the_table_lists_them() {
+    use IpFamily::{Any, V4, V6};
+    let inproc = |name: &str| Address::Inproc { name: name.into() };
+    let ipc = |path: &str| Address::Ipc { path: path.into() };
+    let rows = [
+        ("tcp://127.0.0.1:5555", tcp(Any, ip("127.0.0.1"), 5555), true),
+        ("tcp://[::1]:5555", tcp(Any, ip("::1"), 5555), true),
+        ("tcp://host:5555", tcp(Any, name("host"), 5555), true),
+        ("tcp://Host.Example:5555/", tcp(Any, name("host.example"), 5555), true),
+        ("TCP://host:65535", tcp(Any, name("host"), 65535), true),
+        ("tcp://:5555", tcp(Any, Host::Wildcard, 5555), false),
+        ("tcp://*:5555", tcp(Any, Host::Wildcard, 5555), false),
+        ("tcp://0.0.0.0:5555", tcp(Any, ip("0.0.0.0"), 5555), true),
+        ("tcp://[::]:5555", tcp(Any, ip("::"), 5555), true),
+        ("tcp://127.0.0.1:0", tcp(Any, ip("127.0.0.1"), 0), false),
+        ("tcp://127.0.0.1", tcp(Any, ip("127.0.0.1"), 0), false),
+        ("tcp4://127.0.0.1:1", tcp(V4, ip("127.0.0.1"), 1), true),
+        ("tcp4://*:1", tcp(V4, Host::Wildcard, 1), false),
+        ("tcp6://[::1]:1", tcp(V6, ip("::1"), 1), true),
+        ("tcp6://host:1", tcp(V6, name("host"), 1), true),
+        ("ipc:///tmp/x.sock", ipc("/tmp/x.sock"), true),
+        ("ipc://rel.sock", ipc("rel.sock"), true),
+        ("ipc://a?b#c%20d", ipc("a?b#c%20d"), true),
+        ("unix:///tmp/x.sock", ipc("/tmp/x.sock"), true),
+        ("inproc://anything at all", inproc("anything at all"), true),
+        ("inproc://", inproc(""), true),
+        ("inproc://a/b?c://d", inproc("a/b?c://d"), true),
+        ("inproc://A", inproc("A"), true),
+    ];
+    for (url, address, dialable) in rows {
+        let endpoint = parse(url);
+        assert_eq!(*endpoint.address(), address, "{url}");
+        assert_eq!(endpoint.check_dialable().is_ok(), dialable, "{url}");
+        assert_eq!(parse(&endpoint.to_string()), endpoint, "{url}");
+    }
+}
+
+/// Conformance item 162, the refused rows: unknown, not built, wrong in form, wrong in content.
+#[test]
+fn item_162_urls_are_refused_as_the_table_lists_them() {
+    use Refusal::{Address, NotBuilt, Scheme, Syntax};
+    let long_host = format!("tcp://{}:1", "h".repeat(256));
+    let long_path = format!("ipc://{}", "p".repeat(108));
+    let rows = [
+        ("", Syntax),
+        ("tcp", Syntax),
+        ("tcp:/host:1", Syntax),
+        ("tcp://host:", Syntax),
+        ("tcp://[::1:5555", Syntax),
+        ("tcp://[::1]5555", Syntax),
+        ("tcp://::1:5555", Syntax),
+        ("://host:1", Scheme),
+        ("http://host:1", Scheme),
+        (" tcp://host:1", Scheme),
+        ("tls+tcp://host:4433", NotBuilt),
+        ("ws://host/path?query", NotBuilt),
+        ("wss://host", NotBuilt),
+        ("ws6://host", NotBuilt),
+        ("udp4://host:1", NotBuilt),
+        ("dtls://host:1", NotBuilt),
+        ("abstract://name%00x", NotBuilt),
+        ("socket://", NotBuilt),
+        ("tcp://host:65536", Address),
+        ("tcp://host:+80", Address),
+        ("tcp://host:-1", Address),
+        ("tcp://host:http", Address),
+        ("tcp://host:99999999999999999999", Address),
+        ("tcp://eth0;host:5555", Address),
+        ("tcp://user@host:1", Address),
+        ("tcp://host:1/path", Address),
+        ("tcp://host:1?query", Address),
+        ("tcp://host:1#fragment", Address),
+        ("tcp://ho st:1", Address),
+        ("tcp://höst:1", Address),
+        ("tcp://[host]:1", Address),
+        ("tcp://[127.0.0.1]:1", Address),
+        ("tcp://[fe80::1%eth0]:1", Address),
+        ("tcp://[]:1", Address),
+        ("tcp4://[::1]:1", Address),
+        ("tcp6://127.0.0.1:1", Address),
+        (&long_host, Address),
+        ("ipc://", Address),
+        ("unix://", Address),
+        ("ipc://a\0b", Address),
+        (&long_path, Address),
+    ];
+    for (url, expected) in rows {
+        match url.parse::<Endpoint>() {
+            Ok(endpoint) => panic!("{url:?} was taken as {endpoint:?}"),
+            Err(error) => {
+                assert_eq!(refusal(&error), expected, "{url:?}");
+                assert!(error.to_string().contains(&format!("{url:?}")), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_longest_host_and_path_are_accepted() {
+    parse(&format!("tcp://{}:1", "h".repeat(255)));
+    parse(&format!("ipc://{}", "p".repeat(107)));
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let error = |url: &str| url.parse::<Endpoint>().expect_err("the URL is wrong").to_string();
+    assert_eq!(
+        error("ws://host"),
+        r#""ws://host": ws is not in this version, which has tcp, ipc and inproc; use one of these"#
+    );
+    assert_eq!(
+        error("tcp://host:http"),
+        r#""tcp://host:http" cannot be used: the port must be a number: service names are not looked up"#
+    );
+    assert_eq!(
+        error("zmq://host"),
+        r#""zmq://host": no transport has the scheme "zmq"; use tcp, tcp4, tcp6, ipc, unix or inproc"#
+    );
+}
+
+/// Conformance item 163, the reporting of the bound port.
+#[test]
+fn item_163_a_bound_port_appears_in_the_url() {
+    let at = parse("tcp6://[::1]:0");
+    assert_eq!(at.with_port(4000).to_string(), "tcp6://[::1]:4000");
+    let bound = SocketAddr::from(([127, 0, 0, 1], 4000));
+    let any = parse("tcp://localhost:0");
+    assert_eq!(any.with_socket_addr(bound).to_string(), "tcp://127.0.0.1:4000");
+    assert_eq!(any.with_socket_addr(bound), Endpoint::from(bound));
+    assert_eq!((at.port(), parse("inproc://a").port()), (Some(0), None));
+    let inproc = parse("inproc://a");
+    assert_eq!(inproc.with_socket_addr(bound), inproc);
+}
+
+#[test]
+fn calls_can_take_urls_in_any_form() {
+    fn open<E: Into<EndpointError>>(at: impl TryInto<Endpoint, Error = E>) -> String {
+        match at.try_into() {
+            Ok(endpoint) => endpoint.to_string(),
+            Err(error) => error.into().to_string(),
+        }
+    }
+    let url = String::from("inproc://a");
+    let endpoint = parse(&url);
+    assert_eq!(open("inproc://a"), url);
+    assert_eq!(open(&url), url);
+    assert_eq!(open(&endpoint), url);
+    assert_eq!(open(endpoint), url);
+    assert_eq!(open(url.clone()), url);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_refused_or_printed_so_that_it_parses_again(
+        scheme in prop::sample::select(vec!["", "tcp://", "tcp4://", "tcp6://", "ipc://", "inproc://", "ws://"]),
+        rest in "\\PC{0,40}|[\\[\\]:*@/?#.%a0-9f-]{0,20}|[a-z0-9.]{1,8}:[0-9]{1,5}",
+    ) {
+        let url = format!("{scheme}{rest}");
+        if let Ok(endpoint) = url.parse::<Endpoint>() {
+            let printed = endpoint.to_string();
+            prop_assert_eq!(printed.parse::<Endpoint>(), Ok(endpoint), "{}", printed);
+        }
+    }
+
+    #[test]
+    fn every_socket_address_makes_an_endpoint_that_parses_again(bits in any::<u128>(), v4 in any::<bool>(), port: u16) {
+        let ip = if v4 { IpAddr::from((bits as u32).to_be_bytes()) } else { IpAddr::from(bits.to_be_bytes()) };
+        let endpoint = Endpoint::from(SocketAddr::new(ip, port));
+        prop_assert_eq!(endpoint.to_string().parse::<Endpoint>(), Ok(endpoint));
+    }
+}

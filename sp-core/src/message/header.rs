@@ -1,0 +1,79 @@
+//! The protocol header of a message: a stack of big-endian words in front of the body, top first.
+
+use super::Message;
+
+impl Message {
+    /// The most header bytes a message has: 16 words, which is nng's limit too.
+    pub const HEADER_MAX: usize = 64;
+
+    /// Puts a word on top of the header, in front of everything.
+    ///
+    /// Answers false and changes nothing if the header is full.
+    #[must_use = "a full header refuses the word"]
+    pub fn push_header(&mut self, word: u32) -> bool {
+        if self.header_len() + WORD > Self::HEADER_MAX {
+            return false;
+        }
+        self.store.prepend(&word.to_be_bytes());
+        self.header_len += WORD as u8;
+        true
+    }
+
+    /// Takes the top word off the header; `None` if the header has no whole word.
+    pub fn pop_header(&mut self) -> Option<u32> {
+        let word = self.peek_header()?;
+        self.store.trim_front(WORD);
+        self.header_len -= WORD as u8;
+        Some(word)
+    }
+
+    /// The top word of the header, left in place.
+    pub fn peek_header(&self) -> Option<u32> {
+        self.header().first_chunk().map(|word| u32::from_be_bytes(*word))
+    }
+
+    /// Makes the first word of the body the last of the header and returns it. Copies nothing.
+    ///
+    /// `None`, and nothing changes, if the body is shorter than a word or the header is full.
+    pub fn take_header_word(&mut self) -> Option<u32> {
+        let word = *self.body().first_chunk()?;
+        if self.header_len() + WORD > Self::HEADER_MAX {
+            return None;
+        }
+        self.header_len += WORD as u8;
+        Some(u32::from_be_bytes(word))
+    }
+
+    /// The words of the header, top first. Bytes behind the last whole word are left out.
+    pub fn header_words(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
+        let (words, _) = self.header().as_chunks();
+        words.iter().map(|word| u32::from_be_bytes(*word))
+    }
+
+    /// Replaces the header.
+    ///
+    /// Answers false and changes nothing if `header` is longer than [`HEADER_MAX`](Self::HEADER_MAX).
+    #[must_use = "a header that is too long is refused"]
+    pub fn set_header(&mut self, header: &[u8]) -> bool {
+        if header.len() > Self::HEADER_MAX {
+            return false;
+        }
+        self.clear_header();
+        self.store.prepend(header);
+        self.header_len = header.len() as u8;
+        true
+    }
+
+    /// Makes the header part of the body, as a message looks to whoever receives it. Copies nothing.
+    pub const fn merge_header(&mut self) {
+        self.header_len = 0;
+    }
+
+    /// Removes the header; the body stays.
+    pub fn clear_header(&mut self) {
+        self.store.trim_front(self.header_len());
+        self.header_len = 0;
+    }
+}
+
+const WORD: usize = size_of::<u32>();

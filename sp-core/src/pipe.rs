@@ -1,0 +1,257 @@
+//! The seam between transports and sockets.
+//!
+//! A transport makes a [`Pipe`] for each live connection and hands it to the socket through [`PipeEvents`].
+//! Everything a socket wants from a connection and everything a connection tells a socket passes here, once
+//! per batch, so the calls are dynamic; inside the crates they are not.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::batch::Batch;
+use crate::endpoint::Endpoint;
+use crate::id::{PeerId, TimerKey};
+use crate::message::Message;
+
+/// A protocol number of the Scalability Protocols: `major * 16 + minor`, as sp-wire section 1 lists them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProtocolId(pub u16);
+
+impl ProtocolId {
+    /// Publishes to every subscriber.
+    pub const PUB: Self = Self(0x0020);
+    /// Receives what it subscribed to.
+    pub const SUB: Self = Self(0x0021);
+    /// Asks and gets one answer.
+    pub const REQ: Self = Self(0x0030);
+    /// Answers requests.
+    pub const REP: Self = Self(0x0031);
+    /// Hands out work.
+    pub const PUSH: Self = Self(0x0050);
+    /// Collects work.
+    pub const PULL: Self = Self(0x0051);
+
+    /// The pattern's name, if this library knows the number.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::PUB => "PUB",
+            Self::SUB => "SUB",
+            Self::REQ => "REQ",
+            Self::REP => "REP",
+            Self::PUSH => "PUSH",
+            Self::PULL => "PULL",
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for ProtocolId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "protocol {:#06x}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for ProtocolId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a connection is and where it leads.
+#[derive(Clone, Debug)]
+pub struct PipeInfo {
+    /// The endpoint whose dialer or listener made the connection.
+    pub endpoint: Arc<Endpoint>,
+    /// Whether this side dialled.
+    pub dialed: bool,
+    /// The pattern at the other end.
+    pub peer_protocol: ProtocolId,
+    /// Our address, where the transport has one.
+    pub local_addr: Option<SocketAddr>,
+    /// The peer's address, where the transport has one.
+    pub peer_addr: Option<SocketAddr>,
+}
+
+/// How urgently queued messages should reach the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// The caller may write here and now; while messages stream, this is the same as `Soon`.
+    Now,
+    /// Somebody else should write, within a fraction of a millisecond.
+    Soon,
+    /// The caller writes everything that waits, streaming or not.
+    Urgent,
+}
+
+/// A socket's view of one connection. Given by a transport, held by a socket.
+pub trait Pipe: Send + Sync {
+    /// What the connection is.
+    fn info(&self) -> &PipeInfo;
+
+    /// Whether another message may be queued. Answering no promises one [`PipeEvents::room`] later.
+    fn room(&self) -> bool;
+
+    /// Puts `msg` at the end of the send queue. Called under the socket's lock: short, no system call.
+    ///
+    /// A message queued without [`room`](Self::room) is taken all the same; a closed pipe drops it.
+    fn queue(&self, msg: Message);
+
+    /// Sees to it that queued messages leave. Called under no lock.
+    fn flush(&self, how: Flush);
+
+    /// Reads on after [`Flow::Pause`].
+    fn resume(&self);
+
+    /// Ends the connection. [`PipeEvents::closed`] follows, unless the socket itself is closing.
+    fn close(&self, why: CloseReason);
+
+    /// Bytes queued and not yet taken by the transport; 0 once everything has left.
+    fn unsent(&self) -> usize;
+}
+
+/// What a socket wants to hear of its connections. Given by a socket, called by transports under no lock.
+pub trait PipeEvents: Send + Sync {
+    /// The pattern this side speaks.
+    fn protocol(&self) -> ProtocolId;
+
+    /// The pattern the other side has to speak.
+    fn peer_protocol(&self) -> ProtocolId;
+
+    /// A connection has been made and its peer speaks the right pattern.
+    fn opened(&self, pipe: Arc<dyn Pipe>) -> Result<PeerId, CloseReason>;
+
+    /// Messages came in. The socket takes what fits from the front and leaves the rest.
+    fn arrived(&self, peer: PeerId, batch: &mut Batch) -> Flow;
+
+    /// A pipe that had no room has some again.
+    fn room(&self, peer: PeerId);
+
+    /// The connection is gone.
+    fn closed(&self, peer: PeerId, why: CloseReason);
+
+    /// A timer the socket armed is due.
+    fn timer(&self, key: TimerKey, now: Instant);
+
+    /// A connection came to nothing before it was a pipe, or an attempt to make one failed.
+    fn refused(&self, at: &Arc<Endpoint>, peer_addr: Option<SocketAddr>, why: CloseReason);
+}
+
+/// Whether a connection should be read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Flow {
+    /// Read on.
+    More,
+    /// Stop reading until [`Pipe::resume`]; what was not taken stays with the connection.
+    Pause,
+}
+
+/// Why a connection ended, or never became a pipe.
+///
+/// The first group is the peer's doing, the second ours, the third the system's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer closed in an orderly way, between messages.
+    #[error("closed by the peer")]
+    PeerClosed,
+    /// The peer closed or vanished in the middle of a handshake or message.
+    #[error("the peer vanished in the middle of a handshake or message")]
+    Truncated,
+    /// The first bytes were no SP handshake.
+    #[error("the peer sent no SP handshake: got {got:02x?}, expected 00 53 50 00")]
+    BadHandshake {
+        /// The eight bytes that came.
+        got: [u8; 8],
+    },
+    /// The handshake names a version other than 0.
+    #[error("the peer speaks SP version {got}, this library speaks version 0")]
+    BadVersion {
+        /// The version that came.
+        got: u8,
+    },
+    /// The peer speaks a pattern that does not belong to ours.
+    #[error("the peer is {got}, but {wanted} is needed here")]
+    WrongProtocol {
+        /// What the peer is.
+        got: ProtocolId,
+        /// What it has to be.
+        wanted: ProtocolId,
+    },
+    /// No complete handshake came within the limit.
+    #[error("the peer did not finish its handshake in time")]
+    HandshakeTimeout,
+    /// The peer announced a message above the receive limit.
+    #[error("the peer announced a message of {announced} bytes, the limit is {limit}")]
+    TooLong {
+        /// Bytes announced.
+        announced: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// An ipc message did not start with the type octet 1.
+    #[error("the peer sent message type {got:#04x}, only 0x01 exists")]
+    BadMessageType {
+        /// The octet that came.
+        got: u8,
+    },
+    /// The pattern's header was malformed.
+    #[error("the peer sent a malformed {protocol} header")]
+    BadHeader {
+        /// The pattern that expected the header.
+        protocol: ProtocolId,
+    },
+    /// The peer sent to a pattern that receives nothing.
+    #[error("the peer sent a message to {protocol}, which receives none")]
+    Unexpected {
+        /// The pattern that receives nothing.
+        protocol: ProtocolId,
+    },
+
+    /// This side closed the socket or endpoint.
+    #[error("closed on this side")]
+    Closed,
+    /// This side has as many connections as it allows.
+    #[error("too many connections: the limit is {limit}")]
+    TooMany {
+        /// Connections allowed.
+        limit: usize,
+    },
+
+    /// The system reported an error on the connection.
+    #[error("{}", fmt_io(.0))]
+    Io(std::io::ErrorKind),
+    /// The address could not be resolved.
+    #[error("the name could not be resolved")]
+    Unresolved,
+}
+
+fn fmt_io(kind: &std::io::ErrorKind) -> String {
+    kind.to_string()
+}
+
+impl CloseReason {
+    /// Who is at fault.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Closed | Self::TooMany { .. } => Fault::Caller,
+            Self::Io(_) | Self::Unresolved => Fault::System,
+            _ => Fault::Peer,
+        }
+    }
+}
+
+/// Whose doing an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The program that calls the library.
+    Caller,
+    /// The program at the other end.
+    Peer,
+    /// The operating system or the network.
+    System,
+}

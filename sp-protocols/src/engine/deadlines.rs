@@ -1,0 +1,58 @@
+//! When contexts want to be looked at again.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Instant;
+
+use sp_core::id::{CtxId, TimerKey};
+
+use super::Effects;
+
+/// Deadlines in order, of which only the earliest is armed.
+///
+/// Nothing is ever disarmed: a deadline whose reason is gone is found to be so when it comes up. Whoever uses
+/// this keeps at most one deadline per context here, so that memory is bounded by the contexts.
+#[derive(Debug)]
+pub(crate) struct Deadlines {
+    key: TimerKey,
+    heap: BinaryHeap<Reverse<(Instant, CtxId)>>,
+    /// What the world has been told last and has not answered yet.
+    armed: Option<Instant>,
+}
+
+impl Deadlines {
+    /// No deadline; they will be armed under `key`.
+    pub(crate) const fn new(key: TimerKey) -> Self {
+        Self { key, heap: BinaryHeap::new(), armed: None }
+    }
+
+    /// Remembers that `ctx` is to be looked at, at `at`.
+    pub(crate) fn push(&mut self, at: Instant, ctx: CtxId) {
+        self.heap.push(Reverse((at, ctx)));
+    }
+
+    /// Forgets a context that has ended.
+    pub(crate) fn remove(&mut self, ctx: CtxId) {
+        self.heap.retain(|Reverse((_, other))| *other != ctx);
+    }
+
+    /// The timer came up: what was armed is no more.
+    pub(crate) const fn fired(&mut self) {
+        self.armed = None;
+    }
+
+    /// Takes the next context whose deadline is not after `now`.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<CtxId> {
+        self.heap.peek().filter(|Reverse((at, _))| *at <= now)?;
+        self.heap.pop().map(|Reverse((_, ctx))| ctx)
+    }
+
+    /// Arms the earliest deadline, unless a timer comes up by then anyway.
+    pub(crate) fn arm(&mut self, fx: &mut impl Effects) {
+        let Some(&Reverse((earliest, _))) = self.heap.peek() else { return };
+        if self.armed.is_none_or(|armed| earliest < armed) {
+            self.armed = Some(earliest);
+            fx.arm(self.key, earliest);
+        }
+    }
+}

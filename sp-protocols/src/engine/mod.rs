@@ -1,0 +1,283 @@
+//! The patterns as deterministic state machines: events in, effects out.
+//!
+//! An engine owns no socket, clock, lock, thread or waker, and its randomness comes from a seed. Every call
+//! returns at once. Waiting, deadlines, async and cancellation exist once, in the `socket` module, for all of
+//! them.
+//!
+//! What a peer sends cannot panic an engine: the lints below see to it. Tests are exempt.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+#![allow(
+    clippy::result_large_err,
+    reason = "a message that is not sent goes back by value: a box would allocate"
+)]
+
+use std::fmt;
+use std::time::Instant;
+
+use sp_core::batch::Batch;
+use sp_core::id::{CtxId, PeerId, TimerKey};
+use sp_core::message::Message;
+use sp_core::pipe::{CloseReason, Flow, ProtocolId};
+
+pub mod testing;
+
+mod backtrace;
+mod contexts;
+mod deadlines;
+mod prefixes;
+mod publish;
+mod pull;
+mod push;
+mod queue;
+mod rep;
+mod req;
+mod request_ids;
+mod rotation;
+mod subscribe;
+mod waiters;
+
+pub use publish::{Pub, PubOptions};
+pub use pull::{Pull, PullOptions};
+pub use push::{Push, PushOptions};
+pub use rep::{Rep, RepOptions};
+pub use req::{Req, ReqOptions};
+pub use subscribe::{Sub, SubOptions};
+
+/// Everything an engine may want from the world.
+pub trait Effects {
+    /// The instant of the event being handled. Read on demand: an engine that never asks costs no clock.
+    fn now(&mut self) -> Instant;
+
+    /// Whether `peer`'s pipe takes another message. Answering no promises one [`Engine::room`] later.
+    fn room(&self, peer: PeerId) -> bool;
+
+    /// Puts `msg` on the pipe of `peer`; its place in the order of that pipe is fixed now.
+    fn transmit(&mut self, peer: PeerId, msg: Message);
+
+    /// Lets `peer` be read again after [`Flow::Pause`].
+    fn resume(&mut self, peer: PeerId);
+
+    /// Ends the pipe of `peer`. [`Engine::closed`] follows later.
+    fn close(&mut self, peer: PeerId, why: CloseReason);
+
+    /// One receive of `ctx` may now succeed or fail. A hint: it tries again, and may find nothing.
+    fn wake_recv(&mut self, ctx: CtxId);
+
+    /// One send of `ctx` may now succeed or fail. A hint: it tries again, and may find no room.
+    fn wake_send(&mut self, ctx: CtxId);
+
+    /// Whether a receive of `ctx` waits that has not been woken since it was answered
+    /// [`RecvBlocked::Empty`].
+    ///
+    /// With several contexts an engine wakes one that waits, not one that asked in passing; and only a
+    /// request that is waited for is reported as canceled. Answering yes when nobody waits may lose a wake.
+    fn recv_waits(&self, _ctx: CtxId) -> bool {
+        true
+    }
+
+    /// Whether a send of `ctx` waits that has not been woken since it was answered [`SendBlocked::Full`].
+    ///
+    /// Answering yes when nobody waits may lose a wake of another context.
+    fn send_waits(&self, _ctx: CtxId) -> bool {
+        true
+    }
+
+    /// Calls [`Engine::timer`] with `key` at `at`, replacing an earlier deadline of that key.
+    fn arm(&mut self, key: TimerKey, at: Instant);
+
+    /// Counts something that happened.
+    fn count(&mut self, what: Counter);
+}
+
+/// What engines count. Nothing is lost silently: whatever is dropped is counted under its reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Counter {
+    /// A reply whose request is over or was never made.
+    StaleReply,
+    /// A request or reply whose header passed too many devices.
+    HopLimit,
+    /// A reply whose requester is gone.
+    PeerGone,
+    /// A request discarded because another was received before it was answered.
+    Unanswered,
+    /// A request or survey sent again.
+    Resent,
+    /// A message that a slow subscriber missed: dropped on the sending side.
+    DroppedOnSend,
+    /// A message dropped because the receiver's queue was full.
+    DroppedOnReceive,
+    /// A message that no subscription wanted.
+    Unwanted,
+    /// A message sent to a pattern that receives none.
+    Ignored,
+    /// A message that was waiting for a peer when the socket's peer went away.
+    LostWithPeer,
+}
+
+impl Counter {
+    /// Every counter, in the order of their display.
+    pub const ALL: [Self; 10] = [
+        Self::StaleReply,
+        Self::HopLimit,
+        Self::PeerGone,
+        Self::Unanswered,
+        Self::Resent,
+        Self::DroppedOnSend,
+        Self::DroppedOnReceive,
+        Self::Unwanted,
+        Self::Ignored,
+        Self::LostWithPeer,
+    ];
+
+    /// The counter's name in statistics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::StaleReply => "stale_replies",
+            Self::HopLimit => "hop_limit",
+            Self::PeerGone => "peer_gone",
+            Self::Unanswered => "unanswered",
+            Self::Resent => "resent",
+            Self::DroppedOnSend => "dropped_on_send",
+            Self::DroppedOnReceive => "dropped_on_receive",
+            Self::Unwanted => "unwanted",
+            Self::Ignored => "ignored",
+            Self::LostWithPeer => "lost_with_peer",
+        }
+    }
+}
+
+/// One pattern's state machine.
+pub trait Engine: Sized + Send + 'static {
+    /// The pattern's own number.
+    const SELF: ProtocolId;
+    /// The number of the pattern it talks to.
+    const PEER: ProtocolId;
+    /// What can be set before the socket opens.
+    type Options: Options;
+
+    /// A fresh engine. `seed` is the only source of its randomness.
+    ///
+    /// Options that [`Options::check`] refuses are brought to the nearest that can work.
+    fn new(options: Self::Options, seed: u64) -> Self;
+
+    /// A pipe to `peer` has been made.
+    fn opened(&mut self, peer: PeerId, fx: &mut impl Effects) -> Result<(), CloseReason>;
+
+    /// The pipe to `peer` is gone.
+    fn closed(&mut self, peer: PeerId, fx: &mut impl Effects);
+
+    /// The pipe to `peer` has room again.
+    fn room(&mut self, peer: PeerId, fx: &mut impl Effects);
+
+    /// Messages came from `peer`. What does not fit stays in `batch`, and then the answer is [`Flow::Pause`].
+    fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow;
+
+    /// A timer is due. Patterns without timers need not care.
+    fn timer(&mut self, _key: TimerKey, _fx: &mut impl Effects) {}
+}
+
+/// What can be set of a pattern before its socket opens. Prints every value.
+pub trait Options: Clone + Default + fmt::Debug + fmt::Display + Send + Sync + 'static {
+    /// Whether every value is in its range; names the first that is not.
+    fn check(&self) -> Result<(), BadOption>;
+}
+
+/// An option outside its range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("option {option} is {value}, allowed is {allowed}")]
+pub struct BadOption {
+    /// The option's name, as its setter is called.
+    pub option: &'static str,
+    /// What it was set to.
+    pub value: String,
+    /// What it may be set to.
+    pub allowed: &'static str,
+}
+
+/// The check that every option called `queue` shares.
+fn check_queue(queue: usize) -> Result<(), BadOption> {
+    if queue == 0 {
+        return Err(BadOption { option: "queue", value: queue.to_string(), allowed: "1 or more" });
+    }
+    Ok(())
+}
+
+/// A pattern that sends.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` socket cannot send",
+    note = "SUB and PULL only receive; send from the PUB or PUSH at the other end"
+)]
+pub trait SendEngine: Engine {
+    /// Accepts `msg` for sending, or gives it back.
+    fn try_send(
+        &mut self,
+        ctx: CtxId,
+        msg: Message,
+        fx: &mut impl Effects,
+    ) -> Result<(), SendBlocked>;
+
+    /// A send of `ctx` that was waiting gave up: its deadline passed or its future was dropped.
+    fn send_abandoned(&mut self, _ctx: CtxId, _fx: &mut impl Effects) {}
+}
+
+/// A pattern that receives.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` socket cannot receive",
+    note = "PUB and PUSH only send; receive on the SUB or PULL at the other end"
+)]
+pub trait RecvEngine: Engine {
+    /// Takes the next message for `ctx`.
+    fn try_recv(&mut self, ctx: CtxId, fx: &mut impl Effects) -> Result<Message, RecvBlocked>;
+
+    /// A receive of `ctx` that was waiting gave up: its deadline passed or its future was dropped.
+    fn recv_abandoned(&mut self, _ctx: CtxId, _fx: &mut impl Effects) {}
+}
+
+/// A pattern with several independent conversations on one socket.
+///
+/// [`CtxId::MAIN`] is one of them, always exists and is the socket's own `send` and `recv`.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` socket has no contexts",
+    note = "REQ and REP have them"
+)]
+pub trait ContextEngine: Engine {
+    /// Begins a conversation.
+    fn open_ctx(&mut self) -> CtxId;
+
+    /// Ends a conversation; what it held is dropped. Its waiting calls are the caller's to end.
+    ///
+    /// Closing [`CtxId::MAIN`] ends what it was about, and the context lives on.
+    fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects);
+}
+
+/// Why a send did not happen. The message comes back.
+#[derive(Debug)]
+pub enum SendBlocked {
+    /// There is no room now; [`Effects::wake_send`] follows when there may be.
+    Full(Message),
+    /// The pattern's state does not allow a send now; waiting would not help.
+    State(Message),
+}
+
+/// Why a receive did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecvBlocked {
+    /// Nothing is there; [`Effects::wake_recv`] follows when something may be.
+    Empty,
+    /// The pattern's state does not allow a receive now; waiting would not help.
+    State,
+    /// The request this receive waited for was replaced by a newer one.
+    Canceled,
+    /// The peer that had the request is gone and the request is not to be repeated.
+    PeerGone,
+}

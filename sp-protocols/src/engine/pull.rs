@@ -1,0 +1,170 @@
+//! PULL: collects work.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use sp_core::batch::Batch;
+use sp_core::id::{CtxId, PeerId};
+use sp_core::message::Message;
+use sp_core::pipe::{CloseReason, Flow, ProtocolId};
+
+use super::waiters::Waiters;
+use super::{BadOption, Effects, Engine, Options, RecvBlocked, RecvEngine, check_queue};
+
+/// Collects messages from every pusher; sends nothing.
+///
+/// One bounded inbox. A peer whose batch does not fit is paused; once half of the inbox is free, paused peers
+/// go on one after the other, so that a flood from one does not keep out the rest. What has been taken from a
+/// peer stays deliverable when the peer goes.
+#[derive(Debug)]
+pub struct Pull {
+    inbox: Batch,
+    /// Whose messages stand in the inbox, as runs; their lengths add up to the inbox's.
+    sources: VecDeque<(PeerId, usize)>,
+    /// At least 1.
+    limit: usize,
+    /// Peers told to stop, each at most once, longest first.
+    paused: VecDeque<PeerId>,
+    receivers: Waiters,
+}
+
+impl Engine for Pull {
+    const SELF: ProtocolId = ProtocolId::PULL;
+    const PEER: ProtocolId = ProtocolId::PUSH;
+    type Options = PullOptions;
+
+    fn new(options: PullOptions, _seed: u64) -> Self {
+        Self {
+            inbox: Batch::new(),
+            sources: VecDeque::new(),
+            limit: options.queue.max(1),
+            paused: VecDeque::new(),
+            receivers: Waiters::new(),
+        }
+    }
+
+    fn opened(&mut self, _peer: PeerId, _fx: &mut impl Effects) -> Result<(), CloseReason> {
+        Ok(())
+    }
+
+    fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
+        self.paused.retain(|&other| other != peer);
+        // It may have been the one whose turn it was.
+        self.resume_next(fx);
+    }
+
+    fn room(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
+
+    fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
+        let taken = self.inbox.take_from(batch, self.limit.saturating_sub(self.inbox.len()));
+        self.note_source(peer, taken);
+        for _ in 0..taken {
+            if !self.receivers.wake_recv(fx) {
+                break;
+            }
+        }
+        if batch.is_empty() {
+            self.resume_next(fx);
+            return Flow::More;
+        }
+        if !self.paused.contains(&peer) {
+            self.paused.push_back(peer);
+        }
+        Flow::Pause
+    }
+}
+
+impl RecvEngine for Pull {
+    fn try_recv(&mut self, ctx: CtxId, fx: &mut impl Effects) -> Result<Message, RecvBlocked> {
+        let next = self.inbox.pop();
+        self.resume_next(fx);
+        let Some(mut msg) = next else {
+            self.receivers.add(ctx);
+            return Err(RecvBlocked::Empty);
+        };
+        msg.set_source(self.take_source());
+        Ok(msg)
+    }
+
+    fn recv_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
+        // It may have been the one that was woken.
+        if !self.inbox.is_empty() {
+            self.receivers.wake_recv(fx);
+        }
+    }
+}
+
+impl Pull {
+    /// Lets the peer go on that has been paused longest, if half of the inbox is free.
+    ///
+    /// One at a time: what it brings is followed by another call of this, by its arrival or its end.
+    fn resume_next(&mut self, fx: &mut impl Effects) {
+        if self.inbox.len() > self.limit / 2 {
+            return;
+        }
+        if let Some(peer) = self.paused.pop_front() {
+            fx.resume(peer);
+        }
+    }
+
+    fn note_source(&mut self, peer: PeerId, taken: usize) {
+        match self.sources.back_mut() {
+            Some((last, run)) if *last == peer => *run = run.saturating_add(taken),
+            _ if taken > 0 => self.sources.push_back((peer, taken)),
+            _ => {}
+        }
+    }
+
+    fn take_source(&mut self) -> Option<PeerId> {
+        let (peer, run) = self.sources.front_mut()?;
+        let peer = *peer;
+        *run = run.saturating_sub(1);
+        if *run == 0 {
+            self.sources.pop_front();
+        }
+        Some(peer)
+    }
+}
+
+/// What can be set of a [`Pull`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullOptions {
+    queue: usize,
+}
+
+impl PullOptions {
+    /// The defaults: 1,024 messages wait.
+    pub const fn new() -> Self {
+        Self { queue: QUEUE }
+    }
+
+    /// How many messages may wait to be received, at least 1; beyond it peers are not read.
+    #[must_use]
+    pub const fn queue(self, queue: usize) -> Self {
+        Self { queue }
+    }
+}
+
+impl Default for PullOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Options for PullOptions {
+    fn check(&self) -> Result<(), BadOption> {
+        check_queue(self.queue)
+    }
+}
+
+impl fmt::Display for PullOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "queue {}", self.queue)
+    }
+}
+
+/// Several reads' worth of small messages, so that half of it keeps a receiver busy while reading resumes.
+const QUEUE: usize = 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! PUSH: hands out work.
+
+use std::fmt;
+
+use sp_core::batch::Batch;
+use sp_core::id::{CtxId, PeerId};
+use sp_core::message::Message;
+use sp_core::pipe::{CloseReason, Flow, ProtocolId};
+
+use super::rotation::Rotation;
+use super::waiters::Waiters;
+use super::{BadOption, Counter, Effects, Engine, Options, SendBlocked, SendEngine};
+
+/// Hands each message to exactly one peer; receives nothing.
+///
+/// Peers that can take a message are used in turn. When none can, the send waits. A message is a peer's once
+/// its pipe has it: if that peer dies with it unread, it is lost.
+#[derive(Debug)]
+pub struct Push {
+    peers: Rotation,
+    senders: Waiters,
+}
+
+impl Engine for Push {
+    const SELF: ProtocolId = ProtocolId::PUSH;
+    const PEER: ProtocolId = ProtocolId::PULL;
+    type Options = PushOptions;
+
+    fn new(_options: PushOptions, _seed: u64) -> Self {
+        Self { peers: Rotation::new(), senders: Waiters::new() }
+    }
+
+    fn opened(&mut self, peer: PeerId, fx: &mut impl Effects) -> Result<(), CloseReason> {
+        self.peers.add(peer);
+        self.wake_next(fx);
+        Ok(())
+    }
+
+    fn closed(&mut self, peer: PeerId, _fx: &mut impl Effects) {
+        self.peers.remove(peer);
+    }
+
+    fn room(&mut self, peer: PeerId, fx: &mut impl Effects) {
+        self.peers.rejoin(peer);
+        self.wake_next(fx);
+    }
+
+    fn arrived(&mut self, _peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
+        while batch.pop().is_some() {
+            fx.count(Counter::Ignored);
+        }
+        Flow::More
+    }
+}
+
+impl SendEngine for Push {
+    fn try_send(
+        &mut self,
+        ctx: CtxId,
+        mut msg: Message,
+        fx: &mut impl Effects,
+    ) -> Result<(), SendBlocked> {
+        msg.clear_header();
+        let Some(peer) = self.peers.next(fx) else {
+            self.senders.add(ctx);
+            return Err(SendBlocked::Full(msg));
+        };
+        fx.transmit(peer, msg);
+        self.wake_next(fx);
+        Ok(())
+    }
+
+    fn send_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
+        // It may have been the one that was woken.
+        self.wake_next(fx);
+    }
+}
+
+impl Push {
+    /// Wakes one waiting send if there is room for it. Its success wakes the next: no herd, nobody forgotten.
+    fn wake_next(&mut self, fx: &mut impl Effects) {
+        if !self.senders.is_empty() && self.peers.has_room(fx) {
+            self.senders.wake_send(fx);
+        }
+    }
+}
+
+/// What can be set of a [`Push`]: nothing yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PushOptions {}
+
+impl PushOptions {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self {}
+    }
+}
+
+impl Options for PushOptions {
+    fn check(&self) -> Result<(), BadOption> {
+        Ok(())
+    }
+}
+
+impl fmt::Display for PushOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no options")
+    }
+}
+
+#[cfg(test)]
+mod tests;

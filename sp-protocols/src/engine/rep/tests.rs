@@ -1,0 +1,302 @@
+use super::*;
+use crate::engine::testing::{Effect, Rig, with_words};
+
+const MAIN: CtxId = CtxId::MAIN;
+const ID: u32 = 0x8000_0007;
+
+fn request(rig: &mut Rig<Rep>, peer: PeerId, body: &str) {
+    assert_eq!(rig.arrive(peer, [with_words(&[ID], body)]), Flow::More);
+}
+
+/// Receives in the main context; the body.
+#[track_caller]
+fn next(rig: &mut Rig<Rep>) -> Vec<u8> {
+    rig.recv().unwrap().body().to_vec()
+}
+
+/// sp-wire 8.8 item 94
+#[test]
+fn the_reply_carries_the_backtrace_of_its_request() {
+    for devices in [0_u32, 1, 2, 7] {
+        let mut rig = Rig::<Rep>::new();
+        let a = rig.peer();
+        let words: Vec<u32> = (1..=devices).chain([ID]).collect();
+        assert_eq!(rig.arrive(a, [with_words(&words, "ask")]), Flow::More);
+        let msg = rig.recv().unwrap();
+        assert_eq!(msg, "ask");
+        assert!(msg.header().is_empty());
+        assert_eq!(msg.source(), Some(a));
+        let mut answer = Message::from("tell");
+        let _ = answer.push_header(0x1234_5678);
+        rig.send(answer).unwrap();
+        assert_eq!(rig.transmitted(), [(a, with_words(&words, "tell"))]);
+    }
+}
+
+/// sp-wire 8.8 items 94 and 108
+#[test]
+fn a_request_from_too_far_is_dropped_and_the_pipe_lives() {
+    let mut rig = Rig::<Rep>::new();
+    let a = rig.peer();
+    let nine: Vec<u32> = (1..=8).chain([ID]).collect();
+    let _ = rig.arrive(a, [with_words(&nine, ""), with_words(&[1; 20], "")]);
+    rig.expect([Effect::Count(Counter::HopLimit), Effect::Count(Counter::HopLimit)]);
+    request(&mut rig, a, "near");
+    assert_eq!(next(&mut rig), b"near");
+}
+
+#[test]
+fn the_hop_limit_is_what_was_set() {
+    for ttl in [1_u8, 2, 15] {
+        let mut rig = Rig::<Rep>::with(RepOptions::new().ttl(ttl));
+        let a = rig.peer();
+        let fits: Vec<u32> = (1..u32::from(ttl)).chain([ID]).collect();
+        let too_far: Vec<u32> = (1..=u32::from(ttl)).chain([ID]).collect();
+        let _ = rig.arrive(a, [with_words(&too_far, "far"), with_words(&fits, "near")]);
+        assert_eq!(rig.counted(), [Counter::HopLimit]);
+        assert_eq!(next(&mut rig), b"near");
+        rig.send("tell").unwrap();
+        assert_eq!(rig.transmitted(), [(a, with_words(&fits, "tell"))]);
+    }
+}
+
+/// sp-wire 8.8 item 107
+#[test]
+fn a_header_without_an_end_closes_the_pipe_and_loses_its_requests() {
+    for words in [&[][..], &[1], &[1, 2], &[1, 2, 3]] {
+        for rest in ["", "1", "12", "123"] {
+            let mut rig = Rig::<Rep>::new();
+            let a = rig.peer();
+            request(&mut rig, a, "good");
+            let bad = with_words(words, rest);
+            assert_eq!(rig.arrive(a, [bad, with_words(&[ID], "after")]), Flow::More);
+            let why = CloseReason::BadHeader { protocol: ProtocolId::REP };
+            rig.expect([Effect::Count(Counter::LostWithPeer), Effect::Close(a, why)]);
+            request(&mut rig, a, "last words");
+            assert_eq!(rig.recv(), Err(RecvBlocked::Empty));
+            rig.close(a);
+            rig.expect([]);
+        }
+    }
+}
+
+/// sp-wire 8.8 items 109 and 110
+#[test]
+fn only_words_through_the_first_end_bit_are_header() {
+    let mut rig = Rig::<Rep>::new();
+    let a = rig.peer();
+    request(&mut rig, a, "");
+    assert_eq!(next(&mut rig), b"");
+    let _ = rig.arrive(a, [with_words(&[ID, 0x8000_0002], "x")]);
+    assert_eq!(next(&mut rig), with_words(&[0x8000_0002], "x"));
+}
+
+/// sp-wire 8.8 item 111
+#[test]
+fn words_of_the_backtrace_route_nothing_here() {
+    let mut rig = Rig::<Rep>::new();
+    let [a, b] = [rig.peer(), rig.peer()];
+    let words = [0, 1, ID];
+    let _ = rig.arrive(b, [with_words(&words, "ask")]);
+    rig.recv().unwrap();
+    rig.send("tell").unwrap();
+    assert_eq!(rig.transmitted(), [(b, with_words(&words, "tell"))]);
+    assert_ne!(a, b);
+}
+
+/// sp-wire 8.8 item 105
+#[test]
+fn a_send_needs_a_request_and_ends_it() {
+    let mut rig = Rig::<Rep>::new();
+    assert!(matches!(rig.send("tell"), Err(SendBlocked::State(msg)) if msg == "tell"));
+    let a = rig.peer();
+    request(&mut rig, a, "ask");
+    rig.recv().unwrap();
+    rig.send("tell").unwrap();
+    assert!(matches!(rig.send("more"), Err(SendBlocked::State(_))));
+}
+
+/// sp-wire 8.8 item 105
+#[test]
+fn a_reply_to_a_peer_that_left_succeeds_and_is_counted() {
+    let mut rig = Rig::<Rep>::new();
+    let a = rig.peer();
+    request(&mut rig, a, "ask");
+    rig.recv().unwrap();
+    rig.close(a);
+    rig.world.take_effects();
+    rig.send("tell").unwrap();
+    rig.expect([Effect::Count(Counter::PeerGone)]);
+    assert!(matches!(rig.send("more"), Err(SendBlocked::State(_))));
+}
+
+/// sp-wire 8.8 item 106
+#[test]
+fn a_receive_discards_the_request_held_before() {
+    let mut rig = Rig::<Rep>::new();
+    let [a, b] = [rig.peer(), rig.peer()];
+    request(&mut rig, a, "1");
+    request(&mut rig, b, "2");
+    assert_eq!(next(&mut rig), b"1");
+    rig.expect([]);
+    assert_eq!(next(&mut rig), b"2");
+    rig.expect([Effect::Count(Counter::Unanswered)]);
+    rig.send("two").unwrap();
+    assert_eq!(rig.transmitted(), [(b, with_words(&[ID], "two"))]);
+}
+
+#[test]
+fn a_receive_that_finds_nothing_leaves_the_held_request() {
+    let mut rig = Rig::<Rep>::new();
+    let a = rig.peer();
+    request(&mut rig, a, "1");
+    rig.recv().unwrap();
+    assert_eq!(rig.recv(), Err(RecvBlocked::Empty));
+    rig.send("one").unwrap();
+    assert_eq!(rig.transmitted().len(), 1);
+}
+
+/// sp-wire 8.8 item 114
+#[test]
+fn a_peer_that_does_not_read_holds_up_itself_alone() {
+    let mut rig = Rig::<Rep>::new();
+    let slow = rig.peer_with_room(0);
+    let b = rig.peer();
+    for body in ["s1", "s2", "s3"] {
+        request(&mut rig, slow, body);
+    }
+    assert_eq!(next(&mut rig), b"s1");
+    rig.send("one").unwrap();
+    assert!(rig.transmitted().is_empty());
+    for _ in 0..3 {
+        request(&mut rig, b, "b");
+        assert_eq!(next(&mut rig), b"b");
+        rig.send("answer").unwrap();
+        assert_eq!(rig.transmitted(), [(b, with_words(&[ID], "answer"))]);
+        assert_eq!(rig.recv(), Err(RecvBlocked::Empty));
+    }
+    rig.recv_waiting(MAIN).unwrap_err();
+    rig.set_room(slow, 9);
+    rig.expect([Effect::Transmit(slow, with_words(&[ID], "one")), Effect::WakeRecv(MAIN)]);
+    assert_eq!(next(&mut rig), b"s2");
+}
+
+#[test]
+fn parked_replies_keep_their_order_and_are_one_per_context() {
+    let mut rig = Rig::<Rep>::new();
+    let a = rig.peer_with_room(0);
+    let contexts = [MAIN, rig.open_ctx(), rig.open_ctx()];
+    let _ = rig.arrive(a, (0..4_u32).map(|n| with_words(&[ID + n], "ask")));
+    for ctx in contexts {
+        rig.recv_in(ctx).unwrap();
+    }
+    for ctx in contexts {
+        rig.send_in(ctx, "tell").unwrap();
+        assert_eq!(rig.recv_in(ctx), Err(RecvBlocked::Empty));
+    }
+    rig.world.take_effects();
+    rig.set_room(a, 2);
+    assert_eq!(rig.transmitted().len(), 2);
+    assert_eq!(rig.recv(), Err(RecvBlocked::Empty));
+    rig.set_room(a, 2);
+    assert_eq!(rig.transmitted(), [(a, with_words(&[ID + 2], "tell"))]);
+    assert_eq!(next(&mut rig), b"ask");
+}
+
+#[test]
+fn replies_parked_for_a_lost_peer_are_counted() {
+    let mut rig = Rig::<Rep>::new();
+    let a = rig.peer_with_room(0);
+    request(&mut rig, a, "1");
+    request(&mut rig, a, "2");
+    rig.recv().unwrap();
+    rig.send("one").unwrap();
+    rig.close(a);
+    rig.expect([Effect::Count(Counter::LostWithPeer), Effect::Count(Counter::PeerGone)]);
+    assert_eq!(rig.recv(), Err(RecvBlocked::Empty));
+}
+
+#[test]
+fn peers_are_served_in_turn_in_the_order_of_their_arrival() {
+    let mut rig = Rig::<Rep>::new();
+    let [a, b, c] = [rig.peer(), rig.peer(), rig.peer()];
+    for (peer, body) in [(b, "b1"), (b, "b2"), (b, "b3"), (a, "a1"), (c, "c1"), (a, "a2")] {
+        request(&mut rig, peer, body);
+    }
+    let order: Vec<_> = (0..6).map(|_| next(&mut rig)).collect();
+    assert_eq!(order, [b"b1", b"a1", b"c1", b"b2", b"a2", b"b3"]);
+}
+
+#[test]
+fn a_peer_with_too_many_requests_is_paused_until_half_is_free() {
+    let mut rig = Rig::<Rep>::with(RepOptions::new().queue(4));
+    let [a, b] = [rig.peer(), rig.peer()];
+    let five = (0..5_u32).map(|n| with_words(&[ID + n], ""));
+    assert_eq!(rig.arrive(a, five), Flow::Pause);
+    request(&mut rig, b, "");
+    for resumed in [false, false, true] {
+        rig.recv().unwrap();
+        assert_eq!(rig.world.take_effects().contains(&Effect::Resume(a)), resumed);
+    }
+    assert_eq!(rig.read(a), Flow::More);
+}
+
+#[test]
+fn a_request_wakes_a_context_that_waits_and_not_one_that_asked_in_passing() {
+    let mut rig = Rig::<Rep>::new();
+    let a = rig.peer();
+    let [x, y] = [rig.open_ctx(), rig.open_ctx()];
+    rig.recv().unwrap_err();
+    rig.recv_waiting(x).unwrap_err();
+    rig.recv_waiting(y).unwrap_err();
+    request(&mut rig, a, "1");
+    rig.expect([Effect::WakeRecv(x)]);
+    request(&mut rig, a, "2");
+    rig.expect([Effect::WakeRecv(y)]);
+    request(&mut rig, a, "3");
+    rig.expect([]);
+}
+
+#[test]
+fn a_woken_context_that_closes_or_gives_up_passes_the_wake_on() {
+    for close in [false, true] {
+        let mut rig = Rig::<Rep>::new();
+        let a = rig.peer();
+        let [x, y] = [rig.open_ctx(), rig.open_ctx()];
+        rig.recv_waiting(x).unwrap_err();
+        rig.recv_waiting(y).unwrap_err();
+        request(&mut rig, a, "1");
+        if close {
+            rig.close_ctx(x);
+        } else {
+            rig.abandon_recv(x);
+        }
+        assert_eq!(rig.world.take_effects().last(), Some(&Effect::WakeRecv(y)));
+    }
+}
+
+#[test]
+fn a_closed_context_leaves_its_request_unanswered() {
+    let mut rig = Rig::<Rep>::new();
+    let a = rig.peer();
+    let x = rig.open_ctx();
+    request(&mut rig, a, "ask");
+    rig.recv_in(x).unwrap();
+    rig.close_ctx(x);
+    assert_eq!(rig.counted(), [Counter::Unanswered]);
+    assert!(matches!(rig.send_in(x, "tell"), Err(SendBlocked::State(_))));
+    assert_eq!(rig.recv_in(x), Err(RecvBlocked::State));
+}
+
+#[test]
+fn options_outside_their_range_are_refused_by_name() {
+    for ttl in [0, 16, 255] {
+        let bad = RepOptions::new().ttl(ttl).check().unwrap_err();
+        assert_eq!(bad.to_string(), format!("option ttl is {ttl}, allowed is 1 to 15"));
+    }
+    for ttl in [1, 15] {
+        assert_eq!(RepOptions::new().ttl(ttl).check(), Ok(()));
+    }
+    assert_eq!(RepOptions::new().queue(0).check().unwrap_err().option, "queue");
+    assert_eq!(RepOptions::default().to_string(), "ttl 8, queue 128");
+}

@@ -1,0 +1,345 @@
+//! REQ: asks, and gets one answer.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use sp_core::batch::Batch;
+use sp_core::id::{CtxId, PeerId, TimerKey};
+use sp_core::message::Message;
+use sp_core::pipe::{CloseReason, Flow, ProtocolId};
+
+use super::contexts::Contexts;
+use super::deadlines::Deadlines;
+use super::request_ids::RequestIds;
+use super::rotation::Rotation;
+use super::waiters::Waiters;
+use super::{
+    BadOption, ContextEngine, Counter, Effects, Engine, Options, RecvBlocked, RecvEngine,
+    SendBlocked, SendEngine,
+};
+
+use conversation::{Conversation, Request, State};
+
+mod conversation;
+
+/// Sends a request to one peer and receives the reply to it; each context has one request at a time.
+///
+/// ```text
+///             send                  reply                recv
+///     idle ----------> asked --------------> replied ----------> idle
+///      ^                | peer lost, no resending            ^
+///      |                +------------------> lost -----------+  (recv fails once)
+///      +---------- the receive gives up
+/// ```
+///
+/// A send in any state forgets what was before, so that a late reply to it is dropped. A request whose peer
+/// is lost, or that is not answered in time, is sent again under the same id: a peer may see it twice. Only
+/// the id decides whose reply it is, not the pipe it comes from. Requests go to the peers in turn.
+#[derive(Debug)]
+pub struct Req {
+    resend_time: Option<Duration>,
+    contexts: Contexts<Conversation>,
+    /// Exactly the requests of contexts in state asked.
+    ids: RequestIds,
+    peers: Rotation,
+    /// Contexts whose request is to be sent again when a pipe has room, each at most once. While this is not
+    /// empty every pipe is known to be full.
+    resends: VecDeque<CtxId>,
+    /// At most one entry per context, marked there; not after the deadline of its request.
+    deadlines: Deadlines,
+    senders: Waiters,
+}
+
+impl Engine for Req {
+    const SELF: ProtocolId = ProtocolId::REQ;
+    const PEER: ProtocolId = ProtocolId::REP;
+    type Options = ReqOptions;
+
+    fn new(options: ReqOptions, seed: u64) -> Self {
+        Self {
+            resend_time: options.resend_time.filter(|every| !every.is_zero()),
+            contexts: Contexts::new(),
+            ids: RequestIds::new(seed),
+            peers: Rotation::new(),
+            resends: VecDeque::new(),
+            deadlines: Deadlines::new(RESEND),
+            senders: Waiters::new(),
+        }
+    }
+
+    fn opened(&mut self, peer: PeerId, fx: &mut impl Effects) -> Result<(), CloseReason> {
+        self.peers.add(peer);
+        self.use_room(fx);
+        Ok(())
+    }
+
+    fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
+        self.peers.remove(peer);
+        for (ctx, talk) in self.contexts.iter_mut() {
+            let State::Asked(request) = &mut talk.state else { continue };
+            if request.peer != Some(peer) {
+                continue;
+            }
+            if self.resend_time.is_some() {
+                request.peer = None;
+                talk.queue_again(ctx, &mut self.resends);
+            } else {
+                self.ids.remove(request.id);
+                talk.state = State::Lost;
+                fx.wake_recv(ctx);
+            }
+        }
+        self.send_again(fx);
+    }
+
+    fn room(&mut self, peer: PeerId, fx: &mut impl Effects) {
+        self.peers.rejoin(peer);
+        self.use_room(fx);
+    }
+
+    fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
+        if !self.peers.contains(peer) {
+            // We have closed it; its last words do not count.
+            batch.clear();
+        }
+        while let Some(mut msg) = batch.pop() {
+            let Some(id) = msg.take_header_word() else {
+                // Its requests go elsewhere once the pipe is gone.
+                self.peers.remove(peer);
+                batch.clear();
+                fx.close(peer, CloseReason::BadHeader { protocol: Self::SELF });
+                break;
+            };
+            let owner = self.ids.remove(id);
+            let Some((ctx, talk)) = owner.and_then(|ctx| Some((ctx, self.contexts.get_mut(ctx)?)))
+            else {
+                fx.count(Counter::StaleReply);
+                continue;
+            };
+            msg.clear_header();
+            msg.set_source(Some(peer));
+            talk.state = State::Replied(msg);
+            fx.wake_recv(ctx);
+        }
+        Flow::More
+    }
+
+    fn timer(&mut self, key: TimerKey, fx: &mut impl Effects) {
+        debug_assert_eq!(key, RESEND);
+        let now = fx.now();
+        self.deadlines.fired();
+        while let Some(ctx) = self.deadlines.pop_due(now) {
+            let Some(talk) = self.contexts.get_mut(ctx) else { continue };
+            talk.has_deadline = false;
+            let State::Asked(Request { peer, due: Some(due), .. }) = &mut talk.state else {
+                continue;
+            };
+            if *due > now {
+                // The request this was meant for is over; it stands for the one that followed.
+                talk.has_deadline = true;
+                self.deadlines.push(*due, ctx);
+            } else {
+                *peer = None;
+                talk.queue_again(ctx, &mut self.resends);
+            }
+        }
+        self.send_again(fx);
+        self.deadlines.arm(fx);
+    }
+}
+
+impl SendEngine for Req {
+    fn try_send(
+        &mut self,
+        ctx: CtxId,
+        mut msg: Message,
+        fx: &mut impl Effects,
+    ) -> Result<(), SendBlocked> {
+        msg.clear_header();
+        let Some(talk) = self.contexts.get_mut(ctx) else { return Err(SendBlocked::State(msg)) };
+        talk.forget(ctx, &mut self.ids, fx);
+        self.send_again(fx);
+        let Some(peer) = self.peers.next(fx) else {
+            self.senders.add(ctx);
+            return Err(SendBlocked::Full(msg));
+        };
+        let id = self.ids.assign(ctx);
+        let fits = msg.push_header(id);
+        debug_assert!(fits, "the header was empty");
+        // Shared with its header on: a shared message that is changed moves to a buffer of its own.
+        let kept = self.resend_time.map(|_| msg.share());
+        fx.transmit(peer, msg);
+        self.note_sent(ctx, Request { id, kept, peer: Some(peer), due: None }, fx);
+        self.wake_sender(fx);
+        Ok(())
+    }
+
+    fn send_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
+        // It may have been the one that was woken.
+        self.wake_sender(fx);
+    }
+}
+
+impl RecvEngine for Req {
+    fn try_recv(&mut self, ctx: CtxId, fx: &mut impl Effects) -> Result<Message, RecvBlocked> {
+        self.contexts.get_mut(ctx).ok_or(RecvBlocked::State)?.take_reply(ctx, fx)
+    }
+
+    fn recv_abandoned(&mut self, ctx: CtxId, fx: &mut impl Effects) {
+        if let Some(talk) = self.contexts.get_mut(ctx) {
+            talk.give_up(ctx, &mut self.ids, fx);
+        }
+    }
+}
+
+impl ContextEngine for Req {
+    fn open_ctx(&mut self) -> CtxId {
+        self.contexts.open()
+    }
+
+    fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects) {
+        let Some(ended) = self.contexts.close(ctx) else { return };
+        if let State::Asked(request) = &ended.state {
+            self.ids.remove(request.id);
+        }
+        if ended.has_deadline {
+            self.deadlines.remove(ctx);
+        }
+        if ended.is_queued {
+            self.resends.retain(|&other| other != ctx);
+        }
+        self.senders.remove(ctx);
+        fx.wake_recv(ctx);
+        fx.wake_send(ctx);
+        // A send of this context may have been woken for room that others wait for.
+        self.wake_sender(fx);
+    }
+}
+
+impl Req {
+    /// A pipe may have room: first for requests to be sent again, then for a send that waits.
+    fn use_room(&mut self, fx: &mut impl Effects) {
+        self.send_again(fx);
+        self.wake_sender(fx);
+    }
+
+    /// Sends queued requests again, oldest first, while a pipe has room.
+    fn send_again(&mut self, fx: &mut impl Effects) {
+        while let Some(&ctx) = self.resends.front() {
+            let Some(kept) = self.contexts.get_mut(ctx).and_then(Conversation::again) else {
+                self.unqueue();
+                continue;
+            };
+            let Some(peer) = self.peers.next(fx) else { return };
+            fx.transmit(peer, kept.share());
+            fx.count(Counter::Resent);
+            self.unqueue();
+            self.note_sent_again(ctx, peer, fx);
+        }
+    }
+
+    fn unqueue(&mut self) {
+        if let Some(ctx) = self.resends.pop_front()
+            && let Some(talk) = self.contexts.get_mut(ctx)
+        {
+            talk.is_queued = false;
+        }
+    }
+
+    fn note_sent(&mut self, ctx: CtxId, request: Request, fx: &mut impl Effects) {
+        if let Some(talk) = self.contexts.get_mut(ctx) {
+            talk.state = State::Asked(request);
+            self.start_clock(ctx, fx);
+        }
+    }
+
+    fn note_sent_again(&mut self, ctx: CtxId, to: PeerId, fx: &mut impl Effects) {
+        if let Some(Conversation { state: State::Asked(request), .. }) = self.contexts.get_mut(ctx)
+        {
+            request.peer = Some(to);
+            self.start_clock(ctx, fx);
+        }
+    }
+
+    /// Notes when the request of `ctx` is to be sent again, and keeps a deadline not after that.
+    fn start_clock(&mut self, ctx: CtxId, fx: &mut impl Effects) {
+        let Some(due) = self.resend_time.and_then(|every| fx.now().checked_add(every)) else {
+            return;
+        };
+        let Some(talk) = self.contexts.get_mut(ctx) else { return };
+        if let State::Asked(request) = &mut talk.state {
+            request.due = Some(due);
+        }
+        if !talk.has_deadline {
+            talk.has_deadline = true;
+            self.deadlines.push(due, ctx);
+            self.deadlines.arm(fx);
+        }
+    }
+
+    /// Wakes one waiting send if there is room for it. Its success wakes the next: no herd, nobody forgotten.
+    fn wake_sender(&mut self, fx: &mut impl Effects) {
+        if !self.senders.is_empty() && self.peers.has_room(fx) {
+            self.senders.wake_send(fx);
+        }
+    }
+}
+
+/// What can be set of a [`Req`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReqOptions {
+    resend_time: Option<Duration>,
+}
+
+impl ReqOptions {
+    /// The defaults: an unanswered request is sent again after 60 seconds.
+    pub const fn new() -> Self {
+        Self { resend_time: Some(RESEND_TIME) }
+    }
+
+    /// After what time an unanswered request is sent again, every time; more than zero.
+    ///
+    /// `None`: never, and if its peer is lost the receive fails instead of the request going elsewhere.
+    #[must_use]
+    pub const fn resend_time(self, resend_time: Option<Duration>) -> Self {
+        Self { resend_time }
+    }
+}
+
+impl Default for ReqOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Options for ReqOptions {
+    fn check(&self) -> Result<(), BadOption> {
+        if self.resend_time.is_some_and(|every| every.is_zero()) {
+            return Err(BadOption {
+                option: "resend_time",
+                value: "0 s".to_owned(),
+                allowed: "more than zero, or none",
+            });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ReqOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.resend_time {
+            Some(every) => write!(f, "resend_time {every:?}"),
+            None => f.write_str("resend_time none"),
+        }
+    }
+}
+
+/// What nng and mangos wait (sp-wire 3.1).
+const RESEND_TIME: Duration = Duration::from_secs(60);
+
+/// The only timer of this engine.
+const RESEND: TimerKey = TimerKey(0);
+
+#[cfg(test)]
+mod tests;

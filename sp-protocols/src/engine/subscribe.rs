@@ -1,0 +1,175 @@
+//! SUB: receives what it subscribed to.
+
+use std::fmt;
+
+use sp_core::batch::Batch;
+use sp_core::id::{CtxId, PeerId};
+use sp_core::message::Message;
+use sp_core::pipe::{CloseReason, Flow, ProtocolId};
+
+use super::prefixes::Prefixes;
+use super::queue::Queue;
+use super::waiters::Waiters;
+use super::{BadOption, Counter, Effects, Engine, Options, RecvBlocked, RecvEngine, check_queue};
+
+/// Receives the messages that begin with one of its topics; sends nothing.
+///
+/// Without a topic nothing is received; the empty topic matches all. Topics stay on this side: every message
+/// travels and those that no topic matches are dropped here. A publisher is never paused: when the queue is
+/// full a message is lost, the oldest or the newest as set, and counted.
+#[derive(Debug)]
+pub struct Sub {
+    topics: Prefixes,
+    inbox: Queue,
+    prefer_new: bool,
+    /// Messages dropped for want of room since [`missed`](Self::missed) was last asked.
+    missed: u64,
+    receivers: Waiters,
+}
+
+impl Sub {
+    /// Receives messages that begin with `topic` from now on. `false` if that was so already.
+    ///
+    /// There is one context as yet: for another than [`CtxId::MAIN`] nothing happens.
+    pub fn subscribe(&mut self, ctx: CtxId, topic: &[u8]) -> bool {
+        ctx == CtxId::MAIN && self.topics.insert(topic)
+    }
+
+    /// Takes `topic` back, and drops waiting messages that no other topic matches. `false` if it was not
+    /// subscribed to.
+    ///
+    /// A topic counts once however often it was subscribed to.
+    pub fn unsubscribe(&mut self, ctx: CtxId, topic: &[u8], fx: &mut impl Effects) -> bool {
+        if ctx != CtxId::MAIN || !self.topics.remove(topic) {
+            return false;
+        }
+        let topics = &self.topics;
+        for _ in 0..self.inbox.retain(|msg| topics.matches(msg.body())) {
+            fx.count(Counter::Unwanted);
+        }
+        true
+    }
+
+    /// How many messages were dropped for want of room since this was last asked.
+    pub fn missed(&mut self, ctx: CtxId) -> u64 {
+        if ctx == CtxId::MAIN { std::mem::take(&mut self.missed) } else { 0 }
+    }
+
+    fn keep(&mut self, msg: Message, fx: &mut impl Effects) {
+        let dropped = if self.prefer_new {
+            self.inbox.push_dropping_oldest(msg).is_some()
+        } else {
+            self.inbox.push(msg).is_err()
+        };
+        if dropped {
+            self.missed = self.missed.saturating_add(1);
+            fx.count(Counter::DroppedOnReceive);
+        }
+        self.receivers.wake_recv(fx);
+    }
+}
+
+impl Engine for Sub {
+    const SELF: ProtocolId = ProtocolId::SUB;
+    const PEER: ProtocolId = ProtocolId::PUB;
+    type Options = SubOptions;
+
+    fn new(options: SubOptions, _seed: u64) -> Self {
+        Self {
+            topics: Prefixes::new(),
+            inbox: Queue::new(options.queue),
+            prefer_new: options.prefer_new,
+            missed: 0,
+            receivers: Waiters::new(),
+        }
+    }
+
+    fn opened(&mut self, _peer: PeerId, _fx: &mut impl Effects) -> Result<(), CloseReason> {
+        Ok(())
+    }
+
+    fn closed(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
+
+    fn room(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
+
+    fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
+        while let Some(mut msg) = batch.pop() {
+            if self.topics.matches(msg.body()) {
+                msg.set_source(Some(peer));
+                self.keep(msg, fx);
+            } else {
+                fx.count(Counter::Unwanted);
+            }
+        }
+        Flow::More
+    }
+}
+
+impl RecvEngine for Sub {
+    fn try_recv(&mut self, ctx: CtxId, _fx: &mut impl Effects) -> Result<Message, RecvBlocked> {
+        if ctx != CtxId::MAIN {
+            return Err(RecvBlocked::State);
+        }
+        self.inbox.pop().ok_or_else(|| {
+            self.receivers.add(ctx);
+            RecvBlocked::Empty
+        })
+    }
+
+    fn recv_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
+        // It may have been the one that was woken.
+        if !self.inbox.is_empty() {
+            self.receivers.wake_recv(fx);
+        }
+    }
+}
+
+/// What can be set of a [`Sub`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubOptions {
+    queue: usize,
+    prefer_new: bool,
+}
+
+impl SubOptions {
+    /// The defaults: 1,024 messages wait, and the oldest makes way.
+    pub const fn new() -> Self {
+        Self { queue: QUEUE, prefer_new: true }
+    }
+
+    /// How many messages may wait to be received, at least 1; beyond it one is dropped.
+    #[must_use]
+    pub const fn queue(self, queue: usize) -> Self {
+        Self { queue, ..self }
+    }
+
+    /// Whether the oldest message makes way when the queue is full; if not, the newest is dropped.
+    #[must_use]
+    pub const fn prefer_new(self, prefer_new: bool) -> Self {
+        Self { prefer_new, ..self }
+    }
+}
+
+impl Default for SubOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Options for SubOptions {
+    fn check(&self) -> Result<(), BadOption> {
+        check_queue(self.queue)
+    }
+}
+
+impl fmt::Display for SubOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "queue {}, prefer_new {}", self.queue, self.prefer_new)
+    }
+}
+
+/// nng keeps 128, less than one read brings of small messages; 1,024 are several reads.
+const QUEUE: usize = 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+use super::*;
+use crate::engine::testing::{Effect, Rig};
+
+const MAIN: CtxId = CtxId::MAIN;
+
+fn sub(options: SubOptions, topics: &[&str]) -> (Rig<Sub>, PeerId) {
+    let mut rig = Rig::<Sub>::with(options);
+    let publisher = rig.peer();
+    for topic in topics {
+        assert!(rig.engine.subscribe(MAIN, topic.as_bytes()));
+    }
+    (rig, publisher)
+}
+
+/// What of `sent` a subscriber to `topics` receives.
+fn received(topics: &[&str], sent: &[&str]) -> Vec<String> {
+    let (mut rig, publisher) = sub(SubOptions::new(), topics);
+    assert_eq!(rig.arrive(publisher, sent.iter().copied()), Flow::More);
+    rig.recv_all(99).into_iter().map(|body| String::from_utf8(body).unwrap()).collect()
+}
+
+/// sp-wire 8.10 item 125
+#[test]
+fn a_topic_matches_what_begins_with_it() {
+    let sent = ["a", "ab", "b", ""];
+    assert!(received(&[], &sent).is_empty());
+    assert_eq!(received(&[""], &sent), sent);
+    assert_eq!(received(&["a"], &sent), ["a", "ab"]);
+}
+
+/// sp-wire 8.10 item 126
+#[test]
+fn topics_are_bytes_and_may_be_longer_than_the_message() {
+    assert_eq!(received(&["a\0b"], &["a", "a\0", "a\0b", "a\0bc", "a\0c"]), ["a\0b", "a\0bc"]);
+}
+
+/// sp-wire 8.10 item 127
+#[test]
+fn a_topic_counts_once() {
+    let (mut rig, publisher) = sub(SubOptions::new(), &["a"]);
+    assert!(!rig.engine.subscribe(MAIN, b"a"));
+    assert!(rig.engine.unsubscribe(MAIN, b"a", &mut rig.world));
+    assert!(!rig.engine.unsubscribe(MAIN, b"a", &mut rig.world));
+    let _ = rig.arrive(publisher, ["a"]);
+    rig.expect([Effect::Count(Counter::Unwanted)]);
+    assert_eq!(rig.recv(), Err(RecvBlocked::Empty));
+}
+
+/// sp-wire 8.10 item 128
+#[test]
+fn an_unsubscribe_removes_waiting_messages_that_no_longer_match() {
+    let (mut rig, publisher) = sub(SubOptions::new(), &["a", "ab"]);
+    let _ = rig.arrive(publisher, ["a1", "ab1", "a2"]);
+    assert!(rig.engine.unsubscribe(MAIN, b"a", &mut rig.world));
+    assert_eq!(rig.counted(), [Counter::Unwanted; 2]);
+    assert_eq!(rig.recv_all(9), [b"ab1"]);
+}
+
+/// sp-wire 8.10 item 129
+#[test]
+fn overlapping_topics_deliver_once() {
+    assert_eq!(received(&["", "a", "ab"], &["abc"]), ["abc"]);
+}
+
+/// sp-wire 8.10 item 131
+#[test]
+fn a_full_queue_loses_its_oldest_or_the_newest() {
+    for (prefer_new, kept) in [(true, ["2", "3"]), (false, ["1", "2"])] {
+        let (mut rig, publisher) = sub(SubOptions::new().queue(2).prefer_new(prefer_new), &[""]);
+        assert_eq!(rig.arrive(publisher, ["1", "2", "3"]), Flow::More);
+        assert_eq!(rig.counted(), [Counter::DroppedOnReceive]);
+        assert_eq!(rig.recv_all(9), kept.map(str::as_bytes));
+        assert_eq!(rig.engine.missed(MAIN), 1);
+        assert_eq!(rig.engine.missed(MAIN), 0);
+    }
+}
+
+#[test]
+fn a_waiting_receive_is_woken_and_learns_the_source() {
+    let (mut rig, publisher) = sub(SubOptions::new(), &["a"]);
+    assert_eq!(rig.recv_waiting(MAIN), Err(RecvBlocked::Empty));
+    let _ = rig.arrive(publisher, ["b", "a", "a"]);
+    rig.expect([Effect::Count(Counter::Unwanted), Effect::WakeRecv(MAIN)]);
+    assert_eq!(rig.recv().unwrap().source(), Some(publisher));
+}
+
+#[test]
+fn other_contexts_do_not_exist_yet() {
+    let (mut rig, _) = sub(SubOptions::new(), &[]);
+    let other = sp_core::id::Id::from_parts(1, 0);
+    assert!(!rig.engine.subscribe(other, b""));
+    assert_eq!(rig.recv_in(other), Err(RecvBlocked::State));
+    assert_eq!(rig.engine.missed(other), 0);
+}
+
+#[test]
+fn a_queue_of_zero_is_refused_and_options_are_printed() {
+    assert!(SubOptions::new().queue(0).check().is_err());
+    assert_eq!(SubOptions::default().check(), Ok(()));
+    assert_eq!(
+        SubOptions::new().queue(7).prefer_new(false).to_string(),
+        "queue 7, prefer_new false"
+    );
+}

@@ -1,0 +1,12 @@
+//! Protocol engines and sockets of the Scalability Protocols library: REQ/REP, PUB/SUB, PUSH/PULL.
+//!
+//! - [`engine`]: each pattern as a deterministic state machine, without input or output of its own.
+//! - `socket` (feature `sockets`): what drives an engine over real connections, and what programs call.
+//!
+//! Programs use the `scalability-protocols` crate, which re-exports what they need from here.
+
+pub mod engine;
+#[cfg(feature = "sockets")]
+pub mod socket;
+#[cfg(feature = "sockets")]
+pub mod sockets;

@@ -1,0 +1,389 @@
+//! Sending and receiving in four forms: at once or not at all, blocking, until a deadline, and as a future.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use sp_core::clock;
+use sp_core::id::CtxId;
+use sp_core::message::Message;
+
+use super::Socket;
+use super::core::{Core, Shared};
+use super::error::{RecvError, SendError, TryRecvError, TrySendError};
+use super::live::Deferred;
+use super::wait::{Parker, Side, Ticket};
+use crate::engine::{Engine, RecvBlocked, RecvEngine, SendBlocked, SendEngine};
+
+impl<E: SendEngine> Socket<E> {
+    /// Sends `message`, waiting until a peer can take it.
+    ///
+    /// Returns once the message is committed to a peer's queue; whether the peer gets it is the pattern's
+    /// promise to make.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`], or [`SendError::State`] where the pattern allows no send now.
+    pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.send_until(message.into(), None)
+    }
+
+    /// Sends `message` if a peer can take it now.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] with the message if none can.
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
+        let mut message = Some(message.into());
+        let shared = self.shared();
+        match shared.step(|core, deferred| shared.try_send(core, deferred, &mut message)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(SendError::State { protocol, message })) => {
+                Err(TrySendError::State { protocol, message })
+            }
+            Some(Err(error)) => {
+                Err(TrySendError::Closed { protocol: E::SELF, message: error.into_message() })
+            }
+            None => {
+                shared.driver.needs_worker();
+                let message = message.unwrap_or_default();
+                Err(TrySendError::Full { protocol: E::SELF, message })
+            }
+        }
+    }
+
+    /// Sends `message`, waiting for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::TimedOut`] with the message, otherwise as [`send`](Self::send).
+    pub fn send_timeout(
+        &self,
+        message: impl Into<Message>,
+        timeout: Duration,
+    ) -> Result<(), SendError> {
+        self.send_until(message.into(), clock::now().checked_add(timeout))
+    }
+
+    /// Sends `message`, waiting until `deadline` at the latest.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_timeout`](Self::send_timeout).
+    pub fn send_deadline(
+        &self,
+        message: impl Into<Message>,
+        deadline: Instant,
+    ) -> Result<(), SendError> {
+        self.send_until(message.into(), Some(deadline))
+    }
+
+    /// Sends `message` without blocking the thread, on any runtime.
+    ///
+    /// Nothing is sent if the future is dropped before it is ready; the message is dropped with it.
+    pub fn send_async(&self, message: impl Into<Message>) -> SendFuture<'_, E> {
+        SendFuture { wait: Registration::new(self, Side::Send), message: Some(message.into()) }
+    }
+
+    fn send_until(&self, message: Message, deadline: Option<Instant>) -> Result<(), SendError> {
+        let shared = self.shared();
+        let mut message = Some(message);
+        let sent = shared.block(Side::Send, deadline, |core, deferred| {
+            shared.try_send(core, deferred, &mut message)
+        });
+        sent.unwrap_or_else(|| {
+            shared.engine(|engine, fx| engine.send_abandoned(CtxId::MAIN, fx));
+            let message = message.unwrap_or_default();
+            Err(SendError::TimedOut { protocol: E::SELF, message })
+        })
+    }
+}
+
+impl<E: RecvEngine> Socket<E> {
+    /// Receives the next message, waiting for it.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Closed`], or another where the pattern allows no receive now.
+    pub fn recv(&self) -> Result<Message, RecvError> {
+        self.recv_until(None)
+    }
+
+    /// Receives a message that is there now.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] if there is none.
+    pub fn try_recv(&self) -> Result<Message, TryRecvError> {
+        let shared = self.shared();
+        match shared.step(|core, deferred| shared.try_recv(core, deferred)) {
+            Some(received) => received.map_err(TryRecvError::Failed),
+            None => {
+                shared.driver.needs_worker();
+                Err(TryRecvError::Empty)
+            }
+        }
+    }
+
+    /// Receives the next message, waiting for at most `timeout`.
+    ///
+    /// On REQ a receive that times out ends the request: its reply is dropped should it come later.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::TimedOut`], otherwise as [`recv`](Self::recv).
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Message, RecvError> {
+        self.recv_until(clock::now().checked_add(timeout))
+    }
+
+    /// Receives the next message, waiting until `deadline` at the latest.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_timeout`](Self::recv_timeout).
+    pub fn recv_deadline(&self, deadline: Instant) -> Result<Message, RecvError> {
+        self.recv_until(Some(deadline))
+    }
+
+    /// Receives the next message without blocking the thread, on any runtime.
+    ///
+    /// A future that is dropped has taken no message; on REQ the request goes on.
+    pub fn recv_async(&self) -> RecvFuture<'_, E> {
+        RecvFuture { wait: Registration::new(self, Side::Recv) }
+    }
+
+    /// Every message as it comes, until the socket is closed.
+    pub fn iter(&self) -> Iter<'_, E> {
+        Iter { socket: self }
+    }
+
+    /// The messages that are there now.
+    pub fn try_iter(&self) -> TryIter<'_, E> {
+        TryIter { socket: self }
+    }
+
+    fn recv_until(&self, deadline: Option<Instant>) -> Result<Message, RecvError> {
+        let shared = self.shared();
+        let received =
+            shared.block(Side::Recv, deadline, |core, deferred| shared.try_recv(core, deferred));
+        received.unwrap_or_else(|| {
+            shared.engine(|engine, fx| engine.recv_abandoned(CtxId::MAIN, fx));
+            Err(RecvError::TimedOut { protocol: E::SELF })
+        })
+    }
+}
+
+impl<E: Engine> Shared<E> {
+    /// Tries until `attempt` has an answer, waiting in between. `None` once `deadline` has passed.
+    fn block<T>(
+        &self,
+        side: Side,
+        deadline: Option<Instant>,
+        mut attempt: impl FnMut(&mut Core<E>, &mut Deferred) -> Option<T>,
+    ) -> Option<T> {
+        // The usual case finds what it wants without setting anything up for waiting.
+        if let Some(answer) = self.step(&mut attempt) {
+            return Some(answer);
+        }
+        let parker = Parker::current();
+        let ctx = CtxId::MAIN;
+        loop {
+            parker.prepare();
+            let tried = self.step(|core, deferred| match attempt(core, deferred) {
+                Some(answer) => Ok(answer),
+                None => Err(core.waiters.add(ctx, side, parker.waker())),
+            });
+            let ticket = match tried {
+                Ok(answer) => return Some(answer),
+                Err(ticket) => ticket,
+            };
+            if parker.wait(&self.driver, deadline) {
+                continue;
+            }
+            // Out of time, unless the wake-up was on its way: then one more try.
+            if self.step(|core, _| core.waiters.remove(ctx, side, ticket)) {
+                return None;
+            }
+            if let Some(answer) = self.step(&mut attempt) {
+                return Some(answer);
+            }
+            self.pass_on(side);
+            return None;
+        }
+    }
+
+    /// A waiter that was woken leaves without taking anything: the next in line has its turn.
+    fn pass_on(&self, side: Side) {
+        self.step(|core, deferred| {
+            if let Some(next) = core.waiters.pop(CtxId::MAIN, side) {
+                deferred.wake(next);
+            }
+        });
+    }
+}
+
+impl<E: SendEngine> Shared<E> {
+    /// One try; `None` if there is no room, and then the message is back.
+    fn try_send(
+        &self,
+        core: &mut Core<E>,
+        deferred: &mut Deferred,
+        message: &mut Option<Message>,
+    ) -> Option<Result<(), SendError>> {
+        let msg = message.take()?;
+        let protocol = E::SELF;
+        if core.closed {
+            return Some(Err(SendError::Closed { protocol, message: msg }));
+        }
+        let sent =
+            core.engine(&self.counts, deferred, |engine, fx| engine.try_send(CtxId::MAIN, msg, fx));
+        match sent {
+            Ok(()) => Some(Ok(())),
+            Err(SendBlocked::State(message)) => Some(Err(SendError::State { protocol, message })),
+            Err(SendBlocked::Full(msg)) => {
+                *message = Some(msg);
+                None
+            }
+        }
+    }
+}
+
+impl<E: RecvEngine> Shared<E> {
+    /// One try; `None` if there is nothing.
+    fn try_recv(
+        &self,
+        core: &mut Core<E>,
+        deferred: &mut Deferred,
+    ) -> Option<Result<Message, RecvError>> {
+        let protocol = E::SELF;
+        if core.closed {
+            return Some(Err(RecvError::Closed { protocol }));
+        }
+        let received =
+            core.engine(&self.counts, deferred, |engine, fx| engine.try_recv(CtxId::MAIN, fx));
+        Some(match received {
+            Ok(message) => Ok(message),
+            Err(RecvBlocked::Empty) => return None,
+            Err(RecvBlocked::State) => Err(RecvError::State { protocol }),
+            Err(RecvBlocked::Canceled) => Err(RecvError::Canceled { protocol }),
+            Err(RecvBlocked::PeerGone) => Err(RecvError::PeerGone { protocol }),
+        })
+    }
+}
+
+/// A future's place in the line of waiters.
+struct Registration<'a, E: Engine> {
+    socket: &'a Socket<E>,
+    side: Side,
+    ticket: Option<Ticket>,
+}
+
+impl<'a, E: Engine> Registration<'a, E> {
+    const fn new(socket: &'a Socket<E>, side: Side) -> Self {
+        Self { socket, side, ticket: None }
+    }
+
+    /// Tries once, and gets in line if there is no answer.
+    fn poll<T>(
+        &mut self,
+        cx: &Context<'_>,
+        attempt: impl FnOnce(&mut Core<E>, &mut Deferred) -> Option<T>,
+    ) -> Poll<T> {
+        let shared = self.socket.shared();
+        let (side, ctx) = (self.side, CtxId::MAIN);
+        let ticket = self.ticket.take();
+        let answer = shared.step(|core, deferred| {
+            if let Some(answer) = attempt(core, deferred) {
+                if let Some(ticket) = ticket {
+                    core.waiters.remove(ctx, side, ticket);
+                }
+                return Ok(answer);
+            }
+            let waker = cx.waker();
+            match ticket.filter(|ticket| core.waiters.renew(ctx, side, *ticket, waker)) {
+                Some(ticket) => Err(ticket),
+                None => Err(core.waiters.add(ctx, side, waker.clone())),
+            }
+        });
+        match answer {
+            Ok(answer) => Poll::Ready(answer),
+            Err(ticket) => {
+                self.ticket = Some(ticket);
+                shared.driver.needs_worker();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<E: Engine> Drop for Registration<'_, E> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket else { return };
+        let shared = self.socket.shared();
+        if !shared.step(|core, _| core.waiters.remove(CtxId::MAIN, self.side, ticket)) {
+            shared.pass_on(self.side);
+        }
+    }
+}
+
+/// A send under way; see [`Socket::send_async`].
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct SendFuture<'a, E: SendEngine> {
+    wait: Registration<'a, E>,
+    message: Option<Message>,
+}
+
+impl<E: SendEngine> Future for SendFuture<'_, E> {
+    type Output = Result<(), SendError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { wait, message } = self.get_mut();
+        let shared = wait.socket.shared();
+        wait.poll(cx, |core, deferred| shared.try_send(core, deferred, message))
+    }
+}
+
+/// A receive under way; see [`Socket::recv_async`].
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct RecvFuture<'a, E: RecvEngine> {
+    wait: Registration<'a, E>,
+}
+
+impl<E: RecvEngine> Future for RecvFuture<'_, E> {
+    type Output = Result<Message, RecvError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let wait = &mut self.get_mut().wait;
+        let shared = wait.socket.shared();
+        wait.poll(cx, |core, deferred| shared.try_recv(core, deferred))
+    }
+}
+
+/// Messages as they come; see [`Socket::iter`].
+#[derive(Debug)]
+pub struct Iter<'a, E: RecvEngine> {
+    socket: &'a Socket<E>,
+}
+
+impl<E: RecvEngine> Iterator for Iter<'_, E> {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        self.socket.recv().ok()
+    }
+}
+
+/// Messages that are there; see [`Socket::try_iter`].
+#[derive(Debug)]
+pub struct TryIter<'a, E: RecvEngine> {
+    socket: &'a Socket<E>,
+}
+
+impl<E: RecvEngine> Iterator for TryIter<'_, E> {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        self.socket.try_recv().ok()
+    }
+}

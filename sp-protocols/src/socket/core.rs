@@ -1,0 +1,294 @@
+//! A socket's state behind its lock, and what its connections tell it.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use sp_core::batch::Batch;
+use sp_core::config::Config;
+use sp_core::endpoint::Endpoint;
+use sp_core::id::{IdMap, PeerId, SocketId, TimerKey};
+use sp_core::pipe::{CloseReason, Flow, Flush, Pipe, PipeEvents, ProtocolId};
+use sp_core::registry::{PeerAddr, PeerRegistry, PeerState, conns, next_socket_id};
+use sp_core::sync::lock;
+use sp_transport::{Driver, Lingering, Owner, Runtime};
+
+use super::error::OpenError;
+use super::live::{Counts, Deferred, Line, Live};
+use super::monitor::{Monitor, PipeEvent};
+use super::wait::Waiters;
+use crate::engine::{Effects, Engine, Options};
+
+/// One socket, shared by its handles, its connections and its endpoints.
+pub(crate) struct Shared<E: Engine> {
+    pub(crate) id: SocketId,
+    core: Mutex<Core<E>>,
+    pub(crate) peers: PeerRegistry<Arc<dyn Pipe>>,
+    pub(crate) driver: Arc<Driver>,
+    /// Given back when the socket has ended.
+    runtime: Mutex<Option<Arc<Runtime>>>,
+    pub(crate) monitor: Monitor,
+    pub(crate) counts: Counts,
+    /// Peers turned away, attempts that failed.
+    pub(crate) refused: AtomicU64,
+    options: E::Options,
+    /// Where timers report.
+    me: Weak<Self>,
+}
+
+/// What the socket's lock guards.
+pub(crate) struct Core<E> {
+    pub(crate) engine: E,
+    lines: IdMap<PeerId, Line>,
+    pub(crate) waiters: Waiters,
+    pub(crate) closed: bool,
+}
+
+impl<E: Engine> Shared<E> {
+    pub(crate) fn open(options: E::Options) -> Result<Arc<Self>, OpenError> {
+        options.check()?;
+        let failed = |source| OpenError::System { protocol: E::SELF, source };
+        let runtime = Runtime::acquire().map_err(failed)?;
+        let driver = runtime.driver(Config::new().spin).map_err(failed)?;
+        let core = Core {
+            engine: E::new(options.clone(), seed()),
+            lines: IdMap::new(),
+            waiters: Waiters::default(),
+            closed: false,
+        };
+        Ok(Arc::new_cyclic(|me| Self {
+            id: next_socket_id(),
+            core: Mutex::new(core),
+            peers: PeerRegistry::new(),
+            driver,
+            runtime: Mutex::new(Some(runtime)),
+            monitor: Monitor::default(),
+            counts: Counts::default(),
+            refused: AtomicU64::new(0),
+            options,
+            me: me.clone(),
+        }))
+    }
+
+    /// Runs `call` on the engine under the lock, then carries out its effects without it.
+    pub(crate) fn step<R>(&self, call: impl FnOnce(&mut Core<E>, &mut Deferred) -> R) -> R {
+        let mut deferred = Deferred::take();
+        let result = call(&mut lock(&self.core), &mut deferred);
+        deferred.run(|key, at| self.arm(key, at));
+        result
+    }
+
+    /// As [`step`](Self::step), for what goes through the engine with effects.
+    pub(crate) fn engine<R>(&self, call: impl FnOnce(&mut E, &mut Live<'_>) -> R) -> R {
+        self.step(|core, deferred| core.engine(&self.counts, deferred, call))
+    }
+
+    /// The runtime, unless the socket is closed.
+    pub(crate) fn runtime(&self) -> Option<Arc<Runtime>> {
+        lock(&self.runtime).clone()
+    }
+
+    pub(crate) fn owner(self: &Arc<Self>) -> Owner {
+        Owner {
+            socket: self.id,
+            events: Arc::clone(self) as Arc<dyn PipeEvents>,
+            driver: Arc::clone(&self.driver),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.core).closed
+    }
+
+    /// Every pipe of the socket.
+    pub(crate) fn pipes(&self) -> Vec<Arc<dyn Pipe>> {
+        lock(&self.core).lines.iter().map(|(_, line)| Arc::clone(&line.pipe)).collect()
+    }
+
+    /// From now on calls fail, and nobody new is let in. Answers no if that was so already.
+    pub(crate) fn begin_close(&self) -> bool {
+        let begun = self.step(|core, deferred| {
+            if mem::replace(&mut core.closed, true) {
+                return false;
+            }
+            core.waiters.drain().into_iter().for_each(|waker| deferred.wake(waker));
+            true
+        });
+        if begun && let Some(runtime) = self.runtime() {
+            runtime.close_endpoints_of(self.id);
+        }
+        begun
+    }
+
+    /// Ends a closed socket: connections, driver, and the hold on the worker threads.
+    pub(crate) fn finish(&self) {
+        conns().close_all(self.id);
+        self.driver.retire(&CloseReason::Closed);
+        // Whatever the engine still holds goes home now, not when the last handle is dropped.
+        let fresh = E::new(self.options.clone(), 0);
+        let old = self.step(|core, _| mem::replace(&mut core.engine, fresh));
+        drop(old);
+        self.monitor.end();
+        let runtime = lock(&self.runtime).take();
+        if let Some(runtime) = runtime {
+            runtime.release();
+        }
+    }
+
+    /// Everything that waits is written, as far as the kernel takes it.
+    pub(crate) fn flush(&self) {
+        self.pipes().iter().for_each(|pipe| pipe.flush(Flush::Urgent));
+    }
+
+    pub(crate) fn is_drained(&self) -> bool {
+        lock(&self.core).lines.iter().all(|(_, line)| line.pipe.unsent() == 0)
+    }
+
+    /// Waits until everything queued has left, or `until` has come. The calling thread drives meanwhile.
+    pub(crate) fn drain(&self, until: Instant) {
+        self.flush();
+        while !self.is_drained() {
+            let now = sp_core::clock::now();
+            if now >= until {
+                return;
+            }
+            // Not every queue that empties makes an event here: look again soon.
+            let slice = until.min(now + DRAIN_SLICE);
+            self.driver.drive().run_until(|| self.is_drained(), Some(slice));
+        }
+    }
+
+    fn arm(&self, key: TimerKey, at: Instant) {
+        if let Some(runtime) = self.runtime() {
+            runtime.arm(self.id, self.me.clone(), key, at);
+        }
+    }
+}
+
+impl<E: Engine> Core<E> {
+    pub(crate) fn engine<R>(
+        &mut self,
+        counts: &Counts,
+        deferred: &mut Deferred,
+        call: impl FnOnce(&mut E, &mut Live<'_>) -> R,
+    ) -> R {
+        let Self { engine, lines, waiters, .. } = self;
+        call(engine, &mut Live { lines, waiters, counts, deferred, now: None })
+    }
+}
+
+impl<E: Engine> PipeEvents for Shared<E> {
+    fn protocol(&self) -> ProtocolId {
+        E::SELF
+    }
+
+    fn peer_protocol(&self) -> ProtocolId {
+        E::PEER
+    }
+
+    fn opened(&self, pipe: Arc<dyn Pipe>) -> Result<PeerId, CloseReason> {
+        let info = pipe.info();
+        let (endpoint, peer_addr) = (Arc::clone(&info.endpoint), info.peer_addr);
+        let addr = match peer_addr {
+            Some(addr) => PeerAddr::from(addr),
+            None => PeerAddr::from(endpoint.to_string().as_str()),
+        };
+        let id = self.peers.add(addr, Arc::clone(&pipe));
+        let Some(peer) = self.peers.get(id) else { return Err(CloseReason::Closed) };
+        peer.advance(PeerState::Connected);
+        let opened = self.step(|core, deferred| {
+            if core.closed {
+                return Err(CloseReason::Closed);
+            }
+            core.lines.insert(id, Line { pipe, peer });
+            let opened = core.engine(&self.counts, deferred, |engine, fx| engine.opened(id, fx));
+            if opened.is_err() {
+                core.lines.remove(id);
+            }
+            opened
+        });
+        match opened {
+            Ok(()) => {
+                self.monitor.tell(|| PipeEvent::Connected { peer: id, endpoint, peer_addr });
+                Ok(id)
+            }
+            Err(why) => {
+                self.peers.remove(id);
+                Err(why)
+            }
+        }
+    }
+
+    fn arrived(&self, peer: PeerId, batch: &mut Batch) -> Flow {
+        self.step(|core, deferred| {
+            if core.closed {
+                batch.clear();
+                return Flow::More;
+            }
+            let Core { engine, lines, waiters, .. } = core;
+            let Some(line) = lines.get(peer) else {
+                batch.clear();
+                return Flow::More;
+            };
+            let before = batch.len() as u64;
+            let bytes_before = batch.bytes();
+            let counts = &self.counts;
+            let mut fx = Live { lines, waiters, counts, deferred, now: None };
+            let flow = engine.arrived(peer, batch, &mut fx);
+            let taken = before - batch.len() as u64;
+            line.peer.count_received(taken, bytes_before - batch.bytes(), fx.now());
+            flow
+        })
+    }
+
+    fn room(&self, peer: PeerId) {
+        self.engine(|engine, fx| engine.room(peer, fx));
+    }
+
+    fn closed(&self, id: PeerId, why: CloseReason) {
+        self.step(|core, deferred| {
+            core.engine(&self.counts, deferred, |engine, fx| engine.closed(id, fx));
+            core.lines.remove(id)
+        });
+        if let Some(peer) = self.peers.remove(id) {
+            peer.advance(PeerState::Disconnected);
+        }
+        self.monitor.tell(|| PipeEvent::Closed { peer: id, why });
+    }
+
+    fn timer(&self, key: TimerKey, now: Instant) {
+        self.engine(|engine, fx| {
+            fx.now = Some(now);
+            engine.timer(key, fx);
+        });
+    }
+
+    fn refused(&self, at: &Arc<Endpoint>, peer_addr: Option<SocketAddr>, why: CloseReason) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.monitor.tell(|| PipeEvent::Refused { endpoint: Arc::clone(at), peer_addr, why });
+    }
+}
+
+/// The end of a socket whose last handle was dropped while messages were still on their way.
+pub(crate) struct Farewell<E: Engine>(pub(crate) Arc<Shared<E>>);
+
+impl<E: Engine> Lingering for Farewell<E> {
+    fn is_drained(&self) -> bool {
+        self.0.is_drained()
+    }
+
+    fn finish(self: Box<Self>) {
+        self.0.finish();
+    }
+}
+
+/// A seed for the engine from std: the hasher's keys come from the system.
+fn seed() -> u64 {
+    RandomState::new().hash_one(0u8)
+}
+
+const DRAIN_SLICE: Duration = Duration::from_millis(5);

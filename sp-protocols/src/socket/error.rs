@@ -1,0 +1,208 @@
+//! What can go wrong when messages are sent and received.
+
+use std::io;
+
+use sp_core::message::Message;
+use sp_core::pipe::ProtocolId;
+
+use crate::engine::BadOption;
+
+/// Why a socket could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// An option is out of its range.
+    #[error(transparent)]
+    Option(#[from] BadOption),
+    /// The system gave no poll set or no thread.
+    #[error("open {protocol}: {source}; the process may be out of descriptors or threads")]
+    System {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why a blocking or timed send failed. The message comes back with [`into_message`](Self::into_message).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The socket is closed.
+    #[error("send on {protocol}: the socket is closed")]
+    Closed {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
+    /// The pattern allows no send now: there is no request to answer.
+    #[error("send on {protocol}: there is no request to answer; receive one first")]
+    State {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
+    /// No peer took the message in time.
+    #[error(
+        "send on {protocol}: no peer took the message in time; is one connected and receiving?"
+    )]
+    TimedOut {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
+}
+
+/// Why a send that does not wait failed. The message comes back with [`into_message`](Self::into_message).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrySendError {
+    /// No peer can take a message now.
+    #[error("try_send on {protocol}: no peer can take a message now")]
+    Full {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
+    /// The socket is closed.
+    #[error("try_send on {protocol}: the socket is closed")]
+    Closed {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
+    /// The pattern allows no send now: there is no request to answer.
+    #[error("try_send on {protocol}: there is no request to answer; receive one first")]
+    State {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
+}
+
+impl SendError {
+    /// The message that was not sent.
+    pub fn into_message(self) -> Message {
+        match self {
+            Self::Closed { message, .. }
+            | Self::State { message, .. }
+            | Self::TimedOut { message, .. } => message,
+        }
+    }
+
+    /// Whether time ran out.
+    pub const fn is_timeout(&self) -> bool {
+        matches!(self, Self::TimedOut { .. })
+    }
+
+    /// Whether the socket is closed.
+    pub const fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed { .. })
+    }
+}
+
+impl TrySendError {
+    /// The message that was not sent.
+    pub fn into_message(self) -> Message {
+        match self {
+            Self::Full { message, .. }
+            | Self::Closed { message, .. }
+            | Self::State { message, .. } => message,
+        }
+    }
+
+    /// Whether a later try may succeed.
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::Full { .. })
+    }
+}
+
+/// Why a blocking or timed receive failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// The socket is closed.
+    #[error("receive on {protocol}: the socket is closed")]
+    Closed {
+        /// The pattern.
+        protocol: ProtocolId,
+    },
+    /// The pattern allows no receive now: no request is outstanding.
+    #[error("receive on {protocol}: no request is outstanding; send one first")]
+    State {
+        /// The pattern.
+        protocol: ProtocolId,
+    },
+    /// The request that this receive waited for was replaced by a newer one.
+    #[error("receive on {protocol}: the request was replaced by a newer one")]
+    Canceled {
+        /// The pattern.
+        protocol: ProtocolId,
+    },
+    /// The peer that had the request is gone, and requests are not repeated.
+    #[error("receive on {protocol}: the peer that had the request is gone; send it again")]
+    PeerGone {
+        /// The pattern.
+        protocol: ProtocolId,
+    },
+    /// Nothing came in time.
+    #[error("receive on {protocol}: nothing came in time")]
+    TimedOut {
+        /// The pattern.
+        protocol: ProtocolId,
+    },
+}
+
+/// Why a receive that does not wait failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TryRecvError {
+    /// Nothing is there now.
+    #[error("nothing to receive now")]
+    Empty,
+    /// A receive that waits would fail as well.
+    #[error(transparent)]
+    Failed(RecvError),
+}
+
+impl RecvError {
+    /// Whether time ran out.
+    pub const fn is_timeout(&self) -> bool {
+        matches!(self, Self::TimedOut { .. })
+    }
+
+    /// Whether the socket is closed.
+    pub const fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed { .. })
+    }
+}
+
+impl From<SendError> for io::Error {
+    fn from(error: SendError) -> Self {
+        let kind = match &error {
+            SendError::Closed { .. } => io::ErrorKind::NotConnected,
+            SendError::State { .. } => io::ErrorKind::InvalidInput,
+            SendError::TimedOut { .. } => io::ErrorKind::TimedOut,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<RecvError> for io::Error {
+    fn from(error: RecvError) -> Self {
+        let kind = match &error {
+            RecvError::Closed { .. } => io::ErrorKind::NotConnected,
+            RecvError::State { .. } => io::ErrorKind::InvalidInput,
+            RecvError::Canceled { .. } => io::ErrorKind::Interrupted,
+            RecvError::PeerGone { .. } => io::ErrorKind::ConnectionReset,
+            RecvError::TimedOut { .. } => io::ErrorKind::TimedOut,
+        };
+        Self::new(kind, error)
+    }
+}

@@ -1,0 +1,194 @@
+//! Sockets: the engines at work over real connections.
+//!
+//! [`Socket`] is one type for all patterns; what it can do follows from the engine. The patterns' own names and
+//! guides stand in [`crate::sockets`].
+
+mod calls;
+mod core;
+mod endpoints;
+mod error;
+mod live;
+mod monitor;
+mod wait;
+
+pub use calls::{Iter, RecvFuture, SendFuture, TryIter};
+pub use endpoints::{Dialer, Listener};
+pub use error::{OpenError, RecvError, SendError, TryRecvError, TrySendError};
+pub use monitor::PipeEvent;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use sp_core::clock;
+use sp_core::config::Config;
+use sp_core::id::{CtxId, PeerId, SocketId};
+use sp_core::pipe::PipeInfo;
+use sp_core::stats::Stats;
+
+use self::core::{Farewell, Shared};
+use crate::engine::{Engine, Sub};
+
+/// A socket of the pattern `E`.
+///
+/// A handle: clones are the same socket, from any thread. When the last is dropped the socket closes without
+/// making the caller wait: what is queued and the kernel takes at once is sent, the rest in the background for
+/// up to the linger time (1 s). [`close`](Self::close) waits for it, which a program should do before it exits.
+pub struct Socket<E: Engine> {
+    handle: Arc<Handle<E>>,
+}
+
+/// What all clones of a handle share: dropped with the last one.
+struct Handle<E: Engine> {
+    shared: Arc<Shared<E>>,
+}
+
+impl<E: Engine> Socket<E> {
+    /// Opens a socket with default options. It is connected to nobody yet.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::System`] if the system has no descriptor or thread left.
+    pub fn new() -> Result<Self, OpenError> {
+        Self::with(E::Options::default())
+    }
+
+    /// Opens a socket with the options given.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Option`] if an option is out of its range, otherwise as [`new`](Self::new).
+    pub fn with(options: E::Options) -> Result<Self, OpenError> {
+        Ok(Self { handle: Arc::new(Handle { shared: Shared::open(options)? }) })
+    }
+
+    /// Events of this socket's connections from now on: connected, refused and why, closed and why.
+    ///
+    /// The channel keeps 1,024 events; a program too slow for that misses some, which the statistics count as
+    /// `events_lost`. It ends when the socket closes.
+    pub fn events(&self) -> Receiver<PipeEvent> {
+        self.shared().monitor.watch()
+    }
+
+    /// The peers that are connected now.
+    pub fn peers(&self) -> Vec<PeerId> {
+        self.shared().peers.all().iter().map(|peer| peer.id()).collect()
+    }
+
+    /// Where the pipe to a connected peer leads. `None` once it is gone.
+    pub fn peer(&self, peer: PeerId) -> Option<PipeInfo> {
+        self.shared().peers.get(peer).map(|peer| peer.attached().info().clone())
+    }
+
+    /// What passed, what was dropped and why, per socket and per peer.
+    pub fn stats(&self) -> Stats {
+        let shared = self.shared();
+        let mut stats = Stats::new(E::SELF.to_string())
+            .value("peers", shared.peers.count() as u64)
+            .value("refused", shared.refused.load(Ordering::Relaxed))
+            .value("events_lost", shared.monitor.lost());
+        for (counter, count) in shared.counts.iter() {
+            stats = stats.value(counter.name(), count);
+        }
+        shared.peers.all().iter().fold(stats, |stats, peer| {
+            let traffic = peer.traffic();
+            stats.child(
+                Stats::new(peer.id().to_string())
+                    .value("messages_sent", traffic.messages_sent)
+                    .value("bytes_sent", traffic.bytes_sent)
+                    .value("messages_received", traffic.messages_received)
+                    .value("bytes_received", traffic.bytes_received)
+                    .value("unsent_bytes", peer.attached().unsent() as u64),
+            )
+        })
+    }
+
+    /// Writes what is queued as far as the kernel takes it, without waiting for company.
+    ///
+    /// Needed only by programs that stream and cannot wait the tenth of a millisecond after which it happens by
+    /// itself.
+    pub fn flush(&self) {
+        self.shared().flush();
+    }
+
+    /// Closes the socket for all its handles and waits until what is queued has left, up to 1 s.
+    ///
+    /// Waiting calls end with an error. Afterwards every connection, buffer, descriptor and, with the process's
+    /// last socket, the worker thread is gone. What was handed to the system may still be lost if the peer dies.
+    pub fn close(self) {
+        self.close_within(Config::new().linger);
+    }
+
+    /// As [`close`](Self::close), with a linger time of one's own. Zero drops what is still queued.
+    pub fn close_within(self, linger: Duration) {
+        let shared = self.shared();
+        if shared.begin_close() {
+            shared.drain(clock::now() + linger);
+            shared.finish();
+        }
+    }
+
+    /// The socket's number in this process.
+    pub fn id(&self) -> SocketId {
+        self.shared().id
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared<E>> {
+        &self.handle.shared
+    }
+}
+
+impl Socket<Sub> {
+    /// Receives messages that begin with `topic` from now on. The empty topic matches every message.
+    ///
+    /// Subscriptions stay on this side: a publisher sends everything to everybody. Subscribing twice is
+    /// subscribing once.
+    pub fn subscribe(&self, topic: impl AsRef<[u8]>) {
+        let topic = topic.as_ref();
+        self.shared().engine(|sub, _| sub.subscribe(CtxId::MAIN, topic));
+    }
+
+    /// Takes a subscription back; messages already received that no longer match are dropped. Answers whether
+    /// there was one.
+    pub fn unsubscribe(&self, topic: impl AsRef<[u8]>) -> bool {
+        let topic = topic.as_ref();
+        self.shared().engine(|sub, fx| sub.unsubscribe(CtxId::MAIN, topic, fx))
+    }
+
+    /// How many messages were dropped since the last call because this socket received too slowly.
+    pub fn missed(&self) -> u64 {
+        self.shared().engine(|sub, _| sub.missed(CtxId::MAIN))
+    }
+}
+
+impl<E: Engine> Drop for Handle<E> {
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        if !shared.begin_close() {
+            return;
+        }
+        shared.flush();
+        let Some(runtime) = shared.runtime() else { return };
+        let until = clock::now() + Config::new().linger;
+        // The worker ends it: a destructor neither waits nor, run by a task's waker inside the driver, can.
+        runtime.linger(Box::new(Farewell(Arc::clone(shared))), until);
+    }
+}
+
+impl<E: Engine> Clone for Socket<E> {
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle) }
+    }
+}
+
+impl<E: Engine> fmt::Debug for Socket<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("protocol", &E::SELF)
+            .field("id", &self.id())
+            .field("peers", &self.shared().peers.count())
+            .finish()
+    }
+}

@@ -1,0 +1,211 @@
+//! Waiting: who waits for what, and how a thread waits.
+//!
+//! A waiter is a [`Waker`], whether a task's or a blocked thread's. It is registered under the socket's lock
+//! together with the try that found nothing, and taken off the list to be woken; then the call is tried again.
+//! A waiter that gives up has therefore taken nothing.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Instant;
+
+use sp_core::clock;
+use sp_core::id::{CtxId, IdMap};
+use sp_core::sync::lock;
+use sp_transport::Driver;
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Send,
+    Recv,
+}
+
+/// Names one registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(u64);
+
+/// The waiters of one socket, first come first woken.
+#[derive(Default)]
+pub(crate) struct Waiters {
+    contexts: IdMap<CtxId, Lines>,
+    next: u64,
+}
+
+#[derive(Default)]
+struct Lines {
+    send: VecDeque<Waiter>,
+    recv: VecDeque<Waiter>,
+}
+
+struct Waiter {
+    ticket: Ticket,
+    waker: Waker,
+}
+
+impl Waiters {
+    /// Registers a waiter at the end of its line.
+    pub(crate) fn add(&mut self, ctx: CtxId, side: Side, waker: Waker) -> Ticket {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        if !self.contexts.contains(ctx) {
+            self.contexts.insert(ctx, Lines::default());
+        }
+        if let Some(line) = self.line(ctx, side) {
+            line.push_back(Waiter { ticket, waker });
+        }
+        ticket
+    }
+
+    /// Takes a waiter off its line; answers no if it has been woken.
+    pub(crate) fn remove(&mut self, ctx: CtxId, side: Side, ticket: Ticket) -> bool {
+        let Some(line) = self.line(ctx, side) else { return false };
+        let Some(at) = line.iter().position(|waiter| waiter.ticket == ticket) else { return false };
+        line.remove(at);
+        true
+    }
+
+    /// Replaces the waker of a waiter; answers no if it has been woken.
+    pub(crate) fn renew(&mut self, ctx: CtxId, side: Side, ticket: Ticket, waker: &Waker) -> bool {
+        let Some(line) = self.line(ctx, side) else { return false };
+        let Some(waiter) = line.iter_mut().find(|waiter| waiter.ticket == ticket) else {
+            return false;
+        };
+        waiter.waker.clone_from(waker);
+        true
+    }
+
+    /// Takes the first of a line, to be woken.
+    pub(crate) fn pop(&mut self, ctx: CtxId, side: Side) -> Option<Waker> {
+        Some(self.line(ctx, side)?.pop_front()?.waker)
+    }
+
+    /// Takes everybody, to be woken.
+    pub(crate) fn drain(&mut self) -> Vec<Waker> {
+        let lines = self.contexts.iter_mut();
+        lines
+            .flat_map(|(_, lines)| lines.send.drain(..).chain(lines.recv.drain(..)))
+            .map(|waiter| waiter.waker)
+            .collect()
+    }
+
+    /// Whether anybody is in a line.
+    pub(crate) fn waits(&self, ctx: CtxId, side: Side) -> bool {
+        self.contexts.get(ctx).is_some_and(|lines| match side {
+            Side::Send => !lines.send.is_empty(),
+            Side::Recv => !lines.recv.is_empty(),
+        })
+    }
+
+    fn line(&mut self, ctx: CtxId, side: Side) -> Option<&mut VecDeque<Waiter>> {
+        let lines = self.contexts.get_mut(ctx)?;
+        Some(match side {
+            Side::Send => &mut lines.send,
+            Side::Recv => &mut lines.recv,
+        })
+    }
+}
+
+/// A thread that waits, parked or driving.
+pub(crate) struct Parker {
+    notified: AtomicBool,
+    thread: Thread,
+    /// What the thread drives instead of being parked.
+    drives: Mutex<Option<Arc<Driver>>>,
+}
+
+impl Parker {
+    /// The calling thread's.
+    pub(crate) fn current() -> Arc<Self> {
+        thread_local! {
+            static PARKER: Arc<Parker> = Arc::new(Parker {
+                notified: AtomicBool::new(false),
+                thread: thread::current(),
+                drives: Mutex::new(None),
+            });
+        }
+        PARKER.with(Arc::clone)
+    }
+
+    /// Forgets earlier notifications. Call before registering [`waker`](Self::waker).
+    pub(crate) fn prepare(&self) {
+        self.notified.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn waker(self: &Arc<Self>) -> Waker {
+        Waker::from(Arc::clone(self))
+    }
+
+    /// Waits until notified, driving `driver` if nobody else does. Answers no when `deadline` passes first.
+    pub(crate) fn wait(&self, driver: &Arc<Driver>, deadline: Option<Instant>) -> bool {
+        if let Some(mut drive) = driver.try_drive() {
+            *lock(&self.drives) = Some(Arc::clone(driver));
+            let notified = drive.run_until(|| self.is_notified(), deadline);
+            drop(drive);
+            *lock(&self.drives) = None;
+            return notified || self.is_notified();
+        }
+        // Somebody else drives, and wakes this thread when it has something for it.
+        driver.needs_worker();
+        while !self.is_notified() {
+            match deadline {
+                None => thread::park(),
+                Some(at) => {
+                    let left = at.saturating_duration_since(clock::now());
+                    if left.is_zero() {
+                        return false;
+                    }
+                    thread::park_timeout(left);
+                }
+            }
+        }
+        true
+    }
+
+    fn is_notified(&self) -> bool {
+        // Acquire pairs with the release in `wake_by_ref`.
+        self.notified.load(Ordering::Acquire)
+    }
+}
+
+impl Wake for Parker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.notified.store(true, Ordering::Release);
+        match &*lock(&self.drives) {
+            Some(driver) => driver.notify(),
+            None => self.thread.unpark(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiters_are_woken_in_the_order_they_came() {
+        let mut waiters = Waiters::default();
+        let parker = Parker::current();
+        let first = waiters.add(CtxId::MAIN, Side::Recv, parker.waker());
+        let second = waiters.add(CtxId::MAIN, Side::Recv, parker.waker());
+        assert!(waiters.pop(CtxId::MAIN, Side::Send).is_none());
+        assert!(waiters.pop(CtxId::MAIN, Side::Recv).is_some());
+        assert!(!waiters.remove(CtxId::MAIN, Side::Recv, first), "it has been woken");
+        assert!(waiters.remove(CtxId::MAIN, Side::Recv, second));
+        assert!(waiters.pop(CtxId::MAIN, Side::Recv).is_none());
+    }
+
+    #[test]
+    fn a_notification_before_the_wait_is_not_lost() {
+        let parker = Parker::current();
+        parker.prepare();
+        parker.waker().wake();
+        assert!(parker.is_notified());
+    }
+}

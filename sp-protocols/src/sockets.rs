@@ -1,0 +1,127 @@
+//! The patterns' sockets by name, each with a guide.
+
+use crate::engine;
+use crate::socket::Socket;
+
+/// Asks, and gets one answer to each question.
+///
+/// ```text
+///   REQ ──request──▶ REP        the request goes to one of the REPs that can take it
+///   REQ ◀──reply──── REP        the reply comes back to this REQ alone
+/// ```
+///
+/// `send` a request, `recv` its reply. One request is outstanding at a time: a new `send` cancels the one before
+/// it. `send` waits until some REP can take the request. If the peer that has it vanishes, the request is sent
+/// again to another at once; if no reply comes within the resend time (60 s), it is sent again to whoever is
+/// ready. A REP may therefore see a request twice. `recv` without a request is an error.
+///
+/// ```
+/// # use sp_protocols::sockets as sp;
+/// use sp::{Rep, Req};
+///
+/// let rep = Rep::new()?;
+/// let req = Req::new()?;
+/// req.dial(rep.listen("tcp://127.0.0.1:0")?.endpoint())?;
+/// req.send("ping")?;
+/// assert_eq!(rep.recv()?, "ping");
+/// rep.send("pong")?;
+/// assert_eq!(req.recv()?, "pong");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Use [`Push`] and [`Pull`] when no answer is needed.
+pub type Req = Socket<engine::Req>;
+
+/// Answers requests.
+///
+/// `recv` a request, then `send` its reply, which goes to the peer that asked. A `recv` before the reply gives the
+/// request up; a `send` without a request is an error. A reply to a peer that has vanished is no error: it is
+/// dropped and counted. Requests wait in order of arrival, and peers are held back while the queue is full.
+///
+/// See [`Req`] for a program.
+pub type Rep = Socket<engine::Rep>;
+
+/// Publishes to every subscriber that is connected.
+///
+/// ```text
+///          ┌──▶ SUB "weather"
+///   PUB ───┼──▶ SUB "sport"         everybody gets everything and keeps what it wants
+///          └──▶ SUB ""
+/// ```
+///
+/// `send` never waits. A subscriber that is slower than the publisher misses the oldest messages that wait for it;
+/// they are counted as `dropped_on_send`. Nothing is kept for subscribers that come later.
+///
+/// ```
+/// # use sp_protocols::sockets as sp;
+/// use sp::{Pub, Sub};
+/// use std::time::Duration;
+///
+/// let publisher = Pub::new()?;
+/// let sub = Sub::new()?;
+/// sub.subscribe("weather");
+/// sub.dial(publisher.listen("tcp://127.0.0.1:0")?.endpoint())?;
+/// # let connected = publisher.events();
+/// # while publisher.peers().is_empty() { let _ = connected.recv_timeout(Duration::from_millis(5)); }
+/// publisher.send("sport: 2-1")?;
+/// publisher.send("weather: sunny")?;
+/// assert_eq!(sub.recv()?, "weather: sunny");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Use [`Push`] when each message is for one receiver and none may be dropped.
+pub type Pub = Socket<engine::Pub>;
+
+/// Receives what it subscribed to.
+///
+/// A message is wanted if it begins with one of the topics. Without a subscription nothing is received; the empty
+/// topic wants everything. When the program is slow, the oldest waiting messages are dropped, or the newest where
+/// `prefer_new` is off; [`missed`](Socket::missed) tells how many.
+///
+/// A SUB cannot send:
+///
+/// ```compile_fail
+/// # use sp_protocols::sockets as sp;
+/// let sub = sp::Sub::new().unwrap();
+/// sub.send("nobody listens").unwrap();
+/// ```
+///
+/// See [`Pub`] for a program.
+pub type Sub = Socket<engine::Sub>;
+
+/// Hands out work: each message goes to exactly one PULL.
+///
+/// ```text
+///           ┌──▶ PULL    1, 4, 7
+///   PUSH ───┼──▶ PULL    2, 5, 8        in turn, whoever has room
+///           └──▶ PULL    3, 6, 9
+/// ```
+///
+/// `send` waits while no PULL has room. Nothing is dropped while a peer is connected; what was on its way to a peer
+/// that dies is lost with it. Order is kept between one PUSH and one PULL.
+///
+/// ```
+/// # use sp_protocols::sockets as sp;
+/// use sp::{Pull, Push};
+///
+/// let pull = Pull::new()?;
+/// let push = Push::new()?;
+/// push.dial(pull.listen("tcp://127.0.0.1:0")?.endpoint())?;
+/// push.send("work")?;
+/// assert_eq!(pull.recv()?, "work");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A PUSH cannot receive:
+///
+/// ```compile_fail
+/// # use sp_protocols::sockets as sp;
+/// let push = sp::Push::new().unwrap();
+/// push.recv().unwrap();
+/// ```
+pub type Push = Socket<engine::Push>;
+
+/// Collects work from every PUSH it is connected to, fairly.
+///
+/// A peer is held back while the queue is full, so nothing is dropped. See [`Push`] for a program.
+pub type Pull = Socket<engine::Pull>;

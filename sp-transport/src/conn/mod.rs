@@ -1,0 +1,32 @@
+//! One live stream connection: what its driver owns ([`Conn`]) and what everybody may touch ([`StreamPipe`]).
+
+mod pipe;
+mod rx;
+mod tx;
+mod writer;
+
+pub(crate) use pipe::{PipeSpec, StreamPipe};
+pub(crate) use rx::{Progress, ReadBuf, Rx};
+pub(crate) use tx::SendLimits;
+
+use std::sync::Arc;
+
+use sp_core::id::PeerId;
+use sp_core::pipe::PipeEvents;
+use sp_core::registry::ConnEntry;
+
+use crate::worker::Origin;
+
+/// A connection as its driver sees it.
+pub(crate) struct Conn {
+    pub(crate) pipe: Arc<StreamPipe>,
+    pub(crate) rx: Rx,
+    pub(crate) peer: PeerId,
+    /// The connection's entry in the registry of the process.
+    pub(crate) entry: Arc<ConnEntry>,
+    pub(crate) events: Arc<dyn PipeEvents>,
+    /// Who made the connection and wants to know of its end.
+    pub(crate) origin: Origin,
+    /// The driver's ready list holds this connection.
+    pub(crate) listed: bool,
+}

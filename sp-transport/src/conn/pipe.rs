@@ -1,0 +1,209 @@
+//! The pipe of a stream connection: shared by the socket, the driver and the worker.
+
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use sp_core::id::PeerId;
+use sp_core::message::Message;
+use sp_core::pipe::{CloseReason, Flush, Pipe, PipeEvents, PipeInfo};
+use sp_core::registry::ConnControl;
+use sp_core::sync::lock;
+
+use super::tx::{Flushed, SendLimits, Tx};
+use crate::driver::Driver;
+use crate::stream::Stream;
+use crate::wire::Framing;
+
+/// What a connection is made of.
+pub(crate) struct PipeSpec {
+    pub(crate) info: PipeInfo,
+    pub(crate) stream: Stream,
+    pub(crate) framing: Framing,
+    pub(crate) limits: SendLimits,
+    pub(crate) driver: Arc<Driver>,
+    pub(crate) events: Arc<dyn PipeEvents>,
+}
+
+/// A live stream connection.
+pub(crate) struct StreamPipe {
+    me: Weak<Self>,
+    info: PipeInfo,
+    stream: Stream,
+    tx: Tx,
+    driver: Arc<Driver>,
+    events: Arc<dyn PipeEvents>,
+    peer: OnceLock<PeerId>,
+    /// There is room, and the socket has not been told.
+    room_untold: AtomicBool,
+    /// The socket wants to be read again. Set with the driver's mail, taken by the driver.
+    resume_wanted: AtomicBool,
+    /// Somebody wants the connection ended, and why.
+    end_wanted: Mutex<Option<CloseReason>>,
+    /// The driver has mail about this pipe: one piece at a time is enough.
+    mailed: AtomicBool,
+    /// Where the driver keeps the connection, once it does.
+    slot: OnceLock<usize>,
+}
+
+impl StreamPipe {
+    pub(crate) fn new(spec: PipeSpec) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            info: spec.info,
+            stream: spec.stream,
+            tx: Tx::new(spec.framing, spec.limits),
+            driver: spec.driver,
+            events: spec.events,
+            peer: OnceLock::new(),
+            room_untold: AtomicBool::new(false),
+            resume_wanted: AtomicBool::new(false),
+            end_wanted: Mutex::new(None),
+            mailed: AtomicBool::new(false),
+            slot: OnceLock::new(),
+        })
+    }
+
+    /// The socket accepted the pipe and knows the peer as `peer`.
+    pub(crate) fn accepted(&self, peer: PeerId) {
+        // Set once: the worker accepts each connection once.
+        let _ = self.peer.set(peer);
+        if self.room_untold.swap(false, Ordering::SeqCst) {
+            self.events.room(peer);
+        }
+    }
+
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    pub(crate) fn fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
+    }
+
+    /// Something came in.
+    pub(crate) fn heard(&self) {
+        self.tx.heard();
+    }
+
+    /// The driver saw room in the kernel.
+    pub(crate) fn writable(&self) {
+        let flushed = self.tx.writable(&self.stream);
+        self.follow(flushed);
+    }
+
+    /// The worker looks after a pipe that streams. Answers whether it has to look again.
+    pub(crate) fn tend(&self) -> bool {
+        let (flushed, again) = self.tx.tend(&self.stream);
+        self.follow(flushed);
+        again
+    }
+
+    /// Takes the wish to be read again.
+    pub(crate) fn take_resume(&self) -> bool {
+        self.resume_wanted.swap(false, Ordering::AcqRel)
+    }
+
+    /// Takes the wish to end.
+    pub(crate) fn take_end(&self) -> Option<CloseReason> {
+        lock(&self.end_wanted).take()
+    }
+
+    /// The driver has picked up its mail about this pipe; wishes from now on need new mail.
+    pub(crate) fn mail_read(&self) {
+        self.mailed.swap(false, Ordering::AcqRel);
+    }
+
+    /// The driver keeps the connection at `key`.
+    pub(crate) fn take_slot(&self, key: usize) {
+        // Set once: a connection is adopted once.
+        let _ = self.slot.set(key);
+    }
+
+    /// Where the driver keeps the connection.
+    pub(crate) fn slot(&self) -> Option<usize> {
+        self.slot.get().copied()
+    }
+
+    /// The driver lets go of the connection: nothing is sent or received any more.
+    pub(crate) fn shut(&self) {
+        self.tx.close();
+        self.stream.shutdown();
+    }
+
+    fn follow(&self, flushed: Flushed) {
+        if flushed.delegate
+            && let Some(me) = self.me.upgrade()
+        {
+            self.driver.worker().tend(me);
+        }
+        if let Some(kind) = flushed.failed {
+            Pipe::close(self, CloseReason::Io(kind));
+        }
+        if flushed.room {
+            self.tell_room();
+        }
+    }
+
+    fn tell_room(&self) {
+        // Before the socket has given the peer its id the news waits for `accepted`. Both sides store first
+        // and load afterwards, so at least one of them sees the other.
+        self.room_untold.store(true, Ordering::SeqCst);
+        if let Some(peer) = self.peer.get()
+            && self.room_untold.swap(false, Ordering::SeqCst)
+        {
+            self.events.room(*peer);
+        }
+    }
+
+    /// Itself, unless the driver has mail about it already.
+    fn to_mail(&self) -> Option<Arc<Self>> {
+        if self.mailed.swap(true, Ordering::AcqRel) { None } else { self.me.upgrade() }
+    }
+}
+
+impl ConnControl for StreamPipe {
+    fn close(&self, why: CloseReason) {
+        Pipe::close(self, why);
+    }
+}
+
+impl Pipe for StreamPipe {
+    fn info(&self) -> &PipeInfo {
+        &self.info
+    }
+
+    fn room(&self) -> bool {
+        self.tx.room()
+    }
+
+    fn queue(&self, msg: Message) {
+        self.tx.queue(msg);
+    }
+
+    fn flush(&self, how: Flush) {
+        let flushed = self.tx.flush(&self.stream, how);
+        self.follow(flushed);
+    }
+
+    fn resume(&self) {
+        self.resume_wanted.store(true, Ordering::Release);
+        if let Some(me) = self.to_mail() {
+            self.driver.attend_when_needed(me);
+        }
+    }
+
+    fn close(&self, why: CloseReason) {
+        // The first reason is the true one; later ones are its consequences.
+        lock(&self.end_wanted).get_or_insert(why);
+        match self.to_mail() {
+            Some(me) => self.driver.attend(me),
+            // The mail that is on its way may be a resume that nobody hurries for.
+            None => self.driver.notify(),
+        }
+    }
+
+    fn unsent(&self) -> usize {
+        self.tx.unsent()
+    }
+}

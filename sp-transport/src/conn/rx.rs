@@ -1,0 +1,229 @@
+//! The receiving side of a connection: from ready bytes to batches in the engine.
+//!
+//! All connections of a driver share one read buffer. A connection owns memory only for what it could not
+//! hand on: the beginning of a message whose rest has not come, or messages the engine has no room for.
+
+use std::io::{self, ErrorKind};
+
+use sp_core::batch::Batch;
+use sp_core::pipe::{CloseReason, Flow};
+use sp_core::pool::{AlignedBytes, BufferPool, PooledBuf};
+
+use crate::stream::Stream;
+use crate::wire::{Decoder, Framing, LARGE_BODY_BYTES};
+
+/// What a turn of reading came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The stream has nothing more for now.
+    Drained,
+    /// The turn's share is used up; there may be more.
+    More,
+    /// The engine has no room.
+    Paused,
+    /// The connection is over.
+    Ended(CloseReason),
+}
+
+/// What the connections of one driver share: the read buffer, the batch under way, and batches to spare.
+pub(crate) struct ReadBuf {
+    bytes: AlignedBytes,
+    batch: Batch,
+    spares: Vec<Batch>,
+}
+
+impl ReadBuf {
+    pub(crate) fn new() -> Self {
+        let bytes = AlignedBytes::zeroed(CARRY_BYTES_MAX + READ_BYTES);
+        Self { bytes, batch: Batch::new(), spares: Vec::new() }
+    }
+}
+
+/// One connection's receiving side.
+#[derive(Debug)]
+pub(crate) struct Rx {
+    decoder: Decoder,
+    /// Bytes read and not decoded yet.
+    carry: Option<PooledBuf>,
+    /// The carry may hold whole messages: the engine paused before they were decoded.
+    undecoded: bool,
+    /// Decoded messages the engine had no room for.
+    stalled: Option<Batch>,
+}
+
+impl Rx {
+    pub(crate) const fn new(framing: Framing, limit: Option<u64>) -> Self {
+        let decoder = Decoder::new(framing, limit);
+        Self { decoder, carry: None, undecoded: false, stalled: None }
+    }
+
+    /// Reads, decodes and delivers until nothing is left, the engine pauses, or the share is used up.
+    pub(crate) fn receive(
+        &mut self,
+        stream: &Stream,
+        shared: &mut ReadBuf,
+        mut deliver: impl FnMut(&mut Batch) -> Flow,
+    ) -> Progress {
+        if self.deliver_stalled(shared, &mut deliver) == Flow::Pause {
+            return Progress::Paused;
+        }
+        if std::mem::take(&mut self.undecoded) {
+            let carried = self.restore_carry(shared);
+            if let Some(progress) = self.decode(carried, shared, &mut deliver) {
+                return progress;
+            }
+        }
+        let mut share = SHARE_BYTES;
+        while share > 0 {
+            let read = match self.read(stream, shared) {
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Drained,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Progress::Ended(CloseReason::Io(error.kind())),
+            };
+            if read.got == 0 {
+                return Progress::Ended(self.end_reason());
+            }
+            if let Some(progress) = self.decode(read.filled, shared, &mut deliver) {
+                return progress;
+            }
+            // On a stream a short read means that nothing is left: more bytes, and the peer's close as well,
+            // raise a new event. Saves the system call that would only say so.
+            if read.got < read.asked {
+                return Progress::Drained;
+            }
+            share = share.saturating_sub(read.got);
+        }
+        Progress::More
+    }
+
+    fn deliver_stalled(
+        &mut self,
+        shared: &mut ReadBuf,
+        deliver: &mut impl FnMut(&mut Batch) -> Flow,
+    ) -> Flow {
+        let Some(stalled) = &mut self.stalled else { return Flow::More };
+        if deliver(stalled) == Flow::Pause {
+            return Flow::Pause;
+        }
+        if let Some(batch) = self.stalled.take()
+            && shared.spares.len() < SPARE_BATCHES_MAX
+        {
+            shared.spares.push(batch);
+        }
+        Flow::More
+    }
+
+    /// One read: into the large body under way and on into the shared buffer, or behind the carry.
+    fn read(&mut self, stream: &Stream, shared: &mut ReadBuf) -> io::Result<Read> {
+        let ReadBuf { bytes, batch, .. } = shared;
+        let mut room = 0;
+        let mut total = 0;
+        let large = self.decoder.read_large(batch, |space| {
+            room = space.len();
+            total = stream.read_two(space, &mut bytes[..READ_BYTES])?;
+            Ok(total.min(room))
+        });
+        if let Some(large) = large {
+            large?;
+            return Ok(Read {
+                got: total,
+                asked: room + READ_BYTES,
+                filled: total.saturating_sub(room),
+            });
+        }
+        let carried = self.carry.as_ref().map_or(0, |carry| carry.len());
+        let got = stream.read(&mut bytes[carried..carried + READ_BYTES])?;
+        if got > 0 {
+            self.restore_carry(shared);
+        }
+        Ok(Read { got, asked: READ_BYTES, filled: carried + got })
+    }
+
+    /// Decodes the first `filled` bytes of the shared buffer and delivers them. Answers what ends the turn.
+    fn decode(
+        &mut self,
+        filled: usize,
+        shared: &mut ReadBuf,
+        deliver: &mut impl FnMut(&mut Batch) -> Flow,
+    ) -> Option<Progress> {
+        let mut used = 0;
+        loop {
+            let decoded =
+                self.decoder.decode(&shared.bytes[used..filled], &mut shared.batch, BATCH_MESSAGES);
+            let full = shared.batch.len() >= BATCH_MESSAGES;
+            if !shared.batch.is_empty() && deliver(&mut shared.batch) == Flow::Pause {
+                match decoded {
+                    Ok(more) => self.pause(used + more, filled, shared),
+                    // Nothing will be decoded any more; what the engine refuses is lost with the connection.
+                    Err(why) => {
+                        shared.batch.clear();
+                        return Some(Progress::Ended(why));
+                    }
+                }
+                return Some(Progress::Paused);
+            }
+            match decoded {
+                Ok(more) => used += more,
+                Err(why) => return Some(Progress::Ended(why)),
+            }
+            if !full {
+                self.keep(&shared.bytes[used..filled]);
+                return None;
+            }
+        }
+    }
+
+    fn pause(&mut self, used: usize, filled: usize, shared: &mut ReadBuf) {
+        let spare = shared.spares.pop().unwrap_or_default();
+        self.stalled = Some(std::mem::replace(&mut shared.batch, spare));
+        self.undecoded = used < filled;
+        self.keep(&shared.bytes[used..filled]);
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let mut carry = BufferPool::global().take(bytes.len());
+        carry.extend_from_slice(bytes);
+        self.carry = Some(carry);
+    }
+
+    /// Puts the carry at the front of the shared buffer and says how long it is.
+    fn restore_carry(&mut self, shared: &mut ReadBuf) -> usize {
+        let Some(carry) = self.carry.take() else { return 0 };
+        shared.bytes[..carry.len()].copy_from_slice(&carry);
+        carry.len()
+    }
+
+    fn end_reason(&self) -> CloseReason {
+        if self.carry.is_some() || self.decoder.is_in_large() {
+            CloseReason::Truncated
+        } else {
+            CloseReason::PeerClosed
+        }
+    }
+}
+
+struct Read {
+    got: usize,
+    asked: usize,
+    /// Bytes at the front of the shared buffer to decode.
+    filled: usize,
+}
+
+/// One read: beyond 64 KiB the measured rate no longer rose.
+const READ_BYTES: usize = 64 * 1024;
+
+/// The longest beginning of a message that is carried to the next read: everything larger goes into a buffer
+/// of its own. A paused connection may carry a whole read besides, which this leaves room for as well.
+const CARRY_BYTES_MAX: usize = LARGE_BODY_BYTES + 16 + READ_BYTES;
+
+/// Messages handed over under one lock: 256 fill the second-level cache and not more.
+const BATCH_MESSAGES: usize = 256;
+
+/// What one connection may read before the others have their turn.
+const SHARE_BYTES: usize = 512 * 1024;
+
+const SPARE_BATCHES_MAX: usize = 16;

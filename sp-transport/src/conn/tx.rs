@@ -1,0 +1,334 @@
+//! The sending side of a connection: what waits, and how it is written.
+//!
+//! Small messages are copied side by side into one buffer, framing included, so that many leave with one
+//! system call. Large ones are written from their own memory.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use sp_core::clock;
+use sp_core::message::Message;
+use sp_core::pipe::Flush;
+use sp_core::pool::{BufferPool, PooledBuf};
+use sp_core::sync::lock;
+
+use super::writer::{Decision, STREAM_FLUSH_BYTES, Turn, Writer};
+use crate::stream::Stream;
+use crate::wire::Framing;
+
+/// How much may wait on one connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SendLimits {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What a flush leaves its caller to do.
+#[derive(Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Flushed {
+    /// The socket was told there is no room, and now there is.
+    pub(crate) room: bool,
+    /// The worker must be told to look after this pipe.
+    pub(crate) delegate: bool,
+    /// The connection is broken.
+    pub(crate) failed: Option<ErrorKind>,
+}
+
+/// The sending side. Locks: `queue` is held for a push or a swap, `flight` by whoever the writer machine made
+/// the writer, for the length of its system calls.
+#[derive(Debug)]
+pub(crate) struct Tx {
+    framing: Framing,
+    limits: SendLimits,
+    queue: Mutex<Queue>,
+    flight: Mutex<Flight>,
+    /// Bytes queued or in flight; read by whoever waits for the connection to drain.
+    unsent: AtomicUsize,
+    /// The peer sent something since the last direct write: this is a conversation.
+    heard: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Queue {
+    pieces: VecDeque<Piece>,
+    bytes: usize,
+    messages: usize,
+    writer: Writer,
+    /// Somebody was told that there is no room and is owed the news that there is.
+    room_owed: bool,
+    closed: bool,
+    wrote_at: Option<Instant>,
+}
+
+/// What one thread is writing.
+#[derive(Debug, Default)]
+struct Flight {
+    pieces: VecDeque<Piece>,
+    /// Bytes of the first piece that have left.
+    sent: usize,
+}
+
+#[derive(Debug)]
+enum Piece {
+    /// Frames side by side.
+    Frames(PooledBuf),
+    /// One message's payload; its framing ends the piece in front.
+    Large(Message),
+}
+
+impl Tx {
+    pub(crate) fn new(framing: Framing, limits: SendLimits) -> Self {
+        let queue = Queue {
+            pieces: VecDeque::new(),
+            bytes: 0,
+            messages: 0,
+            writer: Writer::new(),
+            room_owed: false,
+            closed: false,
+            wrote_at: None,
+        };
+        Self {
+            framing,
+            limits,
+            queue: Mutex::new(queue),
+            flight: Mutex::default(),
+            unsent: AtomicUsize::new(0),
+            heard: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether another message may be queued; a no is remembered and answered later.
+    pub(crate) fn room(&self) -> bool {
+        let mut queue = lock(&self.queue);
+        let room = queue.bytes < self.limits.bytes && queue.messages < self.limits.messages;
+        queue.room_owed |= !room;
+        room
+    }
+
+    /// Frames `msg` behind what already waits.
+    pub(crate) fn queue(&self, msg: Message) {
+        let mut queue = lock(&self.queue);
+        if queue.closed {
+            return;
+        }
+        let payload_bytes = msg.payload_len();
+        let frame_bytes = self.framing.header_bytes() + payload_bytes;
+        let large = payload_bytes >= GATHER_BYTES;
+        let beside = if large { self.framing.header_bytes() } else { frame_bytes };
+        let frames = queue.frames_with_room(beside);
+        self.framing.encode_header(payload_bytes, |header| frames.extend_from_slice(header));
+        if large {
+            queue.pieces.push_back(Piece::Large(msg));
+        } else {
+            frames.extend_from_slice(msg.payload());
+        }
+        queue.bytes += frame_bytes;
+        queue.messages += 1;
+        self.unsent.fetch_add(frame_bytes, Ordering::Relaxed);
+    }
+
+    /// Lets queued messages leave, by this thread if the writer machine says so.
+    pub(crate) fn flush(&self, stream: &Stream, how: Flush) -> Flushed {
+        let decision = {
+            let mut queue = lock(&self.queue);
+            if self.heard.swap(false, Ordering::Relaxed) {
+                queue.writer.conversed();
+            }
+            if queue.writer.is_counting() && how == Flush::Now && queue.has_paused() {
+                queue.writer.conversed();
+            }
+            let queued = if queue.messages >= self.limits.messages / 2 {
+                // Half full by count is as pressing as any number of bytes.
+                queue.bytes.max(STREAM_FLUSH_BYTES)
+            } else {
+                queue.bytes
+            };
+            queue.writer.flush(queued, how)
+        };
+        match decision {
+            Decision::Write => self.write(stream),
+            Decision::Delegate => Flushed { delegate: true, ..Flushed::default() },
+            Decision::Leave => Flushed::default(),
+        }
+    }
+
+    /// The worker's look at a pipe that streams. Answers whether it has to look again.
+    pub(crate) fn tend(&self, stream: &Stream) -> (Flushed, bool) {
+        let turn = {
+            let mut queue = lock(&self.queue);
+            let queued = queue.bytes;
+            queue.writer.turn(queued)
+        };
+        match turn {
+            Turn::Write => (self.write(stream), true),
+            Turn::Again => (Flushed::default(), true),
+            Turn::Done => (Flushed::default(), false),
+        }
+    }
+
+    /// The kernel reports room: goes on writing if a write had been refused.
+    pub(crate) fn writable(&self, stream: &Stream) -> Flushed {
+        if lock(&self.queue).writer.writable() { self.write(stream) } else { Flushed::default() }
+    }
+
+    /// Something came in on this connection.
+    pub(crate) fn heard(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
+    /// Drops what waits and takes nothing more.
+    pub(crate) fn close(&self) {
+        let mut queue = lock(&self.queue);
+        queue.closed = true;
+        queue.writer.close();
+        let pieces = std::mem::take(&mut queue.pieces);
+        let bytes = std::mem::take(&mut queue.bytes);
+        drop(queue);
+        drop(pieces);
+        self.unsent.fetch_sub(bytes, Ordering::Relaxed);
+        let mut flight = lock(&self.flight);
+        self.unsent.fetch_sub(flight.bytes(), Ordering::Relaxed);
+        *flight = Flight::default();
+    }
+
+    pub(crate) fn unsent(&self) -> usize {
+        self.unsent.load(Ordering::Relaxed)
+    }
+
+    /// Writes until nothing waits, the kernel refuses, or this thread has done its share.
+    fn write(&self, stream: &Stream) -> Flushed {
+        let mut flushed = Flushed::default();
+        let mut flight = lock(&self.flight);
+        let mut share = SHARE_BYTES;
+        loop {
+            if flight.pieces.is_empty() && !self.load(&mut flight, share, &mut flushed) {
+                return flushed;
+            }
+            match flight.write(stream) {
+                Ok(written) => {
+                    self.unsent.fetch_sub(written, Ordering::Relaxed);
+                    share = share.saturating_sub(written);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if !lock(&self.queue).writer.refused() {
+                        return flushed;
+                    }
+                }
+                Err(error) => {
+                    flushed.failed = Some(error.kind());
+                    lock(&self.queue).writer.close();
+                    return flushed;
+                }
+            }
+        }
+    }
+
+    /// Moves what waits into the flight. Answers no when there is nothing, or when this thread has written
+    /// enough and the worker takes over.
+    fn load(&self, flight: &mut Flight, share: usize, flushed: &mut Flushed) -> bool {
+        let mut queue = lock(&self.queue);
+        if queue.closed || queue.pieces.is_empty() {
+            queue.writer.drained();
+            if queue.writer.is_counting() {
+                queue.wrote_at = Some(clock::now());
+            }
+            return false;
+        }
+        if share == 0 {
+            flushed.delegate |= queue.writer.handed_over() == Decision::Delegate;
+            return false;
+        }
+        std::mem::swap(&mut queue.pieces, &mut flight.pieces);
+        queue.bytes = 0;
+        queue.messages = 0;
+        flushed.room |= std::mem::take(&mut queue.room_owed);
+        true
+    }
+}
+
+impl Queue {
+    /// The last buffer of frames, with room for `bytes` more.
+    fn frames_with_room(&mut self, bytes: usize) -> &mut PooledBuf {
+        let fits = matches!(self.pieces.back(), Some(Piece::Frames(buf)) if buf.room() >= bytes);
+        if !fits {
+            // A buffer of the largest pooled class: as much as one write usefully takes.
+            self.pieces.push_back(Piece::Frames(BufferPool::global().take(FRAMES_BYTES)));
+        }
+        match self.pieces.back_mut() {
+            Some(Piece::Frames(buf)) => buf,
+            _ => unreachable!("a buffer of frames was found or pushed just now"),
+        }
+    }
+
+    /// Whether the sender has taken a break since its last direct write.
+    fn has_paused(&self) -> bool {
+        self.wrote_at.is_some_and(|at| clock::now().duration_since(at) > PAUSE)
+    }
+}
+
+impl Flight {
+    /// One system call's worth of writing.
+    fn write(&mut self, stream: &Stream) -> io::Result<usize> {
+        let written = if let [piece] = self.pieces.make_contiguous() {
+            stream.write(&piece.bytes()[self.sent..])?
+        } else {
+            let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
+            let mut used = 0;
+            for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+                let skip = if used == 0 { self.sent } else { 0 };
+                *slice = IoSlice::new(&piece.bytes()[skip..]);
+                used += 1;
+            }
+            stream.write_pieces(&slices[..used])?
+        };
+        self.advance(written);
+        Ok(written)
+    }
+
+    fn advance(&mut self, written: usize) {
+        self.sent += written;
+        while let Some(piece) = self.pieces.front() {
+            let len = piece.bytes().len();
+            if self.sent < len {
+                break;
+            }
+            self.sent -= len;
+            self.pieces.pop_front();
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let whole: usize = self.pieces.iter().map(|piece| piece.bytes().len()).sum();
+        whole - self.sent
+    }
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Frames(buf) => buf,
+            Self::Large(msg) => msg.payload(),
+        }
+    }
+}
+
+/// From this payload size on a message is written from its own memory: copying 16 KiB costs about as much as
+/// another piece of a vectored write.
+const GATHER_BYTES: usize = 16 * 1024;
+
+/// The buffer that frames are gathered in.
+const FRAMES_BYTES: usize = 64 * 1024;
+
+/// Pieces in one vectored write; more than two large messages and their framing at a time gain nothing.
+const PIECES_PER_WRITE: usize = 16;
+
+/// What one thread writes on behalf of others before the worker takes over.
+const SHARE_BYTES: usize = 4 * 1024 * 1024;
+
+/// A gap between direct writes that makes the next one a first one again: a few times what a write costs.
+const PAUSE: Duration = Duration::from_micros(20);

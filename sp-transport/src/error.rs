@@ -1,0 +1,135 @@
+//! What can go wrong when endpoints are opened.
+
+use std::io;
+
+use sp_core::endpoint::EndpointError;
+use sp_core::pipe::CloseReason;
+
+/// Why a `dial` failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The URL cannot be dialled.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// Nobody accepted the connection, or it broke before both sides had said who they are.
+    #[error(
+        "dial {url}: {why}; check the address and that the other side listens, or dial in the background to \
+         keep trying"
+    )]
+    Failed {
+        /// The URL dialled.
+        url: String,
+        /// What happened.
+        why: CloseReason,
+    },
+    /// The socket was closed meanwhile.
+    #[error("dial {url}: the socket is closed")]
+    Closed {
+        /// The URL dialled.
+        url: String,
+    },
+    /// The I/O threads could not be started.
+    #[error("dial {url}: cannot start the I/O worker: {source}")]
+    Worker {
+        /// The URL dialled.
+        url: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl DialError {
+    /// Whether nobody listens at the address.
+    pub const fn is_refused(&self) -> bool {
+        matches!(self, Self::Failed { why: CloseReason::Io(io::ErrorKind::ConnectionRefused), .. })
+    }
+
+    /// Whether the other side speaks a pattern that does not belong to ours.
+    pub const fn is_wrong_protocol(&self) -> bool {
+        matches!(self, Self::Failed { why: CloseReason::WrongProtocol { .. }, .. })
+    }
+}
+
+/// Why a `listen` failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The URL cannot be listened on.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// Somebody listens there already.
+    #[error("listen {url}: the address is in use; choose another or stop its owner")]
+    InUse {
+        /// The URL.
+        url: String,
+    },
+    /// The name could not be resolved to an address of this machine.
+    #[error("listen {url}: the host name resolves to no usable address")]
+    Unresolved {
+        /// The URL.
+        url: String,
+    },
+    /// The path exists and is no socket; it is left alone.
+    #[error("listen {url}: the path exists and is no socket; remove it or choose another")]
+    NotASocket {
+        /// The URL.
+        url: String,
+    },
+    /// The socket is closed.
+    #[error("listen {url}: the socket is closed")]
+    Closed {
+        /// The URL.
+        url: String,
+    },
+    /// The system refused.
+    #[error("listen {url}: {source}")]
+    System {
+        /// The URL.
+        url: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl ListenError {
+    /// Whether somebody listens at the address already.
+    pub const fn is_in_use(&self) -> bool {
+        matches!(self, Self::InUse { .. })
+    }
+
+    pub(crate) fn from_io(url: String, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            Self::InUse { url }
+        } else {
+            Self::System { url, source }
+        }
+    }
+}
+
+impl From<DialError> for io::Error {
+    fn from(error: DialError) -> Self {
+        let kind = match &error {
+            DialError::Endpoint(_) => io::ErrorKind::InvalidInput,
+            DialError::Failed { why: CloseReason::Io(kind), .. } => *kind,
+            DialError::Failed { .. } => io::ErrorKind::ConnectionAborted,
+            DialError::Closed { .. } => io::ErrorKind::NotConnected,
+            DialError::Worker { source, .. } => source.kind(),
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<ListenError> for io::Error {
+    fn from(error: ListenError) -> Self {
+        let kind = match &error {
+            ListenError::Endpoint(_) => io::ErrorKind::InvalidInput,
+            ListenError::InUse { .. } => io::ErrorKind::AddrInUse,
+            ListenError::Unresolved { .. } => io::ErrorKind::AddrNotAvailable,
+            ListenError::NotASocket { .. } => io::ErrorKind::AlreadyExists,
+            ListenError::Closed { .. } => io::ErrorKind::NotConnected,
+            ListenError::System { source, .. } => source.kind(),
+        };
+        Self::new(kind, error)
+    }
+}

@@ -1,0 +1,385 @@
+//! Sockets of one process, without a wire: the sender's thread runs the receiver's engine.
+//!
+//! Names are exact bytes. A message passes as it would on a wire, header merged into the body, but its buffer
+//! moves instead of being copied. Each direction is a [`Lane`]: a queue, and one thread at a time that hands
+//! it to the receiving socket.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use sp_core::batch::Batch;
+use sp_core::config::Config;
+use sp_core::endpoint::Endpoint;
+use sp_core::id::{ConnId, PeerId, SocketId};
+use sp_core::message::Message;
+use sp_core::pipe::{CloseReason, Flow, Flush, Pipe, PipeEvents, PipeInfo};
+use sp_core::registry::{ConnControl, ConnSpec, conns};
+use sp_core::sync::lock;
+
+use crate::error::ListenError;
+use crate::runtime::{EndpointId, Owner};
+use crate::worker::{Origin, WorkerHandle};
+
+/// Who listens on which name.
+static LISTENERS: Mutex<Option<HashMap<Box<str>, Listener>>> = Mutex::new(None);
+
+#[derive(Clone)]
+struct Listener {
+    id: EndpointId,
+    owner: Owner,
+    endpoint: Arc<Endpoint>,
+    worker: WorkerHandle,
+}
+
+/// Takes a name.
+pub(crate) fn listen(
+    id: EndpointId,
+    name: &str,
+    endpoint: &Arc<Endpoint>,
+    owner: &Owner,
+    worker: &WorkerHandle,
+) -> Result<(), ListenError> {
+    let mut listeners = lock(&LISTENERS);
+    let listeners = listeners.get_or_insert_default();
+    if listeners.contains_key(name) {
+        return Err(ListenError::InUse { url: endpoint.to_string() });
+    }
+    let listener = Listener {
+        id,
+        owner: owner.clone(),
+        endpoint: Arc::clone(endpoint),
+        worker: worker.clone(),
+    };
+    listeners.insert(name.into(), listener);
+    Ok(())
+}
+
+/// Gives back the names of an endpoint.
+pub(crate) fn unlisten(gone: impl Fn(EndpointId) -> bool) {
+    forget(|listener| gone(listener.id));
+}
+
+/// Gives back the names of a socket.
+pub(crate) fn unlisten_socket(socket: SocketId) {
+    forget(|listener| listener.owner.socket == socket);
+}
+
+fn forget(gone: impl Fn(&Listener) -> bool) {
+    // Dropped after the lock is released: an owner's last reference may be among them.
+    let mut dropped = Vec::new();
+    if let Some(listeners) = lock(&LISTENERS).as_mut() {
+        dropped.extend(listeners.extract_if(|_, listener| gone(listener)));
+    }
+}
+
+/// Connects a dialer with whoever listens on `name`.
+pub(crate) fn connect(
+    name: &str,
+    endpoint: &Arc<Endpoint>,
+    dialer: &Owner,
+    worker: &WorkerHandle,
+    origin: Origin,
+) -> Result<Arc<dyn Pipe>, CloseReason> {
+    let found = lock(&LISTENERS).as_ref().and_then(|listeners| listeners.get(name).cloned());
+    let Some(listener) = found else {
+        return Err(CloseReason::Io(std::io::ErrorKind::ConnectionRefused));
+    };
+    let (ours, theirs) = (&dialer.events, &listener.owner.events);
+    let listening_origin = Origin { endpoint: listener.id, serial: origin.serial };
+    let (near, far) = InprocPipe::pair(
+        End { owner: dialer, endpoint, worker, origin, dialed: true },
+        End {
+            owner: &listener.owner,
+            endpoint: &listener.endpoint,
+            worker: &listener.worker,
+            origin: listening_origin,
+            dialed: false,
+        },
+    );
+    if theirs.protocol() != ours.peer_protocol() || ours.protocol() != theirs.peer_protocol() {
+        let wanted = theirs.peer_protocol();
+        let why = CloseReason::WrongProtocol { got: ours.protocol(), wanted };
+        theirs.refused(&listener.endpoint, None, why);
+        let wanted = ours.peer_protocol();
+        return Err(CloseReason::WrongProtocol { got: theirs.protocol(), wanted });
+    }
+    let there = match theirs.opened(Arc::clone(&far) as Arc<dyn Pipe>) {
+        Ok(peer) => peer,
+        Err(why) => {
+            theirs.refused(&listener.endpoint, None, why);
+            return Err(CloseReason::PeerClosed);
+        }
+    };
+    let here = match ours.opened(Arc::clone(&near) as Arc<dyn Pipe>) {
+        Ok(peer) => peer,
+        Err(why) => {
+            theirs.closed(there, CloseReason::PeerClosed);
+            return Err(why);
+        }
+    };
+    listener.worker.track(listening_origin, Arc::downgrade(&far) as Weak<dyn Pipe>);
+    near.link(here, Target { events: Arc::clone(theirs), peer: there });
+    far.link(there, Target { events: Arc::clone(ours), peer: here });
+    near.register(dialer.socket, here);
+    far.register(listener.owner.socket, there);
+    near.flush(Flush::Now);
+    far.flush(Flush::Now);
+    Ok(near)
+}
+
+/// One socket's end of a connection within the process.
+struct InprocPipe {
+    info: PipeInfo,
+    lane: Lane,
+    events: Arc<dyn PipeEvents>,
+    /// What our own socket calls the other one; set once both sockets have agreed.
+    peer: OnceLock<PeerId>,
+    other: OnceLock<Weak<Self>>,
+    conn: OnceLock<ConnId>,
+    worker: WorkerHandle,
+    origin: Origin,
+}
+
+/// What a pipe is made of.
+struct End<'a> {
+    owner: &'a Owner,
+    endpoint: &'a Arc<Endpoint>,
+    worker: &'a WorkerHandle,
+    origin: Origin,
+    dialed: bool,
+}
+
+/// Messages on their way to the other socket.
+struct Lane {
+    /// Where they go, once both sockets have agreed.
+    target: OnceLock<Target>,
+    queue: Mutex<Queue>,
+    /// What the delivering thread is handing over; what the receiver had no room for stays here.
+    delivery: Mutex<Batch>,
+}
+
+struct Target {
+    events: Arc<dyn PipeEvents>,
+    peer: PeerId,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Batch,
+    bytes: usize,
+    /// Messages that the receiver had no room for.
+    stalled: usize,
+    state: State,
+    /// The receiver took its pause back while messages were being delivered.
+    resumed: bool,
+    room_owed: bool,
+    closed: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Idle,
+    Delivering,
+    Paused,
+}
+
+impl InprocPipe {
+    fn pair(near: End<'_>, far: End<'_>) -> (Arc<Self>, Arc<Self>) {
+        let make = |end: &End<'_>, other: &End<'_>| {
+            Arc::new(Self {
+                info: PipeInfo {
+                    endpoint: Arc::clone(end.endpoint),
+                    dialed: end.dialed,
+                    peer_protocol: other.owner.events.protocol(),
+                    local_addr: None,
+                    peer_addr: None,
+                },
+                lane: Lane {
+                    target: OnceLock::new(),
+                    queue: Mutex::default(),
+                    delivery: Mutex::default(),
+                },
+                events: Arc::clone(&end.owner.events),
+                peer: OnceLock::new(),
+                other: OnceLock::new(),
+                conn: OnceLock::new(),
+                worker: end.worker.clone(),
+                origin: end.origin,
+            })
+        };
+        let (a, b) = (make(&near, &far), make(&far, &near));
+        // Set once, here.
+        let _ = a.other.set(Arc::downgrade(&b));
+        let _ = b.other.set(Arc::downgrade(&a));
+        (a, b)
+    }
+
+    fn link(&self, peer: PeerId, target: Target) {
+        // Set once: a connection is linked once.
+        let _ = self.peer.set(peer);
+        let _ = self.lane.target.set(target);
+    }
+
+    fn register(self: &Arc<Self>, socket: SocketId, peer: PeerId) {
+        let entry = conns().register(ConnSpec {
+            transport: "inproc",
+            socket,
+            peer: Some(peer),
+            control: Arc::clone(self) as Arc<dyn ConnControl>,
+        });
+        // Set once: a connection is registered once.
+        let _ = self.conn.set(entry.id());
+        if lock(&self.lane.queue).closed {
+            conns().unregister(entry.id());
+        }
+    }
+
+    /// Hands over what waits, unless another thread does or the receiver has paused.
+    fn deliver(&self) {
+        let Some(target) = self.lane.target.get() else { return };
+        loop {
+            {
+                let mut queue = lock(&self.lane.queue);
+                if queue.state != State::Idle || queue.is_empty() {
+                    return;
+                }
+                queue.state = State::Delivering;
+                queue.resumed = false;
+            }
+            let mut delivery = lock(&self.lane.delivery);
+            if delivery.is_empty() {
+                let mut queue = lock(&self.lane.queue);
+                std::mem::swap(&mut *delivery, &mut queue.waiting);
+                queue.bytes = 0;
+            }
+            let flow = target.events.arrived(target.peer, &mut delivery);
+            let mut queue = lock(&self.lane.queue);
+            queue.stalled = delivery.len();
+            drop(delivery);
+            let pause = flow == Flow::Pause && !queue.resumed;
+            queue.state = if pause { State::Paused } else { State::Idle };
+            let room = queue.room_owed && queue.has_room();
+            queue.room_owed &= !room;
+            let closed = queue.closed;
+            drop(queue);
+            if closed {
+                return self.discard();
+            }
+            if room && let Some(peer) = self.peer.get() {
+                self.events.room(*peer);
+            }
+        }
+    }
+
+    /// Ends this side. Answers whether it had not ended before.
+    fn shut(&self) -> bool {
+        let mut queue = lock(&self.lane.queue);
+        if std::mem::replace(&mut queue.closed, true) {
+            return false;
+        }
+        let delivering = queue.state == State::Delivering;
+        drop(queue);
+        // A delivering thread sees `closed` and discards by itself.
+        if !delivering {
+            self.discard();
+        }
+        true
+    }
+
+    fn discard(&self) {
+        let mut queue = lock(&self.lane.queue);
+        let waiting = std::mem::take(&mut queue.waiting);
+        queue.bytes = 0;
+        queue.stalled = 0;
+        drop(queue);
+        drop(waiting);
+        lock(&self.lane.delivery).clear();
+    }
+
+    fn tell_closed(&self, why: CloseReason) {
+        if let Some(peer) = self.peer.get() {
+            self.events.closed(*peer, why);
+        }
+        if let Some(conn) = self.conn.get() {
+            conns().unregister(*conn);
+        }
+        self.worker.conn_ended(self.origin);
+    }
+}
+
+impl ConnControl for InprocPipe {
+    fn close(&self, why: CloseReason) {
+        Pipe::close(self, why);
+    }
+}
+
+impl Pipe for InprocPipe {
+    fn info(&self) -> &PipeInfo {
+        &self.info
+    }
+
+    fn room(&self) -> bool {
+        let mut queue = lock(&self.lane.queue);
+        let room = queue.has_room();
+        queue.room_owed |= !room;
+        room
+    }
+
+    fn queue(&self, mut msg: Message) {
+        msg.merge_header();
+        msg.set_source(None);
+        let mut queue = lock(&self.lane.queue);
+        if !queue.closed {
+            queue.bytes += msg.len();
+            queue.waiting.push(msg);
+        }
+    }
+
+    fn flush(&self, _how: Flush) {
+        self.deliver();
+    }
+
+    /// Called on the receiver's pipe: the other one's lane goes on.
+    fn resume(&self) {
+        let Some(other) = self.other.get().and_then(Weak::upgrade) else { return };
+        {
+            let mut queue = lock(&other.lane.queue);
+            queue.resumed = true;
+            if queue.state == State::Paused {
+                queue.state = State::Idle;
+            }
+        }
+        other.deliver();
+    }
+
+    fn close(&self, why: CloseReason) {
+        if !self.shut() {
+            return;
+        }
+        if let Some(other) = self.other.get().and_then(Weak::upgrade) {
+            other.shut();
+            other.tell_closed(CloseReason::PeerClosed);
+        }
+        self.tell_closed(why);
+    }
+
+    fn unsent(&self) -> usize {
+        let queue = lock(&self.lane.queue);
+        queue.waiting.len() + queue.stalled
+    }
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.stalled == 0
+    }
+
+    fn has_room(&self) -> bool {
+        self.waiting.len() + self.stalled < LIMITS.send_queue_messages
+            && self.bytes < LIMITS.send_queue_bytes
+    }
+}
+
+/// The queue of a pipe within the process has the same limits as any other.
+const LIMITS: Config = Config::new();

@@ -1,0 +1,33 @@
+//! Transports and I/O workers of the Scalability Protocols library: tcp, ipc and inproc.
+//!
+//! Programs use the `scalability-protocols` crate. This one carries bytes: it knows connections, framing and
+//! readiness, and no pattern. A socket hands it a [`PipeEvents`](sp_core::pipe::PipeEvents) and gets a
+//! [`Pipe`](sp_core::pipe::Pipe) for every connection its listeners and dialers make.
+//!
+//! - [`Runtime`]: the worker threads, shared by all sockets of the process, started on first use.
+//! - [`Driver`]: one socket's I/O, run by whoever waits for it.
+//! - [`wire`]: handshake and framing without I/O.
+
+mod backoff;
+mod conn;
+mod dialer;
+mod driver;
+mod error;
+mod half_open;
+mod inproc;
+mod listener;
+mod options;
+mod patience;
+mod resolver;
+mod runtime;
+mod sleep;
+mod stream;
+mod sys;
+mod timer;
+pub mod wire;
+mod worker;
+
+pub use driver::{Drive, Driver};
+pub use error::{DialError, ListenError};
+pub use options::{DialOptions, ListenOptions};
+pub use runtime::{EndpointId, Lingering, Owner, Runtime};

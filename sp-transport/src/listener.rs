@@ -1,0 +1,231 @@
+//! Binding and accepting.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use sp_core::endpoint::{Address, Endpoint, Host, IpFamily};
+
+use crate::error::ListenError;
+use crate::options::ListenOptions;
+use crate::resolver::look_up_now;
+use crate::stream::Stream;
+use crate::wire::Framing;
+
+/// A bound and listening descriptor.
+pub(crate) struct Bound {
+    pub(crate) socket: Socket,
+    pub(crate) framing: Framing,
+    /// The real address.
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) options: ListenOptions,
+    /// Removes the file of an ipc listener when it is dropped.
+    _file: Option<SocketFile>,
+}
+
+/// A listener in the worker's care.
+pub(crate) struct Listener {
+    pub(crate) bound: Bound,
+    /// Where the worker polls it.
+    pub(crate) key: usize,
+    /// Accepted peers without a finished handshake.
+    pub(crate) half_open: usize,
+    /// The pause after the next failure for want of descriptors or memory.
+    pub(crate) pause: Duration,
+}
+
+/// What one attempt to accept came to.
+pub(crate) enum Accepted {
+    Peer(Stream, Option<SocketAddr>),
+    /// Nobody is waiting.
+    Nobody,
+    /// A peer gave up before it was accepted; look again.
+    Gone,
+    /// The process or system is out of descriptors or memory.
+    Exhausted(io::Error),
+}
+
+impl Listener {
+    pub(crate) fn accept(&self) -> Accepted {
+        match self.bound.socket.accept() {
+            Ok((socket, addr)) => {
+                if socket.set_nonblocking(true).is_err() {
+                    return Accepted::Gone;
+                }
+                let addr = addr.as_socket();
+                if addr.is_some() {
+                    tune(&socket);
+                }
+                Accepted::Peer(Stream::new(socket), addr)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Accepted::Nobody,
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => {
+                    Accepted::Exhausted(error)
+                }
+                _ => Accepted::Gone,
+            },
+        }
+    }
+}
+
+/// Binds and listens, on the calling thread: names may be looked up, errors are immediate.
+pub(crate) fn bind(endpoint: &Endpoint, options: &ListenOptions) -> Result<Bound, ListenError> {
+    match endpoint.address() {
+        Address::Tcp { family, host, port } => bind_tcp(endpoint, *family, host, *port, options),
+        Address::Ipc { path } => bind_ipc(endpoint, path, options),
+        Address::Inproc { .. } => unreachable!("inproc has no descriptor to bind"),
+    }
+}
+
+fn bind_tcp(
+    endpoint: &Endpoint,
+    family: IpFamily,
+    host: &Host,
+    port: u16,
+    options: &ListenOptions,
+) -> Result<Bound, ListenError> {
+    let url = || endpoint.to_string();
+    let addrs = match host {
+        Host::Ip(ip) => vec![SocketAddr::new(*ip, port)],
+        Host::Name(name) => look_up_now(name, port, family).unwrap_or_default(),
+        Host::Wildcard => wildcards(family, port),
+    };
+    let mut failure = None;
+    for addr in addrs {
+        match listen_tcp(addr, family, options.backlog) {
+            Ok(socket) => {
+                let real = socket.local_addr().ok().and_then(|addr| addr.as_socket());
+                let port = real.map_or(port, |real| real.port());
+                return Ok(Bound {
+                    socket,
+                    framing: Framing::Length,
+                    endpoint: Arc::new(endpoint.with_port(port)),
+                    options: options.clone(),
+                    _file: None,
+                });
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(match failure {
+        Some(error) => ListenError::from_io(url(), error),
+        None => ListenError::Unresolved { url: url() },
+    })
+}
+
+fn listen_tcp(addr: SocketAddr, family: IpFamily, backlog: u32) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(family == IpFamily::V6)?;
+    }
+    // A server that restarts does not wait for the old connections' last packets.
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    start(socket, backlog)
+}
+
+/// All interfaces: both families at once where the system can, else IPv4.
+fn wildcards(family: IpFamily, port: u16) -> Vec<SocketAddr> {
+    let v4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+    let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
+    match family {
+        IpFamily::Any => vec![v6, v4],
+        IpFamily::V4 => vec![v4],
+        IpFamily::V6 => vec![v6],
+    }
+}
+
+fn bind_ipc(
+    endpoint: &Endpoint,
+    path: &Path,
+    options: &ListenOptions,
+) -> Result<Bound, ListenError> {
+    let url = || endpoint.to_string();
+    let failed = |error| ListenError::from_io(url(), error);
+    let addr = SockAddr::unix(path).map_err(failed)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
+    if let Err(error) = socket.bind(&addr) {
+        if error.kind() != ErrorKind::AddrInUse {
+            return Err(failed(error));
+        }
+        match fs::symlink_metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(ListenError::NotASocket { url: url() });
+            }
+            _ => {}
+        }
+        if is_alive(&addr) {
+            return Err(ListenError::InUse { url: url() });
+        }
+        // Left behind by a listener that was killed. Somebody else may remove it at the same time.
+        let _ = fs::remove_file(path);
+        socket.bind(&addr).map_err(failed)?;
+    }
+    let file = SocketFile::of(path).map_err(failed)?;
+    Ok(Bound {
+        socket: start(socket, options.backlog).map_err(failed)?,
+        framing: Framing::TypeAndLength,
+        endpoint: Arc::new(endpoint.clone()),
+        options: options.clone(),
+        _file: Some(file),
+    })
+}
+
+/// Whether somebody listens on a socket file. A full backlog is a sign of life.
+fn is_alive(addr: &SockAddr) -> bool {
+    let Ok(probe) = Socket::new(Domain::UNIX, Type::STREAM, None) else { return true };
+    if probe.set_nonblocking(true).is_err() {
+        return true;
+    }
+    !matches!(probe.connect(addr), Err(error) if error.kind() == ErrorKind::ConnectionRefused)
+}
+
+fn start(socket: Socket, backlog: u32) -> io::Result<Socket> {
+    socket.set_nonblocking(true)?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket)
+}
+
+/// What every TCP connection gets: small messages at once, and dead peers noticed in the end.
+pub(crate) fn tune(socket: &Socket) {
+    // Neither is worth a connection that the system refuses it for.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_keepalive(true);
+}
+
+/// The file of a listening socket, removed with its listener unless it has become somebody else's.
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = fs::symlink_metadata(path)?;
+        // An absolute path, so that the file is found again should the working directory change.
+        let path = std::path::absolute(path)?;
+        Ok(Self { path, device: found.dev(), inode: found.ino() })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Ok(found) = fs::symlink_metadata(&self.path)
+            && (found.dev(), found.ino()) == (self.device, self.inode)
+        {
+            // Removed by somebody else in this instant: just as well.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The first pause after running out of descriptors; doubled with each further failure up to the last.
+pub(crate) const PAUSE_FIRST: Duration = Duration::from_millis(10);
+pub(crate) const PAUSE_LAST: Duration = Duration::from_secs(1);

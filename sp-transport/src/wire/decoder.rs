@@ -1,0 +1,146 @@
+//! Frames out of a byte stream, however it is cut.
+
+use std::io;
+
+use sp_core::batch::Batch;
+use sp_core::message::Message;
+use sp_core::pipe::CloseReason;
+use sp_core::pool::{BufferPool, PooledBuf};
+
+use super::sp::Framing;
+
+/// Turns the bytes of one connection into messages.
+///
+/// Complete messages are taken straight out of the bytes offered. What is left at the end, the beginning of
+/// one more message, is the caller's to keep and to offer again with more behind it; only a body of at least
+/// [`LARGE_BODY_BYTES`] moves into a buffer of its own as it comes, so that it is copied once and the caller
+/// can have the system write into that buffer directly.
+///
+/// ```
+/// use sp_core::batch::Batch;
+/// use sp_transport::wire::{Decoder, Framing};
+///
+/// let mut decoder = Decoder::new(Framing::Length, Some(1024));
+/// let mut batch = Batch::new();
+/// let used = decoder.decode(b"\0\0\0\0\0\0\0\x02hi\0\0", &mut batch, 100).unwrap();
+/// assert_eq!(used, 10);
+/// assert_eq!(batch.pop().unwrap().body(), b"hi");
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    framing: Framing,
+    limit: Option<u64>,
+    large: Option<LargeBody>,
+}
+
+impl Decoder {
+    /// A decoder for a fresh connection that refuses messages above `limit` bytes.
+    pub const fn new(framing: Framing, limit: Option<u64>) -> Self {
+        Self { framing, limit, large: None }
+    }
+
+    /// Takes messages from the front of `bytes` into `batch`, `most` at the most, and returns how many bytes
+    /// it used.
+    ///
+    /// After an error the connection is beyond repair.
+    pub fn decode(
+        &mut self,
+        bytes: &[u8],
+        batch: &mut Batch,
+        most: usize,
+    ) -> Result<usize, CloseReason> {
+        let mut rest = bytes;
+        let full = batch.len().saturating_add(most);
+        while batch.len() < full {
+            if let Some(large) = &mut self.large {
+                rest = large.append(rest);
+                if large.missing > 0 {
+                    break;
+                }
+                self.finish_large(batch);
+                continue;
+            }
+            let Some(payload_bytes) = self.framing.decode_header(rest, self.limit)? else { break };
+            let Some(behind) = rest.get(self.framing.header_bytes()..) else { break };
+            if let Some((payload, next)) = behind.split_at_checked(payload_bytes) {
+                batch.push(Message::from_payload(payload));
+                rest = next;
+                continue;
+            }
+            if payload_bytes < LARGE_BODY_BYTES {
+                break;
+            }
+            self.large = Some(LargeBody::new(payload_bytes));
+            rest = behind;
+        }
+        Ok(bytes.len().saturating_sub(rest.len()))
+    }
+
+    /// Lets `read` write into the large body that is under way, then takes what lies behind it.
+    ///
+    /// `read` gets the room and returns how many bytes it wrote there. Returns nothing when no large body is
+    /// under way.
+    pub fn read_large(
+        &mut self,
+        batch: &mut Batch,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> Option<io::Result<usize>> {
+        let large = self.large.as_mut()?;
+        large.make_room();
+        let got = large.buf.fill_with(large.missing, read);
+        if let Ok(got) = got {
+            large.missing = large.missing.saturating_sub(got);
+            if large.missing == 0 {
+                self.finish_large(batch);
+            }
+        }
+        Some(got)
+    }
+
+    /// Whether a large body is under way.
+    pub const fn is_in_large(&self) -> bool {
+        self.large.is_some()
+    }
+
+    fn finish_large(&mut self, batch: &mut Batch) {
+        if let Some(large) = self.large.take() {
+            batch.push(Message::from_buf(large.buf));
+        }
+    }
+}
+
+/// A body on its way into a buffer that grows as it comes: an announced length is never believed.
+#[derive(Debug)]
+struct LargeBody {
+    buf: PooledBuf,
+    missing: usize,
+}
+
+impl LargeBody {
+    fn new(payload_bytes: usize) -> Self {
+        let first = payload_bytes.min(FIRST_BUFFER_BYTES);
+        Self { buf: BufferPool::global().take(first), missing: payload_bytes }
+    }
+
+    /// Takes what belongs to this body from `bytes` and returns the rest.
+    fn append<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let (mine, rest) = bytes.split_at_checked(self.missing).unwrap_or((bytes, &[]));
+        self.buf.extend_from_slice(mine);
+        self.missing = self.missing.saturating_sub(mine.len());
+        rest
+    }
+
+    /// Doubles the buffer when it is full.
+    fn make_room(&mut self) {
+        if self.buf.room() == 0 {
+            self.buf.reserve(self.missing.min(self.buf.len().max(FIRST_BUFFER_BYTES)));
+        }
+    }
+}
+
+/// From this size on a body is read straight into its own buffer. 32 KiB: copying a smaller one out of the
+/// read buffer costs less than the second piece of a vectored read.
+pub const LARGE_BODY_BYTES: usize = 32 * 1024;
+
+/// What a peer gets for announcing a large body: one pooled buffer. More comes only as bytes do.
+const FIRST_BUFFER_BYTES: usize = 64 * 1024;

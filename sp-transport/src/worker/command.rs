@@ -1,0 +1,206 @@
+//! What other threads ask of a worker.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::thread::{self, ThreadId};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use mio::unix::SourceFd;
+use mio::{Interest, Poll, Registry, Token};
+use slab::Slab;
+use sp_core::endpoint::Endpoint;
+use sp_core::id::{SocketId, TimerKey};
+use sp_core::pipe::{Pipe, PipeEvents};
+use sp_core::sync::lock;
+
+use super::{Origin, Tag};
+use crate::conn::StreamPipe;
+use crate::dialer::Dialer;
+use crate::driver::Driver;
+use crate::listener::Bound;
+use crate::resolver::Addresses;
+use crate::runtime::{EndpointId, Lingering, Owner};
+use crate::sleep::Sleep;
+
+/// One request to a worker.
+///
+/// The channel is unbounded, its content is not: opening and closing endpoints are answered before the caller
+/// goes on, and a pipe or driver asks only when its state changes from content to wanting.
+pub(crate) enum Command {
+    Listen {
+        id: EndpointId,
+        owner: Owner,
+        bound: Bound,
+    },
+    ListenInproc {
+        id: EndpointId,
+        owner: Owner,
+        endpoint: Arc<Endpoint>,
+    },
+    Dial {
+        id: EndpointId,
+        owner: Owner,
+        endpoint: Arc<Endpoint>,
+        dialer: Box<Dialer>,
+    },
+    Resolved {
+        id: EndpointId,
+        addresses: Addresses,
+    },
+    Close {
+        which: Which,
+        done: Sender<()>,
+    },
+    /// A pipe made elsewhere belongs to one of this worker's endpoints.
+    Track {
+        origin: Origin,
+        pipe: Weak<dyn Pipe>,
+    },
+    ConnEnded(Origin),
+    Tend(Arc<StreamPipe>),
+    ComeAgain(Arc<Driver>),
+    Arm {
+        socket: SocketId,
+        events: Weak<dyn PipeEvents>,
+        key: TimerKey,
+        at: Instant,
+    },
+    Linger {
+        socket: Box<dyn Lingering>,
+        until: Instant,
+    },
+    Stop,
+}
+
+/// Which endpoints to close.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which {
+    /// One, with the connections it made.
+    One(EndpointId),
+    /// Those of a socket, which sees to its connections by itself.
+    AllOf(SocketId),
+}
+
+/// A worker as others see it.
+#[derive(Clone)]
+pub(crate) struct WorkerHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    commands: Sender<Command>,
+    sleep: Sleep,
+    registry: Registry,
+    drivers: Mutex<Slab<Arc<Driver>>>,
+    thread: OnceLock<ThreadId>,
+}
+
+impl WorkerHandle {
+    pub(super) fn new(poll: &Poll, commands: Sender<Command>) -> io::Result<Self> {
+        let shared = Shared {
+            commands,
+            sleep: Sleep::new(poll.registry(), Tag::Waker.token(0))?,
+            registry: poll.registry().try_clone()?,
+            drivers: Mutex::default(),
+            thread: OnceLock::new(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The calling thread is the worker's.
+    pub(super) fn settle(&self) {
+        // Set once, when the thread starts.
+        let _ = self.shared.thread.set(thread::current().id());
+    }
+
+    pub(super) fn sleep(&self) -> &Sleep {
+        &self.shared.sleep
+    }
+
+    pub(super) fn driver(&self, place: usize) -> Option<Arc<Driver>> {
+        lock(&self.shared.drivers).get(place).cloned()
+    }
+
+    /// Whether the calling thread is the worker's.
+    pub(crate) fn is_current(&self) -> bool {
+        self.shared.thread.get() == Some(&thread::current().id())
+    }
+
+    pub(crate) fn send(&self, command: Command) {
+        // Fails only after the worker has stopped, and it stops when nobody needs it any more.
+        if self.shared.commands.send(command).is_ok() {
+            self.shared.sleep.notify();
+        }
+    }
+
+    /// Closes endpoints and waits until they are closed.
+    pub(crate) fn close(&self, which: Which) {
+        let (done, closed) = bounded(1);
+        self.send(Command::Close { which, done });
+        if !self.is_current() {
+            // An error means that the worker has stopped, and its endpoints with it.
+            let _ = closed.recv();
+        }
+    }
+
+    /// A pipe streams and wants its queue looked after.
+    pub(crate) fn tend(&self, pipe: Arc<StreamPipe>) {
+        self.send(Command::Tend(pipe));
+    }
+
+    /// A driver has work left that no event will announce.
+    pub(crate) fn come_again(&self, driver: Arc<Driver>) {
+        self.send(Command::ComeAgain(driver));
+    }
+
+    pub(crate) fn conn_ended(&self, origin: Origin) {
+        self.send(Command::ConnEnded(origin));
+    }
+
+    pub(crate) fn track(&self, origin: Origin, pipe: Weak<dyn Pipe>) {
+        self.send(Command::Track { origin, pipe });
+    }
+
+    pub(crate) fn add_driver(&self, driver: &Arc<Driver>) -> usize {
+        lock(&self.shared.drivers).insert(Arc::clone(driver))
+    }
+
+    pub(crate) fn remove_driver(&self, driver: &Driver) {
+        self.release(driver.poll_fd());
+        lock(&self.shared.drivers).try_remove(driver.place());
+    }
+
+    /// From now on the worker drives. Whatever is ready already makes it come.
+    pub(crate) fn watch(&self, driver: &Driver) -> io::Result<()> {
+        let token = Tag::Driver.token(driver.place());
+        let fd = driver.poll_fd();
+        self.shared.registry.register(&mut SourceFd(&fd), token, Interest::READABLE)
+    }
+
+    /// The worker no longer hears of this driver.
+    pub(crate) fn release(&self, fd: RawFd) {
+        // Fails only if it was not watched.
+        let _ = self.shared.registry.deregister(&mut SourceFd(&fd));
+    }
+}
+
+/// The receiving end, and the token arithmetic of the worker's poll set.
+pub(super) type Commands = Receiver<Command>;
+
+impl Tag {
+    pub(super) const fn token(self, key: usize) -> Token {
+        Token(key << 2 | self as usize)
+    }
+
+    pub(super) const fn split(token: Token) -> (usize, Option<Self>) {
+        let tag = match token.0 & 3 {
+            0 => Some(Self::Waker),
+            1 => Some(Self::Driver),
+            2 => Some(Self::Source),
+            _ => None,
+        };
+        (token.0 >> 2, tag)
+    }
+}

@@ -1,0 +1,411 @@
+//! The worker's dialers and listeners: from a descriptor to an accepted pipe, and what follows its end.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::{Arc, Weak};
+
+use mio::Interest;
+use mio::unix::SourceFd;
+use sp_core::clock;
+use sp_core::endpoint::{Address, Endpoint, Host};
+use sp_core::pipe::{CloseReason, Pipe, PipeInfo, ProtocolId};
+use sp_core::registry::{ConnControl, ConnSpec, conns};
+
+use super::{Command, Due, Origin, Source, Tag, Which, Worker};
+use crate::conn::{Conn, PipeSpec, Rx, StreamPipe};
+use crate::dialer::{self, Dialer};
+use crate::half_open::{HalfOpen, Step};
+use crate::inproc;
+use crate::listener::{Accepted, Bound, Listener, PAUSE_FIRST, PAUSE_LAST};
+use crate::options::ConnOptions;
+use crate::resolver::Addresses;
+use crate::runtime::{EndpointId, Owner};
+use crate::stream::Stream;
+use crate::wire::Framing;
+
+/// A dialer or listener and the pipes it made.
+pub(crate) struct Ep {
+    owner: Owner,
+    endpoint: Arc<Endpoint>,
+    pipes: HashMap<u64, Weak<dyn Pipe>>,
+    role: Role,
+}
+
+enum Role {
+    Dialer(Box<Dialer>),
+    Listener(Box<Listener>),
+    /// Dialers find it by themselves.
+    InprocListener,
+}
+
+impl Ep {
+    pub(super) fn inproc_listener(owner: Owner, endpoint: Arc<Endpoint>) -> Self {
+        Self::new(owner, endpoint, Role::InprocListener)
+    }
+
+    fn new(owner: Owner, endpoint: Arc<Endpoint>, role: Role) -> Self {
+        Self { owner, endpoint, pipes: HashMap::new(), role }
+    }
+
+    fn options(&self) -> Option<&ConnOptions> {
+        match &self.role {
+            Role::Dialer(dialer) => Some(&dialer.options.conn),
+            Role::Listener(listener) => Some(&listener.bound.options.conn),
+            Role::InprocListener => None,
+        }
+    }
+}
+
+impl Worker {
+    pub(super) fn start_listener(&mut self, id: EndpointId, owner: Owner, bound: Bound) {
+        let fd = bound.socket.as_raw_fd();
+        let endpoint = Arc::clone(&bound.endpoint);
+        let key = self.sources.insert(Source::Listener(id));
+        if let Err(error) = self.poll_source(fd, key) {
+            self.sources.remove(key);
+            return owner.events.refused(&endpoint, None, CloseReason::Io(error.kind()));
+        }
+        let listener = Listener { bound, key, half_open: 0, pause: PAUSE_FIRST };
+        self.endpoints.insert(id, Ep::new(owner, endpoint, Role::Listener(Box::new(listener))));
+    }
+
+    pub(super) fn start_dialer(
+        &mut self,
+        id: EndpointId,
+        owner: Owner,
+        endpoint: Arc<Endpoint>,
+        dialer: Box<Dialer>,
+    ) {
+        self.endpoints.insert(id, Ep::new(owner, endpoint, Role::Dialer(dialer)));
+        self.attempt(id);
+    }
+
+    /// Accepts whoever waits at a listener, a bounded number at a time.
+    pub(super) fn accept(&mut self, id: EndpointId) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(Ep { role: Role::Listener(listener), owner, pipes, endpoint }) =
+                self.endpoints.get_mut(&id)
+            else {
+                return;
+            };
+            let (stream, peer_addr) = match listener.accept() {
+                Accepted::Peer(stream, addr) => (stream, addr),
+                Accepted::Nobody => return,
+                Accepted::Gone => continue,
+                Accepted::Exhausted(error) => {
+                    owner.events.refused(endpoint, None, CloseReason::Io(error.kind()));
+                    self.timers.add(clock::now() + listener.pause, Due::Accept(id));
+                    listener.pause = (listener.pause * 2).min(PAUSE_LAST);
+                    return;
+                }
+            };
+            listener.pause = PAUSE_FIRST;
+            let options = &listener.bound.options;
+            let limit = match options.connections_max {
+                Some(limit) if pipes.len() + listener.half_open >= limit => Some(limit),
+                _ if listener.half_open >= options.half_open_max => Some(options.half_open_max),
+                _ => None,
+            };
+            if let Some(limit) = limit {
+                owner.events.refused(endpoint, peer_addr, CloseReason::TooMany { limit });
+                continue;
+            }
+            listener.half_open += 1;
+            let framing = listener.bound.framing;
+            self.shake_hands(id, stream, framing, peer_addr, false);
+        }
+        // More may wait, and no new event would say so.
+        self.timers.add(clock::now(), Due::Accept(id));
+    }
+
+    /// Starts a dialer's next attempt.
+    pub(super) fn attempt(&mut self, id: EndpointId) {
+        let Some(Ep { role: Role::Dialer(dialer), endpoint, owner, .. }) =
+            self.endpoints.get_mut(&id)
+        else {
+            return;
+        };
+        match endpoint.address() {
+            Address::Tcp { host: Host::Ip(ip), port, .. } => {
+                dialer.addresses = [SocketAddr::new(*ip, *port)].into();
+                self.connect_next(id, CloseReason::Unresolved);
+            }
+            Address::Tcp { host: Host::Name(name), port, family } => {
+                let handle = self.handle.clone();
+                self.resolver.look_up(name, *port, *family, move |addresses| {
+                    handle.send(Command::Resolved { id, addresses });
+                });
+            }
+            Address::Tcp { host: Host::Wildcard, .. } => {
+                unreachable!("an endpoint without a host is refused before it is dialled")
+            }
+            Address::Ipc { path } => match dialer::connect_ipc(path) {
+                Ok(stream) => self.shake_hands(id, stream, Framing::TypeAndLength, None, false),
+                Err(error) => self.attempt_failed(id, None, CloseReason::Io(error.kind())),
+            },
+            Address::Inproc { name } => {
+                let origin = Origin { endpoint: id, serial: self.next_serial };
+                self.next_serial += 1;
+                match inproc::connect(name, endpoint, owner, &self.handle, origin) {
+                    Ok(pipe) => self.made(origin, pipe),
+                    Err(why) => self.attempt_failed(id, None, why),
+                }
+            }
+        }
+    }
+
+    pub(super) fn resolved(&mut self, id: EndpointId, addresses: Addresses) {
+        let Some(Ep { role: Role::Dialer(dialer), .. }) = self.endpoints.get_mut(&id) else {
+            return;
+        };
+        dialer.addresses = addresses.unwrap_or_default().into();
+        self.connect_next(id, CloseReason::Unresolved);
+    }
+
+    /// Tries the next address of this attempt; `why` is what became of the one before.
+    fn connect_next(&mut self, id: EndpointId, mut why: CloseReason) {
+        let mut tried = None;
+        loop {
+            let Some(Ep { role: Role::Dialer(dialer), .. }) = self.endpoints.get_mut(&id) else {
+                return;
+            };
+            let Some(addr) = dialer.addresses.pop_front() else { break };
+            match dialer::connect_tcp(addr) {
+                Ok(stream) => {
+                    return self.shake_hands(id, stream, Framing::Length, Some(addr), true);
+                }
+                Err(error) => why = CloseReason::Io(error.kind()),
+            }
+            tried = Some(addr);
+        }
+        self.attempt_failed(id, tried, why);
+    }
+
+    fn attempt_failed(&mut self, id: EndpointId, addr: Option<SocketAddr>, why: CloseReason) {
+        let Some(Ep { role: Role::Dialer(dialer), owner, endpoint, .. }) =
+            self.endpoints.get_mut(&id)
+        else {
+            return;
+        };
+        owner.events.refused(endpoint, addr, why.clone());
+        if dialer.failed(why) {
+            self.endpoints.remove(&id);
+            return;
+        }
+        let wait = dialer.backoff.fail();
+        self.timers.add(clock::now() + wait, Due::Redial(id));
+    }
+
+    fn shake_hands(
+        &mut self,
+        id: EndpointId,
+        stream: Stream,
+        framing: Framing,
+        peer_addr: Option<SocketAddr>,
+        connecting: bool,
+    ) {
+        let Some(ep) = self.endpoints.get(&id) else { return };
+        let Some(options) = ep.options() else { return };
+        let limit = options.handshake_limit;
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let protocol = ep.owner.events.protocol();
+        let fd = stream.as_raw_fd();
+        let half_open =
+            HalfOpen::new(stream, framing, protocol, (id, serial), connecting, peer_addr);
+        let key = self.sources.insert(Source::HalfOpen(Box::new(half_open)));
+        self.timers.add(clock::now() + limit, Due::HandshakeLimit { key, serial });
+        match self.poll_source(fd, key) {
+            // The stream may be ready already, but the first event says so just as well.
+            Ok(()) => {}
+            Err(error) => self.half_open_failed(key, CloseReason::Io(error.kind())),
+        }
+    }
+
+    pub(super) fn serve_source(&mut self, key: usize) {
+        let step = match self.sources.get_mut(key) {
+            // A stale event.
+            None => return,
+            Some(Source::Listener(id)) => {
+                let id = *id;
+                return self.accept(id);
+            }
+            Some(Source::HalfOpen(half_open)) => half_open.advance(),
+        };
+        match step {
+            Step::Waiting => {}
+            Step::Shaken(protocol) => self.shaken(key, protocol),
+            Step::Failed(why) => self.half_open_failed(key, why),
+        }
+    }
+
+    pub(super) fn handshake_limit(&mut self, key: usize, serial: u64) {
+        match self.sources.get(key) {
+            Some(Source::HalfOpen(half_open)) if half_open.serial == serial => {
+                self.half_open_failed(key, CloseReason::HandshakeTimeout);
+            }
+            _ => {}
+        }
+    }
+
+    fn take_half_open(&mut self, key: usize) -> Option<Box<HalfOpen>> {
+        if !matches!(self.sources.get(key), Some(Source::HalfOpen(_))) {
+            return None;
+        }
+        let Source::HalfOpen(half_open) = self.sources.remove(key) else { return None };
+        let fd = half_open.stream.as_raw_fd();
+        // Fails only if it never was registered.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+        if let Some(Ep { role: Role::Listener(listener), .. }) =
+            self.endpoints.get_mut(&half_open.endpoint)
+        {
+            listener.half_open -= 1;
+        }
+        Some(half_open)
+    }
+
+    fn half_open_failed(&mut self, key: usize, why: CloseReason) {
+        let Some(half_open) = self.take_half_open(key) else { return };
+        half_open.stream.shutdown();
+        self.came_to_nothing(half_open.endpoint, half_open.peer_addr, why);
+    }
+
+    fn came_to_nothing(&mut self, id: EndpointId, addr: Option<SocketAddr>, why: CloseReason) {
+        match self.endpoints.get(&id) {
+            Some(Ep { role: Role::Dialer(dialer), .. }) if !dialer.addresses.is_empty() => {
+                self.connect_next(id, why);
+            }
+            Some(Ep { role: Role::Dialer(_), .. }) => self.attempt_failed(id, addr, why),
+            Some(ep) => ep.owner.events.refused(&ep.endpoint, addr, why),
+            None => {}
+        }
+    }
+
+    /// Both sides have said who they are.
+    fn shaken(&mut self, key: usize, got: ProtocolId) {
+        let Some(half_open) = self.take_half_open(key) else { return };
+        let id = half_open.endpoint;
+        let Some(ep) = self.endpoints.get(&id) else { return };
+        let wanted = ep.owner.events.peer_protocol();
+        let addr = half_open.peer_addr;
+        if got != wanted {
+            half_open.stream.shutdown();
+            return self.came_to_nothing(id, addr, CloseReason::WrongProtocol { got, wanted });
+        }
+        let Some(options) = ep.options().cloned() else { return };
+        let owner = ep.owner.clone();
+        let origin = Origin { endpoint: id, serial: half_open.serial };
+        let HalfOpen { stream, framing, .. } = *half_open;
+        let pipe = StreamPipe::new(PipeSpec {
+            info: PipeInfo {
+                endpoint: Arc::clone(&ep.endpoint),
+                dialed: matches!(ep.role, Role::Dialer(_)),
+                peer_protocol: got,
+                local_addr: stream.local_addr(),
+                peer_addr: stream.peer_addr(),
+            },
+            stream,
+            framing,
+            limits: options.send,
+            driver: Arc::clone(&owner.driver),
+            events: Arc::clone(&owner.events),
+        });
+        match owner.events.opened(Arc::clone(&pipe) as Arc<dyn Pipe>) {
+            Ok(peer) => {
+                pipe.accepted(peer);
+                self.made(origin, Arc::clone(&pipe) as Arc<dyn Pipe>);
+                let entry = conns().register(ConnSpec {
+                    transport: pipe.info().endpoint.scheme(),
+                    socket: owner.socket,
+                    peer: Some(peer),
+                    control: Arc::clone(&pipe) as Arc<dyn ConnControl>,
+                });
+                let rx = Rx::new(framing, options.recv_max);
+                let events = Arc::clone(&owner.events);
+                owner.driver.adopt(Conn { pipe, rx, peer, entry, events, origin, listed: false });
+            }
+            Err(why) => {
+                pipe.shut();
+                self.came_to_nothing(id, addr, why);
+            }
+        }
+    }
+
+    /// An endpoint has made a pipe.
+    fn made(&mut self, origin: Origin, pipe: Arc<dyn Pipe>) {
+        self.track(origin, Arc::downgrade(&pipe));
+        if let Some(Ep { role: Role::Dialer(dialer), .. }) =
+            self.endpoints.get_mut(&origin.endpoint)
+        {
+            dialer.succeeded();
+        }
+    }
+
+    pub(super) fn track(&mut self, origin: Origin, pipe: Weak<dyn Pipe>) {
+        match self.endpoints.get_mut(&origin.endpoint) {
+            Some(ep) => {
+                ep.pipes.insert(origin.serial, pipe);
+            }
+            // The endpoint was closed while the pipe was made; it takes the pipe along.
+            None => close_pipe(&pipe),
+        }
+    }
+
+    pub(super) fn conn_ended(&mut self, origin: Origin) {
+        let Some(ep) = self.endpoints.get_mut(&origin.endpoint) else { return };
+        ep.pipes.remove(&origin.serial);
+        if let Role::Dialer(dialer) = &mut ep.role {
+            let wait = dialer.backoff.fail();
+            self.timers.add(clock::now() + wait, Due::Redial(origin.endpoint));
+        }
+    }
+
+    pub(super) fn close(&mut self, which: Which) {
+        let ids: Vec<EndpointId> = match which {
+            Which::One(id) => vec![id],
+            Which::AllOf(socket) => {
+                self.engine_timers.retain(|(of, _), _| *of != socket);
+                let ids = self.endpoints.iter().filter(|(_, ep)| ep.owner.socket == socket);
+                ids.map(|(id, _)| *id).collect()
+            }
+        };
+        for id in ids {
+            let Some(ep) = self.endpoints.remove(&id) else { continue };
+            if matches!(which, Which::One(_)) {
+                ep.pipes.values().for_each(close_pipe);
+            }
+            if let Role::Listener(listener) = &ep.role {
+                self.sources.try_remove(listener.key);
+                let fd = listener.bound.socket.as_raw_fd();
+                // Registered when the listener started.
+                let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+            }
+            let poll = &self.poll;
+            self.sources.retain(|_, source| match source {
+                Source::HalfOpen(half_open) if half_open.endpoint == id => {
+                    let fd = half_open.stream.as_raw_fd();
+                    let _ = poll.registry().deregister(&mut SourceFd(&fd));
+                    half_open.stream.shutdown();
+                    false
+                }
+                _ => true,
+            });
+        }
+    }
+
+    fn poll_source(&self, fd: RawFd, key: usize) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut SourceFd(&fd), Tag::Source.token(key), interest)
+    }
+}
+
+fn close_pipe(pipe: &Weak<dyn Pipe>) {
+    if let Some(pipe) = pipe.upgrade() {
+        pipe.close(CloseReason::Closed);
+    }
+}
+
+/// Peers accepted at one listener before the worker looks after other things.
+const ACCEPTS_PER_TURN: usize = 64;

@@ -1,0 +1,47 @@
+//! The Scalability Protocols in pure Rust: messaging that talks with nng, nanomsg and mangos.
+//!
+//! Pick a pattern, connect it, send and receive:
+//!
+//! - [`Req`] asks, [`Rep`] answers.
+//! - [`Pub`] publishes, [`Sub`] receives what it subscribed to.
+//! - [`Push`] hands out work, [`Pull`] collects it.
+//!
+//! ```
+//! use sp::{Rep, Req};
+//!
+//! let rep = Rep::new()?;
+//! let req = Req::new()?;
+//! req.dial(rep.listen("tcp://127.0.0.1:0")?.endpoint())?;
+//! req.send("ping")?;
+//! assert_eq!(rep.recv()?, "ping");
+//! rep.send("pong")?;
+//! assert_eq!(req.recv()?, "pong");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Addresses are URLs: `tcp://host:port`, `ipc:///path`, `inproc://name`. Every call comes in four forms: `try_`,
+//! blocking, with a timeout or deadline, and as a plain [`Future`] for any runtime.
+//!
+//! All sockets of a process share one I/O thread, started with the first and ended with the last. A call that
+//! waits does its socket's I/O itself.
+
+pub use sp_core::endpoint::{Endpoint, EndpointError};
+pub use sp_core::id::PeerId;
+pub use sp_core::message::Message;
+pub use sp_core::pipe::{CloseReason, Fault, PipeInfo, ProtocolId};
+pub use sp_core::stats::Stats;
+pub use sp_core::{config, pool, registry};
+pub use sp_protocols::engine::{
+    BadOption, PubOptions, PullOptions, PushOptions, RepOptions, ReqOptions, SubOptions,
+};
+pub use sp_protocols::socket::{
+    Dialer, Iter, Listener, OpenError, PipeEvent, RecvError, RecvFuture, SendError, SendFuture,
+    Socket, TryIter, TryRecvError, TrySendError,
+};
+pub use sp_protocols::sockets::{Pub, Pull, Push, Rep, Req, Sub};
+pub use sp_transport::{DialError, DialOptions, ListenError, ListenOptions};
+
+/// Compiles and runs the programs in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
