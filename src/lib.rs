@@ -32,7 +32,8 @@ pub use sp_core::pipe::{CloseReason, Fault, PipeInfo, ProtocolId};
 pub use sp_core::stats::Stats;
 pub use sp_core::{config, pool, registry};
 pub use sp_protocols::engine::{
-    BadOption, PubOptions, PullOptions, PushOptions, RepOptions, ReqOptions, SubOptions,
+    BadOption, Engine, PubOptions, PullOptions, PushOptions, RecvEngine, RepOptions, ReqOptions,
+    SendEngine, SubOptions,
 };
 pub use sp_protocols::socket::{
     Dialer, Iter, Listener, OpenError, PipeEvent, RecvError, RecvFuture, SendError, SendFuture,

@@ -41,8 +41,16 @@ pub struct Config {
     pub send_queue_messages: usize,
     /// Bytes that may be queued for one pipe; one message always may. 256 KiB fill a socket's kernel buffer.
     pub send_queue_bytes: usize,
-    /// Messages that may wait to be received on one socket.
+    /// Messages that may wait to be received on one socket, or for one subscriber that is slow. 1,024: several
+    /// reads' worth of small ones, so that half of it keeps a receiver busy while reading resumes.
     pub recv_queue_messages: usize,
+    /// Requests of each peer that may wait on a REP. 128: about what one read brings of small ones; a client
+    /// with one context never has more than one.
+    pub request_queue_messages: usize,
+    /// Bytes that may wait wherever `recv_queue_messages` may, and on a REP from all peers together. A message
+    /// counts as its payload and 128 bytes. 16 MiB: the count decides up to 16 KiB a message, and hundreds of
+    /// full queues still fit into memory.
+    pub queue_bytes: usize,
     /// How long a waiting call polls before it sleeps. 100 us: longer than one wake of a sleeping core, since a
     /// shorter budget is used up by that wake and never hits.
     pub spin: Duration,
@@ -65,6 +73,8 @@ impl Config {
             send_queue_messages: 4096,
             send_queue_bytes: 256 << 10,
             recv_queue_messages: 1024,
+            request_queue_messages: 128,
+            queue_bytes: 16 << 20,
             spin: Duration::from_micros(100),
         }
     }
@@ -86,6 +96,8 @@ impl Config {
             .value("send_queue_messages", self.send_queue_messages as u64)
             .value("send_queue_bytes", self.send_queue_bytes as u64)
             .value("recv_queue_messages", self.recv_queue_messages as u64)
+            .value("request_queue_messages", self.request_queue_messages as u64)
+            .value("queue_bytes", self.queue_bytes as u64)
             .value("spin_us", micros(self.spin))
     }
 }
@@ -112,10 +124,10 @@ mod tests {
     #[test]
     fn every_default_is_printed_with_its_name() {
         let printed = Config::default().to_string();
-        for line in ["buffer_bytes: 65536", "recv_max: 67108864", "spin_us: 100"] {
+        for line in ["buffer_bytes: 65536", "recv_max: 67108864", "queue_bytes: 16777216"] {
             assert!(printed.contains(line), "{line} is missing in:\n{printed}");
         }
         // Name, then one line for each field.
-        assert_eq!(printed.lines().count(), 15);
+        assert_eq!(printed.lines().count(), 17);
     }
 }

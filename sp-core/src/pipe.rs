@@ -97,8 +97,9 @@ pub trait Pipe: Send + Sync {
 
     /// Puts `msg` at the end of the send queue. Called under the socket's lock: short, no system call.
     ///
-    /// A message queued without [`room`](Self::room) is taken all the same; a closed pipe drops it.
-    fn queue(&self, msg: Message);
+    /// A message queued without [`room`](Self::room) is taken all the same; a closed pipe drops it. Answers
+    /// whether the caller has to [`flush`](Self::flush) afterwards; if not, somebody else sees to the queue.
+    fn queue(&self, msg: Message) -> bool;
 
     /// Sees to it that queued messages leave. Called under no lock.
     fn flush(&self, how: Flush);

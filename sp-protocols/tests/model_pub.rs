@@ -34,6 +34,11 @@ struct Subscriber {
 }
 
 impl Subscriber {
+    fn is_full(&self, limit: usize, limit_bytes: usize) -> bool {
+        let bytes: usize = self.waiting.iter().map(|body| body.len() + 128).sum();
+        self.waiting.len() >= limit || bytes >= limit_bytes
+    }
+
     fn pass_on(&mut self) {
         while self.room > 0 {
             let Some(body) = self.waiting.pop_front() else { break };
@@ -45,8 +50,12 @@ impl Subscriber {
 
 proptest! {
     #[test]
-    fn pub_agrees_with_a_list_per_peer(limit in 1_usize..5, ops in prop::collection::vec(op(), 0..80)) {
-        let mut rig = Rig::<Pub>::with(PubOptions::new().queue(limit));
+    fn pub_agrees_with_a_list_per_peer(
+        limit in 1_usize..5,
+        limit_bytes in 1_usize..1500,
+        ops in prop::collection::vec(op(), 0..80),
+    ) {
+        let mut rig = Rig::<Pub>::with(PubOptions::new().queue(limit).queue_bytes(limit_bytes));
         let mut model = BTreeMap::<PeerId, Subscriber>::new();
         let (mut made, mut dropped, mut lost) = (0_u32, 0, 0);
         let mut effects = Vec::new();
@@ -77,14 +86,16 @@ proptest! {
                 }
                 Op::Send(times) => for _ in 0..times {
                     made += 1;
-                    prop_assert!(rig.send(made.to_be_bytes()).is_ok());
+                    let mut body = made.to_be_bytes().to_vec();
+                    body.resize(4 + made as usize % 7 * 60, 0);
+                    prop_assert!(rig.send(&body[..]).is_ok());
                     for subscriber in model.values_mut() {
-                        subscriber.waiting.push_back(made.to_be_bytes().to_vec());
-                        subscriber.pass_on();
-                        if subscriber.waiting.len() > limit {
+                        while subscriber.is_full(limit, limit_bytes) {
                             subscriber.waiting.pop_front();
                             dropped += 1;
                         }
+                        subscriber.waiting.push_back(body.clone());
+                        subscriber.pass_on();
                     }
                 }
             }

@@ -35,6 +35,7 @@ fn op() -> impl Strategy<Value = Op> {
 struct Pair {
     rig: Rig<Pull>,
     limit: usize,
+    limit_bytes: usize,
     inbox: VecDeque<(PeerId, u32)>,
     peers: Vec<(PeerId, VecDeque<u32>)>,
     made: u32,
@@ -55,7 +56,7 @@ impl Pair {
                 let (peer, backlog) = &mut self.peers[at];
                 backlog.extend(numbers.clone());
                 let is_read = self.rig.world.is_read(*peer);
-                let flow = self.rig.arrive(*peer, numbers.map(u32::to_be_bytes));
+                let flow = self.rig.arrive(*peer, numbers.map(body));
                 self.take(at, is_read, flow)?;
             }
             Op::Read(which) if !self.peers.is_empty() => self.read(which % self.peers.len())?,
@@ -82,9 +83,12 @@ impl Pair {
     /// The peer was read if `is_read`: what fits has been taken.
     fn take(&mut self, at: usize, is_read: bool, flow: Flow) -> Result<(), TestCaseError> {
         let (peer, backlog) = &mut self.peers[at];
-        while is_read && self.inbox.len() < self.limit && !backlog.is_empty() {
+        let is_full =
+            |inbox: &VecDeque<_>| inbox.len() >= self.limit || cost(inbox) >= self.limit_bytes;
+        while is_read && !is_full(&self.inbox) && !backlog.is_empty() {
             self.inbox.extend(backlog.pop_front().map(|number| (*peer, number)));
         }
+        prop_assert_eq!(self.rig.world.backlog_of(*peer), backlog.len());
         prop_assert_eq!(flow == Flow::Pause, !backlog.is_empty());
         Ok(())
     }
@@ -102,7 +106,7 @@ impl Pair {
             None => prop_assert_eq!(got, Err(RecvBlocked::Empty)),
             Some((peer, number)) => {
                 let msg = got.unwrap();
-                prop_assert_eq!(msg.body(), number.to_be_bytes());
+                prop_assert_eq!(msg.body(), body(number));
                 prop_assert_eq!(msg.source(), Some(peer));
             }
         }
@@ -118,7 +122,8 @@ impl Pair {
             prop_assert!(self.inbox.is_empty(), "a receive waits beside a message");
         }
         let paused = self.peers.iter().any(|(peer, _)| !self.rig.world.is_read(*peer));
-        if paused && self.inbox.len() <= self.limit / 2 {
+        let few = self.inbox.len() <= self.limit / 2;
+        if paused && few && cost(&self.inbox) <= self.limit_bytes / 2 {
             let can_bring = |(peer, backlog): &(PeerId, VecDeque<u32>)| {
                 self.rig.world.is_read(*peer) && !backlog.is_empty()
             };
@@ -131,11 +136,28 @@ impl Pair {
     }
 }
 
+/// Bodies of different lengths, none the same.
+fn body(number: u32) -> Vec<u8> {
+    let mut body = number.to_be_bytes().to_vec();
+    body.resize(4 + number as usize % 7 * 60, 0);
+    body
+}
+
+/// The bytes that these messages count.
+fn cost(inbox: &VecDeque<(PeerId, u32)>) -> usize {
+    inbox.iter().map(|(_, number)| body(*number).len() + 128).sum()
+}
+
 proptest! {
     #[test]
-    fn pull_agrees_with_a_list(limit in 1_usize..7, ops in prop::collection::vec(op(), 0..80)) {
-        let rig = Rig::with(PullOptions::new().queue(limit));
-        let mut pair = Pair { rig, limit, inbox: VecDeque::new(), peers: Vec::new(), made: 0 };
+    fn pull_agrees_with_a_list(
+        limit in 1_usize..7,
+        limit_bytes in 1_usize..2000,
+        ops in prop::collection::vec(op(), 0..80),
+    ) {
+        let rig = Rig::with(PullOptions::new().queue(limit).queue_bytes(limit_bytes));
+        let (inbox, peers) = (VecDeque::new(), Vec::new());
+        let mut pair = Pair { rig, limit, limit_bytes, inbox, peers, made: 0 };
         for op in ops {
             pair.apply(op)?;
         }

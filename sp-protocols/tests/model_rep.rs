@@ -1,6 +1,6 @@
 //! REP against lists of what waits for and from each peer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 use sp_core::id::{CtxId, PeerId};
@@ -26,12 +26,12 @@ enum Op {
 /// Mostly good requests; some from too far; some that are anything.
 fn request() -> impl Strategy<Value = Vec<u8>> {
     let words = prop::collection::vec(0..END_BIT, 0..6);
-    let whole = (words, any::<u32>(), prop::collection::vec(any::<u8>(), 0..6)).prop_map(
-        |(mut words, id, body)| {
-            words.push(id | END_BIT);
-            with_words(&words, body)
-        },
-    );
+    let short = prop::collection::vec(any::<u8>(), 0..6);
+    let body = prop_oneof![short, Just(vec![7; 400])];
+    let whole = (words, any::<u32>(), body).prop_map(|(mut words, id, body)| {
+        words.push(id | END_BIT);
+        with_words(&words, body)
+    });
     prop_oneof![
         20 => whole,
         1 => prop::collection::vec(any::<u8>(), 0..24),
@@ -85,6 +85,23 @@ struct Peer {
     requests: VecDeque<Request>,
     /// Replies that have no room.
     parked: VecDeque<Vec<u8>>,
+    /// Its turn came while too much was parked.
+    passed_over: bool,
+}
+
+impl Peer {
+    fn is_open(&self) -> bool {
+        self.parked.is_empty() && !self.passed_over
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_open() && !self.requests.is_empty()
+    }
+
+    /// The bytes that its requests count.
+    fn waiting(&self) -> usize {
+        self.requests.iter().map(|(header, body)| header.len() + body.len() + 128).sum()
+    }
 }
 
 /// The engine, and beside it what it should do.
@@ -92,10 +109,16 @@ struct Pair {
     rig: Rig<Rep>,
     ttl: usize,
     limit: usize,
+    limit_bytes: usize,
     peers: BTreeMap<PeerId, Peer>,
+    /// Those that are ready, in the order in which they are served.
+    line: VecDeque<PeerId>,
     /// What each context holds: whose request, and its header.
     contexts: BTreeMap<CtxId, Option<(PeerId, Vec<u8>)>>,
+    /// Replies made, which tells them apart.
     made: u32,
+    /// Requests that made way, and that have not been seen to be counted.
+    dropped: usize,
 }
 
 impl Pair {
@@ -109,9 +132,9 @@ impl Pair {
             }
             Op::Close(which) => {
                 if let Some(peer) = peer(which) {
+                    let paused = self.paused();
                     self.rig.close(peer);
-                    let lost = self.peers.remove(&peer).unwrap();
-                    self.check_counts(&lost)?;
+                    self.lose(peer, &paused)?;
                 }
             }
             Op::Room(which, more) => {
@@ -119,31 +142,35 @@ impl Pair {
                     self.room(peer, more)?;
                 }
             }
-            Op::OpenCtx if self.contexts.len() < 4 => {
+            Op::OpenCtx if self.contexts.len() < CONTEXTS => {
                 self.contexts.insert(self.rig.open_ctx(), None);
             }
             Op::CloseCtx(which) => {
                 let ctx = ctx(which);
-                self.contexts.remove(&ctx);
+                let held = self.contexts.remove(&ctx).flatten();
                 if ctx == CtxId::MAIN {
                     self.contexts.insert(ctx, None);
                 }
                 self.rig.close_ctx(ctx);
+                self.let_go(held);
             }
             Op::Arrive(which, requests) => {
                 if let Some(peer) = peer(which) {
-                    let is_read = self.rig.world.is_read(peer);
+                    let (is_read, paused) = (self.rig.world.is_read(peer), self.paused());
                     self.peers.get_mut(&peer).unwrap().backlog.extend(requests.clone());
                     let _ = self.rig.arrive(peer, requests);
-                    self.take(peer, is_read)?;
+                    if is_read {
+                        self.take(peer, &paused)?;
+                    }
                 }
             }
             Op::Read(which) => {
                 if let Some(peer) = peer(which)
                     && self.rig.world.is_read(peer)
                 {
+                    let paused = self.paused();
                     let _ = self.rig.read(peer);
-                    self.take(peer, true)?;
+                    self.take(peer, &paused)?;
                 }
             }
             Op::Recv(which, wait) => self.recv(ctx(which), wait)?,
@@ -154,77 +181,92 @@ impl Pair {
         self.settle()
     }
 
-    /// The peer was read if `is_read`: what fits has been taken, or it was broken and closed.
-    fn take(&mut self, at: PeerId, is_read: bool) -> Result<(), TestCaseError> {
-        let peer = self.peers.get_mut(&at).unwrap();
+    /// The peer was read: what fits has been taken, or it was broken and closed.
+    fn take(&mut self, at: PeerId, paused: &BTreeSet<PeerId>) -> Result<(), TestCaseError> {
+        if self.waiting() >= self.limit_bytes && self.peers[&at].is_open() {
+            self.make_way();
+        }
         let (mut too_far, mut broken) = (0, false);
-        while is_read && !broken && peer.requests.len() < self.limit {
+        while !broken && self.waiting() < self.limit_bytes {
+            let peer = self.peers.get_mut(&at).unwrap();
+            let share = (self.limit_bytes / 2).max(1);
+            if !peer.is_open() || peer.requests.len() >= self.limit || peer.waiting() >= share {
+                break;
+            }
             let Some(bytes) = peer.backlog.pop_front() else { break };
             match parse(&bytes, self.ttl) {
                 Parsed::Whole(request) => peer.requests.push_back(request),
                 Parsed::TooFar => too_far += 1,
                 Parsed::Broken => broken = true,
             }
+            self.stand(at);
         }
-        let effects = self.rig.world.take_effects();
+        let effects = self.effects();
         let counted = |what| effects.iter().filter(|e| **e == Effect::Count(what)).count();
         prop_assert_eq!(counted(Counter::HopLimit), too_far);
         let closed = effects.iter().any(|e| matches!(e, Effect::Close(closed, _) if *closed == at));
         prop_assert_eq!(closed, broken);
         if broken {
-            prop_assert_eq!(counted(Counter::LostWithPeer), peer.requests.len());
-            self.peers.remove(&at);
+            prop_assert_eq!(counted(Counter::LostWithPeer), self.peers[&at].requests.len());
+            self.forget(at, paused);
             self.rig.close(at);
         } else {
-            prop_assert_eq!(self.rig.world.backlog_of(at), peer.backlog.len());
+            prop_assert_eq!(self.rig.world.backlog_of(at), self.peers[&at].backlog.len());
         }
         Ok(())
     }
 
     fn room(&mut self, at: PeerId, more: usize) -> Result<(), TestCaseError> {
-        self.rig.world.take_effects();
+        self.effects();
+        let (is_owed, paused) = (self.rig.world.owes_room(at), self.paused());
         let room = self.rig.world.room_of(at) + more;
         self.rig.set_room(at, room);
-        let parked = &mut self.peers.get_mut(&at).unwrap().parked;
-        let leaves = parked.drain(..room.min(parked.len()));
-        let wanted: Vec<_> = leaves.map(|bytes| (at, bytes)).collect();
-        prop_assert_eq!(self.rig.transmitted(), wanted);
+        let peer = self.peers.get_mut(&at).unwrap();
+        let leaves = peer.parked.drain(..room.min(peer.parked.len()));
+        let wanted: Vec<_> = leaves.map(|bytes| Effect::Transmit(at, bytes)).collect();
+        if is_owed && room > 0 {
+            peer.passed_over = false;
+            self.stand(at);
+            self.read_on(&paused);
+        }
+        let mut effects = self.effects();
+        effects.retain(|effect| matches!(effect, Effect::Transmit(..)));
+        prop_assert_eq!(effects, wanted);
         Ok(())
     }
 
     fn recv(&mut self, ctx: CtxId, wait: bool) -> Result<(), TestCaseError> {
+        let paused = self.paused();
         let got = if wait { self.rig.recv_waiting(ctx) } else { self.rig.recv_in(ctx) };
-        let Ok(msg) = got else {
+        let wanted = self.next_request();
+        self.read_on(&paused);
+        let Some((from, (header, body))) = wanted else {
             prop_assert_eq!(got, Err(RecvBlocked::Empty));
-            prop_assert!(!self.has_ready(), "empty beside a request");
             return Ok(());
         };
-        let from = msg.source().unwrap();
-        let peer = self.peers.get_mut(&from).unwrap();
-        prop_assert!(
-            peer.parked.is_empty(),
-            "a request of {from}, which does not read its replies"
-        );
-        let (header, body) = peer.requests.pop_front().unwrap();
-        prop_assert_eq!(msg.body(), body);
-        self.contexts.insert(ctx, Some((from, header)));
+        let msg = got.unwrap();
+        prop_assert_eq!((msg.source(), msg.body()), (Some(from), &body[..]));
+        let before = self.contexts.insert(ctx, Some((from, header))).flatten();
+        self.let_go(before);
         Ok(())
     }
 
     fn send(&mut self, ctx: CtxId) -> Result<(), TestCaseError> {
-        self.rig.world.take_effects();
+        self.effects();
         self.made += 1;
-        let body = self.made.to_be_bytes();
+        let mut body = self.made.to_be_bytes().to_vec();
+        body.resize(4 + self.made as usize % 5 * 90, 0);
         let held = self.contexts.insert(ctx, None).flatten();
         let room = held.as_ref().map_or(0, |(peer, _)| self.rig.world.room_of(*peer));
-        let sent = self.rig.send_in(ctx, body);
-        let Some((to, header)) = held else {
+        let sent = self.rig.send_in(ctx, &body[..]);
+        let Some((to, header)) = held.clone() else {
             prop_assert!(matches!(sent, Err(SendBlocked::State(msg)) if msg.body() == body));
             return Ok(());
         };
         prop_assert!(sent.is_ok());
-        let effects = self.rig.world.take_effects();
-        let bytes = [&header[..], &body].concat();
+        let mut effects = self.effects();
+        effects.retain(|effect| !matches!(effect, Effect::WakeRecv(_)));
+        let bytes = [header, body].concat();
         let Some(peer) = self.peers.get_mut(&to) else {
             prop_assert_eq!(effects, [Effect::Count(Counter::PeerGone)]);
             return Ok(());
@@ -235,7 +277,9 @@ impl Pair {
         } else {
             prop_assert!(effects.is_empty());
             peer.parked.push_back(bytes);
+            self.line.retain(|&other| other != to);
         }
+        self.let_go(held);
         Ok(())
     }
 
@@ -244,54 +288,165 @@ impl Pair {
         while let Some(ctx) = self.rig.world.woken_recv() {
             self.recv(ctx, true)?;
         }
-        let has_ready = self.has_ready();
-        for &ctx in self.contexts.keys() {
+        self.effects();
+        prop_assert_eq!(self.dropped, 0, "requests that made way are counted, and no others");
+        prop_assert!(self.waiting() < self.limit_bytes + LONGEST);
+        prop_assert!(self.parked() < self.limit_bytes + (CONTEXTS + 1) * LONGEST);
+        let waits = self.contexts.keys().any(|&ctx| self.rig.world.recv_waits(ctx));
+        prop_assert!(!waits || self.line.is_empty(), "a receive waits beside a request");
+        let held_back = self.held_back(&self.paused());
+        if self.is_half_free() {
+            let brings =
+                |id: &PeerId| self.rig.world.is_read(*id) && self.rig.world.backlog_of(*id) > 0;
             prop_assert!(
-                !self.rig.world.recv_waits(ctx) || !has_ready,
-                "{ctx} waits beside a request"
+                held_back.is_empty() || self.peers.keys().any(brings),
+                "all are held back with half of the room free"
             );
-        }
-        for (&id, peer) in &self.peers {
-            let half = peer.requests.len() <= self.limit / 2;
-            prop_assert!(
-                self.rig.world.is_read(id) || !half,
-                "{id} is paused with half of its queue free"
-            );
+        } else if waits {
+            let evil = self
+                .peers
+                .iter()
+                .any(|(id, peer)| self.rig.world.room_of(*id) == 0 && !peer.requests.is_empty());
+            prop_assert!(!evil || held_back.is_empty(), "peers that do not read keep others out");
         }
         Ok(())
     }
 
-    fn has_ready(&self) -> bool {
-        self.peers.values().any(|peer| peer.parked.is_empty() && !peer.requests.is_empty())
+    /// The request that is handed out next.
+    fn next_request(&mut self) -> Option<(PeerId, Request)> {
+        while let Some(id) = self.line.pop_front() {
+            let held = self.contexts.values().flatten().any(|(peer, _)| *peer == id);
+            let too_much = self.parked() >= self.limit_bytes;
+            let peer = self.peers.get_mut(&id).unwrap();
+            if too_much && (held || self.rig.world.room_of(id) == 0) {
+                peer.passed_over = true;
+                continue;
+            }
+            let request = peer.requests.pop_front().unwrap();
+            self.stand(id);
+            return Some((id, request));
+        }
+        None
     }
 
-    fn check_counts(&mut self, lost: &Peer) -> Result<(), TestCaseError> {
-        let counted = self.rig.counted();
-        let count = |what| counted.iter().filter(|counted| **counted == what).count();
-        prop_assert_eq!(count(Counter::LostWithPeer), lost.requests.len());
-        prop_assert_eq!(count(Counter::PeerGone), lost.parked.len());
+    fn stand(&mut self, id: PeerId) {
+        let is_ready = self.peers.get(&id).is_some_and(Peer::is_ready);
+        if is_ready && !self.line.contains(&id) {
+            self.line.push_back(id);
+        }
+    }
+
+    fn let_go(&mut self, held: Option<(PeerId, Vec<u8>)>) {
+        if let Some((id, _)) = held
+            && let Some(peer) = self.peers.get_mut(&id)
+        {
+            peer.passed_over = false;
+            self.stand(id);
+        }
+    }
+
+    fn lose(&mut self, id: PeerId, paused: &BTreeSet<PeerId>) -> Result<(), TestCaseError> {
+        let lost = self.forget(id, paused);
+        let effects = self.effects();
+        let counted = |what| effects.iter().filter(|e| **e == Effect::Count(what)).count();
+        prop_assert_eq!(counted(Counter::LostWithPeer), lost.requests.len());
+        prop_assert_eq!(counted(Counter::PeerGone), lost.parked.len());
         Ok(())
+    }
+
+    fn forget(&mut self, id: PeerId, paused: &BTreeSet<PeerId>) -> Peer {
+        let lost = self.peers.remove(&id).unwrap();
+        self.line.retain(|&other| other != id);
+        self.read_on(paused);
+        lost
+    }
+
+    fn read_on(&mut self, paused: &BTreeSet<PeerId>) {
+        if !self.held_back(paused).is_empty() {
+            self.make_way();
+        }
+    }
+
+    fn make_way(&mut self) {
+        for id in self.peers.keys().copied().collect::<Vec<_>>() {
+            if self.line.is_empty() && !self.is_half_free() && self.rig.world.room_of(id) == 0 {
+                let requests = &mut self.peers.get_mut(&id).unwrap().requests;
+                self.dropped += requests.len();
+                requests.clear();
+            }
+        }
+    }
+
+    /// Takes the effects, and counts off those requests that made way.
+    fn effects(&mut self) -> Vec<Effect> {
+        let mut effects = self.rig.world.take_effects();
+        effects.retain(|effect| {
+            let made_way = *effect == Effect::Count(Counter::DroppedOnReceive);
+            self.dropped = self.dropped.wrapping_sub(usize::from(made_way));
+            !made_way
+        });
+        effects
+    }
+
+    fn paused(&self) -> BTreeSet<PeerId> {
+        self.peers.keys().copied().filter(|id| !self.rig.world.is_read(*id)).collect()
+    }
+
+    /// Those of `paused` whose own requests leave them room.
+    fn held_back(&self, paused: &BTreeSet<PeerId>) -> Vec<PeerId> {
+        let share = (self.limit_bytes / 2).max(1);
+        let has_room = |peer: &Peer| {
+            let few = peer.requests.len() <= self.limit / 2 && peer.waiting() <= share / 2;
+            peer.is_open() && few
+        };
+        let held_back = paused.iter().filter(|id| self.peers.get(id).is_some_and(has_room));
+        held_back.copied().collect()
+    }
+
+    fn is_half_free(&self) -> bool {
+        self.waiting() <= self.limit_bytes / 2
+    }
+
+    /// The bytes that the requests of all peers count.
+    fn waiting(&self) -> usize {
+        self.peers.values().map(Peer::waiting).sum()
+    }
+
+    /// The bytes that the parked replies of all peers count.
+    fn parked(&self) -> usize {
+        self.peers.values().flat_map(|peer| &peer.parked).map(|bytes| bytes.len() + 128).sum()
     }
 }
+
+const CONTEXTS: usize = 4;
+
+/// More than the longest request or reply counts.
+const LONGEST: usize = 600;
 
 proptest! {
     #[test]
     fn rep_agrees_with_lists(
         ttl in 1_u8..9,
         limit in 1_usize..5,
+        limit_bytes in prop_oneof![1_usize..2500, Just(1 << 20)],
         ops in prop::collection::vec(op(), 0..100),
     ) {
+        let options = RepOptions::new().ttl(ttl).queue(limit).queue_bytes(limit_bytes);
         let mut pair = Pair {
-            rig: Rig::with(RepOptions::new().ttl(ttl).queue(limit)),
+            rig: Rig::with(options),
             ttl: usize::from(ttl),
             limit,
+            limit_bytes,
             peers: BTreeMap::new(),
+            line: VecDeque::new(),
             contexts: BTreeMap::from([(CtxId::MAIN, None)]),
             made: 0,
+            dropped: 0,
         };
         for op in ops {
             pair.apply(op)?;
-            prop_assert!(pair.peers.values().all(|peer| peer.parked.len() <= 4), "one per context");
+            let parked = pair.peers.values().map(|peer| peer.parked.len()).max();
+            prop_assert!(parked.is_none_or(|most| most <= CONTEXTS), "one per context");
         }
     }
 }

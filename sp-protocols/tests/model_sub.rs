@@ -25,11 +25,19 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(0_u8..2, 0..4)
 }
 
+/// A text, and behind it what no topic asks for.
+fn body() -> impl Strategy<Value = Vec<u8>> {
+    (text(), 0_usize..400).prop_map(|(mut body, more)| {
+        body.resize(body.len() + more, 2);
+        body
+    })
+}
+
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         3 => text().prop_map(Op::Subscribe),
         2 => text().prop_map(Op::Unsubscribe),
-        4 => prop::collection::vec(text(), 0..6).prop_map(Op::Arrive),
+        4 => prop::collection::vec(body(), 0..6).prop_map(Op::Arrive),
         4 => Just(Op::Recv),
         2 => Just(Op::RecvWaiting),
         1 => Just(Op::Missed),
@@ -40,13 +48,19 @@ proptest! {
     #[test]
     fn sub_agrees_with_trying_every_topic(
         limit in 1_usize..5,
+        limit_bytes in 1_usize..1500,
         prefer_new: bool,
         ops in prop::collection::vec(op(), 0..80),
     ) {
-        let mut rig = Rig::<Sub>::with(SubOptions::new().queue(limit).prefer_new(prefer_new));
+        let options = SubOptions::new().queue(limit).queue_bytes(limit_bytes);
+        let mut rig = Rig::<Sub>::with(options.prefer_new(prefer_new));
         let publisher = rig.peer();
         let mut topics = BTreeSet::<Vec<u8>>::new();
         let mut inbox = VecDeque::<Vec<u8>>::new();
+        let is_full = |inbox: &VecDeque<Vec<u8>>| {
+            let bytes: usize = inbox.iter().map(|body| body.len() + 128).sum();
+            inbox.len() >= limit || bytes >= limit_bytes
+        };
         let (mut missed, mut unwanted, mut dropped) = (0, 0, 0);
         for op in ops {
             match op {
@@ -67,12 +81,18 @@ proptest! {
                             unwanted += 1;
                             continue;
                         }
-                        inbox.push_back(body);
-                        if inbox.len() > limit {
-                            if prefer_new { inbox.pop_front() } else { inbox.pop_back() };
-                            missed += 1;
-                            dropped += 1;
+                        let before = inbox.len();
+                        while prefer_new && is_full(&inbox) {
+                            inbox.pop_front();
                         }
+                        let mut lost = before - inbox.len();
+                        if is_full(&inbox) {
+                            lost += 1;
+                        } else {
+                            inbox.push_back(body);
+                        }
+                        missed += lost as u64;
+                        dropped += lost;
                     }
                 }
                 Op::Recv => {

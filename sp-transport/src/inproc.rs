@@ -326,14 +326,17 @@ impl Pipe for InprocPipe {
         room
     }
 
-    fn queue(&self, mut msg: Message) {
+    fn queue(&self, mut msg: Message) -> bool {
         msg.merge_header();
         msg.set_source(None);
         let mut queue = lock(&self.lane.queue);
-        if !queue.closed {
-            queue.bytes += msg.len();
-            queue.waiting.push(msg);
+        if queue.closed {
+            return false;
         }
+        queue.bytes += msg.len();
+        queue.waiting.push(msg);
+        // A thread that delivers looks again; a receiver that paused comes back for the rest.
+        queue.state == State::Idle
     }
 
     fn flush(&self, _how: Flush) {

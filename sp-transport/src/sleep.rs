@@ -22,12 +22,17 @@ impl Sleep {
         Ok(Self { state: AtomicU8::new(ASLEEP), waker: Waker::new(registry, token)? })
     }
 
-    /// There is news, published before this call: wakes the poller if it sleeps.
-    pub(crate) fn notify(&self) {
-        // Release pairs with the acquire in `wake_up` and `fall_asleep`: the poller sees the news.
-        if self.state.swap(NOTIFIED, Ordering::AcqRel) == ASLEEP {
-            // Fails only when the descriptor is gone, and then nobody polls.
-            let _ = self.waker.wake();
+    /// There is news, published before this call: wakes the poller if it sleeps. Answers no if nobody polls.
+    #[must_use = "if nobody polls, somebody has to be sent"]
+    pub(crate) fn notify(&self) -> bool {
+        // Release pairs with the acquire in `wake_up` and `rest`: the poller sees the news.
+        match self.state.swap(NOTIFIED, Ordering::AcqRel) {
+            ASLEEP => {
+                // Fails only when the descriptor is gone, and then nobody polls.
+                let _ = self.waker.wake();
+                true
+            }
+            state => state != AWAY,
         }
     }
 
@@ -38,10 +43,63 @@ impl Sleep {
 
     /// Called by the poller before it sleeps. Answers no if there is news to look at first.
     pub(crate) fn fall_asleep(&self) -> bool {
-        self.state.compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.rest(ASLEEP)
+    }
+
+    /// Called by the poller before it leaves with nobody in its place. Answers no if there is news.
+    pub(crate) fn go_away(&self) -> bool {
+        self.rest(AWAY)
+    }
+
+    /// Whether nobody polls.
+    pub(crate) fn is_away(&self) -> bool {
+        self.state.load(Ordering::Acquire) == AWAY
+    }
+
+    fn rest(&self, how: u8) -> bool {
+        self.state.compare_exchange(AWAKE, how, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
+/// Working: looks for news before it rests.
 const AWAKE: u8 = 0;
+/// In a poll, or watched by somebody else's: the waker is heard.
 const ASLEEP: u8 = 1;
+/// There is news that the poller has not looked for yet, or somebody has been sent to look.
 const NOTIFIED: u8 = 2;
+/// Nobody would hear the waker.
+const AWAY: u8 = 3;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    fn woken(poll: &mut Poll) -> bool {
+        let mut events = Events::with_capacity(4);
+        poll.poll(&mut events, Some(Duration::ZERO)).expect("a poll without a wait");
+        !events.is_empty()
+    }
+
+    #[test]
+    fn only_a_sleeper_is_woken_and_news_is_never_missed() {
+        let mut poll = Poll::new().expect("a poll set");
+        let sleep = Sleep::new(poll.registry(), Token(0)).expect("a waker");
+        sleep.wake_up();
+        assert!(sleep.notify(), "the poller looks before it sleeps");
+        assert!(!woken(&mut poll));
+        assert!(!sleep.fall_asleep(), "there is news");
+        sleep.wake_up();
+        assert!(sleep.fall_asleep());
+        assert!(sleep.notify());
+        assert!(woken(&mut poll));
+        sleep.wake_up();
+        assert!(sleep.go_away());
+        assert!(!sleep.notify(), "somebody has to be sent");
+        assert!(sleep.notify(), "once is enough");
+        assert!(!woken(&mut poll));
+    }
+}

@@ -2,8 +2,6 @@
 
 use std::ops::{Deref, DerefMut};
 
-use bytemuck::Zeroable;
-
 use super::block::{CHUNK, Chunk};
 
 /// A fixed number of bytes on a 64-byte boundary, zero at first. Owned, not pooled: for buffers that live as
@@ -16,7 +14,8 @@ pub struct AlignedBytes {
 impl AlignedBytes {
     /// At least `len` bytes, all zero.
     pub fn zeroed(len: usize) -> Self {
-        Self { chunks: vec![Chunk::zeroed(); len.div_ceil(CHUNK)] }
+        // Zeroed by the system: pages that nobody writes to are never backed by memory.
+        Self { chunks: bytemuck::zeroed_vec(len.div_ceil(CHUNK)) }
     }
 }
 

@@ -59,7 +59,7 @@ impl Backtrace {
 }
 
 /// Ends a backtrace: set in its last word, the id, and in no other.
-const END_BIT: u32 = 0x8000_0000;
+pub(crate) const END_BIT: u32 = 0x8000_0000;
 
 /// A message's header holds 64 bytes.
 const WORDS_MAX: usize = 16;
@@ -67,17 +67,16 @@ const WORDS_MAX: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::testing::with_words;
 
-    fn message(words: &[u32], body: &[u8]) -> Message {
-        let bytes: Vec<u8> =
-            words.iter().flat_map(|w| w.to_be_bytes()).chain(body.iter().copied()).collect();
-        Message::from_slice(&bytes)
+    fn message(words: &[u32], body: &str) -> Message {
+        Message::from_slice(&with_words(words, body))
     }
 
     #[test]
     fn a_backtrace_comes_back_as_it_was() {
         let words = [3, 2, 1, 0x8000_0009];
-        let mut request = message(&words, b"ask");
+        let mut request = message(&words, "ask");
         assert_eq!(read_header(&mut request, 8), Header::Whole);
         let trace = Backtrace::take_from(&mut request);
         assert!(request.header().is_empty());
@@ -85,13 +84,13 @@ mod tests {
         let mut reply = Message::from_slice(b"tell");
         let _ = reply.push_header(77);
         trace.put_on(&mut reply);
-        assert_eq!([reply.header(), reply.body()].concat(), message(&words, b"tell").body());
+        assert_eq!([reply.header(), reply.body()].concat(), message(&words, "tell").body());
     }
 
     #[test]
     fn too_far_goes_before_broken() {
-        assert_eq!(read_header(&mut message(&[1; 8], b""), 8), Header::TooFar);
-        assert_eq!(read_header(&mut message(&[1; 7], b"abc"), 8), Header::Broken);
-        assert_eq!(read_header(&mut message(&[1; 15], b""), 15), Header::TooFar);
+        assert_eq!(read_header(&mut message(&[1; 8], ""), 8), Header::TooFar);
+        assert_eq!(read_header(&mut message(&[1; 7], "abc"), 8), Header::Broken);
+        assert_eq!(read_header(&mut message(&[1; 15], ""), 15), Header::TooFar);
     }
 }

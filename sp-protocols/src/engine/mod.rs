@@ -15,10 +15,6 @@
         clippy::arithmetic_side_effects
     )
 )]
-#![allow(
-    clippy::result_large_err,
-    reason = "a message that is not sent goes back by value: a box would allocate"
-)]
 
 use std::fmt;
 use std::time::Instant;
@@ -33,6 +29,7 @@ pub mod testing;
 mod backtrace;
 mod contexts;
 mod deadlines;
+mod line;
 mod prefixes;
 mod publish;
 mod pull;
@@ -96,6 +93,13 @@ pub trait Effects {
 
     /// Counts something that happened.
     fn count(&mut self, what: Counter);
+
+    /// Counts something that happened several times.
+    fn count_times(&mut self, what: Counter, times: usize) {
+        for _ in 0..times {
+            self.count(what);
+        }
+    }
 }
 
 /// What engines count. Nothing is lost silently: whatever is dropped is counted under its reason.
@@ -202,14 +206,6 @@ pub struct BadOption {
     pub value: String,
     /// What it may be set to.
     pub allowed: &'static str,
-}
-
-/// The check that every option called `queue` shares.
-fn check_queue(queue: usize) -> Result<(), BadOption> {
-    if queue == 0 {
-        return Err(BadOption { option: "queue", value: queue.to_string(), allowed: "1 or more" });
-    }
-    Ok(())
 }
 
 /// A pattern that sends.

@@ -7,18 +7,18 @@ use sp_core::id::{CtxId, IdMap, PeerId};
 use sp_core::message::Message;
 use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
-use super::queue::Queue;
-use super::{BadOption, Counter, Effects, Engine, Options, SendBlocked, SendEngine, check_queue};
+use super::queue::{DEFAULTS, Limit, Queue};
+use super::{BadOption, Counter, Effects, Engine, Options, SendBlocked, SendEngine};
 
 /// Sends each message to every peer; receives nothing.
 ///
 /// A send never waits and never fails. For a peer without room the message is queued; when that queue is full
-/// its oldest message is dropped and counted. All peers share one body. A peer that sends is closed.
+/// its oldest messages are dropped and counted. All peers share one body. A peer that sends is closed.
 #[derive(Debug)]
 pub struct Pub {
     /// What waits for each peer. A queue that is not empty belongs to a pipe that said it has no room.
     queues: IdMap<PeerId, Queue>,
-    limit: usize,
+    limit: Limit,
 }
 
 impl Engine for Pub {
@@ -27,7 +27,7 @@ impl Engine for Pub {
     type Options = PubOptions;
 
     fn new(options: PubOptions, _seed: u64) -> Self {
-        Self { queues: IdMap::new(), limit: options.queue }
+        Self { queues: IdMap::new(), limit: options.limit }
     }
 
     fn opened(&mut self, peer: PeerId, _fx: &mut impl Effects) -> Result<(), CloseReason> {
@@ -37,9 +37,7 @@ impl Engine for Pub {
 
     fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
         let Some(queue) = self.queues.remove(peer) else { return };
-        for _ in 0..queue.len() {
-            fx.count(Counter::LostWithPeer);
-        }
+        fx.count_times(Counter::LostWithPeer, queue.len());
     }
 
     fn room(&mut self, peer: PeerId, fx: &mut impl Effects) {
@@ -84,28 +82,37 @@ impl SendEngine for Pub {
 fn deliver(peer: PeerId, queue: &mut Queue, msg: Message, fx: &mut impl Effects) {
     if queue.is_empty() && fx.room(peer) {
         fx.transmit(peer, msg);
-    } else if queue.push_dropping_oldest(msg).is_some() {
-        fx.count(Counter::DroppedOnSend);
+    } else {
+        fx.count_times(Counter::DroppedOnSend, queue.push_dropping_oldest(msg));
     }
 }
 
 /// What can be set of a [`Pub`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PubOptions {
-    queue: usize,
+    limit: Limit,
 }
 
 impl PubOptions {
-    /// The defaults: 1,024 messages wait for each peer.
+    /// The defaults: 1,024 messages or 16 MiB wait for each peer.
     pub const fn new() -> Self {
-        Self { queue: QUEUE }
+        Self { limit: Limit::new(DEFAULTS.recv_queue_messages) }
     }
 
     /// How many messages may wait for each peer, at least 1, besides those its pipe holds; beyond it the
     /// oldest is dropped.
     #[must_use]
     pub const fn queue(self, queue: usize) -> Self {
-        Self { queue }
+        Self { limit: Limit { messages: queue, ..self.limit } }
+    }
+
+    /// How many bytes may wait for each peer, at least 1; beyond it the oldest messages are dropped.
+    ///
+    /// A message counts as its body and 128 bytes, although all peers share one body. A queue that is not full
+    /// takes a message of any length.
+    #[must_use]
+    pub const fn queue_bytes(self, queue_bytes: usize) -> Self {
+        Self { limit: Limit { bytes: queue_bytes, ..self.limit } }
     }
 }
 
@@ -117,18 +124,15 @@ impl Default for PubOptions {
 
 impl Options for PubOptions {
     fn check(&self) -> Result<(), BadOption> {
-        check_queue(self.queue)
+        self.limit.check()
     }
 }
 
 impl fmt::Display for PubOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "queue {}", self.queue)
+        self.limit.fmt(f)
     }
 }
-
-/// nng keeps 16, which a burst of a millisecond overruns. Bodies are shared, so that 1,024 cost little.
-const QUEUE: usize = 1024;
 
 #[cfg(test)]
 mod tests;

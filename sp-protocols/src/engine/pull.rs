@@ -8,8 +8,10 @@ use sp_core::id::{CtxId, PeerId};
 use sp_core::message::Message;
 use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
+use super::line::Line;
+use super::queue::{DEFAULTS, Limit, Queue};
 use super::waiters::Waiters;
-use super::{BadOption, Effects, Engine, Options, RecvBlocked, RecvEngine, check_queue};
+use super::{BadOption, Effects, Engine, Options, RecvBlocked, RecvEngine};
 
 /// Collects messages from every pusher; sends nothing.
 ///
@@ -18,13 +20,11 @@ use super::{BadOption, Effects, Engine, Options, RecvBlocked, RecvEngine, check_
 /// peer stays deliverable when the peer goes.
 #[derive(Debug)]
 pub struct Pull {
-    inbox: Batch,
+    inbox: Queue,
     /// Whose messages stand in the inbox, as runs; their lengths add up to the inbox's.
     sources: VecDeque<(PeerId, usize)>,
-    /// At least 1.
-    limit: usize,
-    /// Peers told to stop, each at most once, longest first.
-    paused: VecDeque<PeerId>,
+    /// Peers told to stop, longest first.
+    paused: Line<PeerId>,
     receivers: Waiters,
 }
 
@@ -35,10 +35,9 @@ impl Engine for Pull {
 
     fn new(options: PullOptions, _seed: u64) -> Self {
         Self {
-            inbox: Batch::new(),
+            inbox: Queue::new(options.limit),
             sources: VecDeque::new(),
-            limit: options.queue.max(1),
-            paused: VecDeque::new(),
+            paused: Line::new(),
             receivers: Waiters::new(),
         }
     }
@@ -48,7 +47,7 @@ impl Engine for Pull {
     }
 
     fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
-        self.paused.retain(|&other| other != peer);
+        self.paused.remove(peer);
         // It may have been the one whose turn it was.
         self.resume_next(fx);
     }
@@ -56,20 +55,14 @@ impl Engine for Pull {
     fn room(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
 
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
-        let taken = self.inbox.take_from(batch, self.limit.saturating_sub(self.inbox.len()));
+        let taken = self.inbox.take_from(batch);
         self.note_source(peer, taken);
-        for _ in 0..taken {
-            if !self.receivers.wake_recv(fx) {
-                break;
-            }
-        }
+        self.receivers.wake_recv(taken, fx);
         if batch.is_empty() {
             self.resume_next(fx);
             return Flow::More;
         }
-        if !self.paused.contains(&peer) {
-            self.paused.push_back(peer);
-        }
+        self.paused.push(peer);
         Flow::Pause
     }
 }
@@ -89,7 +82,7 @@ impl RecvEngine for Pull {
     fn recv_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
         // It may have been the one that was woken.
         if !self.inbox.is_empty() {
-            self.receivers.wake_recv(fx);
+            self.receivers.wake_recv(1, fx);
         }
     }
 }
@@ -99,10 +92,9 @@ impl Pull {
     ///
     /// One at a time: what it brings is followed by another call of this, by its arrival or its end.
     fn resume_next(&mut self, fx: &mut impl Effects) {
-        if self.inbox.len() > self.limit / 2 {
-            return;
-        }
-        if let Some(peer) = self.paused.pop_front() {
+        if self.inbox.is_half_free()
+            && let Some(peer) = self.paused.pop()
+        {
             fx.resume(peer);
         }
     }
@@ -129,19 +121,27 @@ impl Pull {
 /// What can be set of a [`Pull`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PullOptions {
-    queue: usize,
+    limit: Limit,
 }
 
 impl PullOptions {
-    /// The defaults: 1,024 messages wait.
+    /// The defaults: 1,024 messages or 16 MiB wait.
     pub const fn new() -> Self {
-        Self { queue: QUEUE }
+        Self { limit: Limit::new(DEFAULTS.recv_queue_messages) }
     }
 
     /// How many messages may wait to be received, at least 1; beyond it peers are not read.
     #[must_use]
     pub const fn queue(self, queue: usize) -> Self {
-        Self { queue }
+        Self { limit: Limit { messages: queue, ..self.limit } }
+    }
+
+    /// How many bytes may wait to be received, at least 1; beyond it peers are not read.
+    ///
+    /// A message counts as its body and 128 bytes. A queue that is not full takes a message of any length.
+    #[must_use]
+    pub const fn queue_bytes(self, queue_bytes: usize) -> Self {
+        Self { limit: Limit { bytes: queue_bytes, ..self.limit } }
     }
 }
 
@@ -153,18 +153,15 @@ impl Default for PullOptions {
 
 impl Options for PullOptions {
     fn check(&self) -> Result<(), BadOption> {
-        check_queue(self.queue)
+        self.limit.check()
     }
 }
 
 impl fmt::Display for PullOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "queue {}", self.queue)
+        self.limit.fmt(f)
     }
 }
-
-/// Several reads' worth of small messages, so that half of it keeps a receiver busy while reading resumes.
-const QUEUE: usize = 1024;
 
 #[cfg(test)]
 mod tests;

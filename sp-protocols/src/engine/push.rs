@@ -32,7 +32,7 @@ impl Engine for Push {
 
     fn opened(&mut self, peer: PeerId, fx: &mut impl Effects) -> Result<(), CloseReason> {
         self.peers.add(peer);
-        self.wake_next(fx);
+        self.senders.wake_send(&mut self.peers, fx);
         Ok(())
     }
 
@@ -42,13 +42,12 @@ impl Engine for Push {
 
     fn room(&mut self, peer: PeerId, fx: &mut impl Effects) {
         self.peers.rejoin(peer);
-        self.wake_next(fx);
+        self.senders.wake_send(&mut self.peers, fx);
     }
 
     fn arrived(&mut self, _peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
-        while batch.pop().is_some() {
-            fx.count(Counter::Ignored);
-        }
+        fx.count_times(Counter::Ignored, batch.len());
+        batch.clear();
         Flow::More
     }
 }
@@ -66,22 +65,13 @@ impl SendEngine for Push {
             return Err(SendBlocked::Full(msg));
         };
         fx.transmit(peer, msg);
-        self.wake_next(fx);
+        self.senders.wake_send(&mut self.peers, fx);
         Ok(())
     }
 
     fn send_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
         // It may have been the one that was woken.
-        self.wake_next(fx);
-    }
-}
-
-impl Push {
-    /// Wakes one waiting send if there is room for it. Its success wakes the next: no herd, nobody forgotten.
-    fn wake_next(&mut self, fx: &mut impl Effects) {
-        if !self.senders.is_empty() && self.peers.has_room(fx) {
-            self.senders.wake_send(fx);
-        }
+        self.senders.wake_send(&mut self.peers, fx);
     }
 }
 

@@ -1,6 +1,5 @@
 //! REP: answers requests.
 
-use std::collections::VecDeque;
 use std::fmt;
 
 use sp_core::batch::Batch;
@@ -10,28 +9,50 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
 use super::backtrace::{Backtrace, Header, read_header};
 use super::contexts::Contexts;
-use super::queue::Queue;
+use super::line::Line;
+use super::queue::{DEFAULTS, Limit, Load, cost, cost_of_all};
 use super::waiters::Waiters;
 use super::{
     BadOption, ContextEngine, Counter, Effects, Engine, Options, RecvBlocked, RecvEngine,
-    SendBlocked, SendEngine, check_queue,
+    SendBlocked, SendEngine,
 };
+
+use link::Link;
+
+mod link;
 
 /// Receives a request and sends the reply to it back the way it came; each context holds one request.
 ///
 /// A send without a held request is refused, and each send ends the hold. A receive that takes another request
-/// discards the one held. Requests wait per peer, up to a limit beyond which the peer is not read; peers are
-/// served in turn. A reply never waits in the caller: without room on the pipe it is parked with its peer,
-/// and no further request of that peer is handed out until it has left. So a peer that does not read its
-/// replies holds up itself alone, and at most one reply per context is ever parked.
+/// discards the one held. Peers are served in turn. A reply never waits in the caller: without room on the pipe
+/// it is parked with its peer, and until it has left, no further request of that peer is handed out nor taken. So
+/// a peer that does not read its replies holds up itself alone.
+///
+/// What waits is bounded for each peer and for all of them together:
+///
+/// - Requests wait per peer up to a limit, a count and half of the bytes of all. A peer beyond it is not read.
+///   Once the requests of all peers reach their limit, no peer is read until half of it is free; then those
+///   held back go on one after the other.
+/// - Where nothing but the requests of peers that do not read their replies keeps others from being read, those
+///   requests are dropped and counted.
+/// - Once the parked replies of all peers reach the limit, only requests are handed out whose reply will find
+///   room: one at a time of each peer whose pipe has some. So no more is ever parked than the limit and one
+///   reply per context.
 #[derive(Debug)]
 pub struct Rep {
     ttl: u8,
-    queue: usize,
+    /// Of the requests of one peer.
+    limit: Limit,
     contexts: Contexts<Conversation>,
     peers: IdMap<PeerId, Link>,
-    /// Peers with requests, each at most once; some may turn out not to be ready.
-    line: VecDeque<PeerId>,
+    /// The requests that wait, of all peers.
+    waiting: Load,
+    /// The replies that are parked, of all peers.
+    parked: Load,
+    /// Exactly the peers that are ready.
+    line: Line<PeerId>,
+    /// Peers told to stop that nothing but the requests of others keeps from going on.
+    held_back: Line<PeerId>,
     receivers: Waiters,
 }
 
@@ -41,82 +62,69 @@ struct Conversation {
     hold: Option<(PeerId, Backtrace)>,
 }
 
-/// What waits for and from one peer.
-#[derive(Debug)]
-struct Link {
-    /// Requests to be received, the backtrace in their header.
-    requests: Queue,
-    /// Replies for which the pipe had no room. While there are any, a room event is promised.
-    replies: VecDeque<Message>,
-    /// Stands in the line.
-    in_line: bool,
-    /// Told to stop reading.
-    is_paused: bool,
-}
-
 impl Engine for Rep {
     const SELF: ProtocolId = ProtocolId::REP;
     const PEER: ProtocolId = ProtocolId::REQ;
     type Options = RepOptions;
 
     fn new(options: RepOptions, _seed: u64) -> Self {
+        let Limit { messages, bytes } = options.limit;
         Self {
             ttl: options.ttl.clamp(TTL_MIN, TTL_MAX),
-            queue: options.queue,
+            // Half of the bytes, so that a flood from one peer alone does not keep out the rest.
+            limit: Limit { messages, bytes: bytes / 2 },
             contexts: Contexts::new(),
             peers: IdMap::new(),
-            line: VecDeque::new(),
+            waiting: Load::new(bytes),
+            parked: Load::new(bytes),
+            line: Line::new(),
+            held_back: Line::new(),
             receivers: Waiters::new(),
         }
     }
 
     fn opened(&mut self, peer: PeerId, _fx: &mut impl Effects) -> Result<(), CloseReason> {
-        self.peers.insert(peer, Link::new(self.queue));
+        self.peers.insert(peer, Link::new(self.limit));
         Ok(())
     }
 
     fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
         let Some(link) = self.peers.remove(peer) else { return };
-        if link.in_line {
-            self.line.retain(|&other| other != peer);
-        }
-        for _ in 0..link.requests.len() {
-            fx.count(Counter::LostWithPeer);
-        }
-        for _ in &link.replies {
-            fx.count(Counter::PeerGone);
-        }
+        self.line.remove(peer);
+        self.held_back.remove(peer);
+        self.waiting.remove(link.requests.bytes());
+        self.parked.remove(cost_of_all(&link.replies));
+        fx.count_times(Counter::LostWithPeer, link.requests.len());
+        fx.count_times(Counter::PeerGone, link.replies.len());
+        // It may have been the one whose turn it was to go on, or have left room for others to.
+        self.read_on(fx);
     }
 
     fn room(&mut self, peer: PeerId, fx: &mut impl Effects) {
         let Some(link) = self.peers.get_mut(peer) else { return };
-        if link.replies.is_empty() {
+        if link.is_ready() {
             return;
         }
         while !link.replies.is_empty() && fx.room(peer) {
-            if let Some(msg) = link.replies.pop_front() {
+            if let Some(msg) = link.replies.pop() {
+                self.parked.remove(cost(&msg));
                 fx.transmit(peer, msg);
             }
         }
-        if link.is_ready() {
-            // Its requests count again.
-            link.stand(peer, &mut self.line);
-            for _ in 0..link.requests.len() {
-                if !self.receivers.wake_recv(fx) {
-                    break;
-                }
-            }
-        }
+        self.serve_again(peer, fx);
     }
 
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
+        if self.waiting.is_full() && self.peers.get(peer).is_some_and(Link::is_open) {
+            self.make_way(fx);
+        }
         let Some(link) = self.peers.get_mut(peer) else {
             // We have closed it; its last words do not count.
             batch.clear();
             return Flow::More;
         };
-        while !link.requests.is_full() {
-            let Some(mut msg) = batch.pop() else { return Flow::More };
+        while link.is_open() && !link.requests.is_full() && !self.waiting.is_full() {
+            let Some(mut msg) = batch.pop() else { break };
             match read_header(&mut msg, self.ttl) {
                 Header::Whole => {}
                 Header::TooFar => {
@@ -131,18 +139,19 @@ impl Engine for Rep {
                 }
             }
             msg.set_source(Some(peer));
+            self.waiting.add(cost(&msg));
             let queued = link.requests.push(msg);
             debug_assert!(queued.is_ok(), "it was not full");
-            if link.is_ready() {
-                link.stand(peer, &mut self.line);
-                self.receivers.wake_recv(fx);
-            }
+            self.line.push(peer);
+            self.receivers.wake_recv(1, fx);
         }
-        if batch.is_empty() {
-            return Flow::More;
+        link.is_paused = !batch.is_empty();
+        let flow = if link.is_paused { Flow::Pause } else { Flow::More };
+        if link.may_go_on() {
+            self.held_back.push(peer);
         }
-        link.is_paused = true;
-        Flow::Pause
+        self.resume_next(fx);
+        flow
     }
 }
 
@@ -166,8 +175,11 @@ impl SendEngine for Rep {
         if link.replies.is_empty() && fx.room(peer) {
             fx.transmit(peer, msg);
         } else {
-            link.replies.push_back(msg);
+            self.parked.add(cost(&msg));
+            link.replies.push(msg);
+            self.line.remove(peer);
         }
+        self.let_go(peer, fx);
         Ok(())
     }
 }
@@ -177,16 +189,15 @@ impl RecvEngine for Rep {
         if !self.contexts.contains(ctx) {
             return Err(RecvBlocked::State);
         }
-        let Some((peer, mut msg)) = self.next_request(fx) else {
+        let next = self.next_request(fx);
+        self.read_on(fx);
+        let Some((peer, mut msg)) = next else {
             self.receivers.add(ctx);
             return Err(RecvBlocked::Empty);
         };
-        let trace = Backtrace::take_from(&mut msg);
-        if let Some(talk) = self.contexts.get_mut(ctx)
-            && talk.hold.replace((peer, trace)).is_some()
-        {
-            fx.count(Counter::Unanswered);
-        }
+        let hold = (peer, Backtrace::take_from(&mut msg));
+        let before = self.contexts.get_mut(ctx).and_then(|talk| talk.hold.replace(hold));
+        self.leave_unanswered(before, fx);
         Ok(msg)
     }
 
@@ -202,9 +213,7 @@ impl ContextEngine for Rep {
 
     fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects) {
         let Some(ended) = self.contexts.close(ctx) else { return };
-        if ended.hold.is_some() {
-            fx.count(Counter::Unanswered);
-        }
+        self.leave_unanswered(ended.hold, fx);
         self.receivers.remove(ctx);
         fx.wake_recv(ctx);
         self.pass_wake_on(fx);
@@ -213,55 +222,104 @@ impl ContextEngine for Rep {
 
 impl Rep {
     /// The first request of the peer whose turn it is.
-    fn next_request(&mut self, fx: &mut impl Effects) -> Option<(PeerId, Message)> {
-        while let Some(peer) = self.line.pop_front() {
+    fn next_request(&mut self, fx: &impl Effects) -> Option<(PeerId, Message)> {
+        while let Some(peer) = self.line.pop() {
             let Some(link) = self.peers.get_mut(peer) else { continue };
-            link.in_line = false;
-            if !link.replies.is_empty() {
-                // It comes back when they have left.
+            debug_assert!(link.is_ready(), "{peer} stands in line");
+            if self.parked.is_full() && (!fx.room(peer) || link.held > 0) {
+                // It comes back when it has room, or when a request of it is held no more.
+                link.passed_over = true;
                 continue;
             }
             let Some(msg) = link.requests.pop() else { continue };
+            self.waiting.remove(cost(&msg));
+            link.held = link.held.saturating_add(1);
             if link.is_ready() {
-                link.stand(peer, &mut self.line);
+                self.line.push(peer);
             }
-            if link.is_paused && link.requests.is_half_free() {
-                link.is_paused = false;
-                fx.resume(peer);
+            if link.may_go_on() {
+                self.held_back.push(peer);
             }
             return Some((peer, msg));
         }
         None
     }
 
+    /// Lets a peer go on that is held back, if there is room or some can be made.
+    fn read_on(&mut self, fx: &mut impl Effects) {
+        if !self.held_back.is_empty() {
+            self.make_way(fx);
+            self.resume_next(fx);
+        }
+    }
+
+    /// Drops what peers that do not read their replies have asked, until half of the room for requests is free,
+    /// if nothing else waits: such requests would stay as long as their peers like.
+    fn make_way(&mut self, fx: &mut impl Effects) {
+        if !self.line.is_empty() {
+            return;
+        }
+        for (peer, link) in self.peers.iter_mut() {
+            if self.waiting.is_half_free() {
+                break;
+            }
+            if link.requests.is_empty() || fx.room(peer) {
+                continue;
+            }
+            self.waiting.remove(link.requests.bytes());
+            fx.count_times(Counter::DroppedOnReceive, link.requests.clear());
+        }
+    }
+
+    /// Lets the peer go on that has been held back longest, if half of the room for requests is free.
+    ///
+    /// One at a time: what it brings is followed by another call of this, by its arrival or its end.
+    fn resume_next(&mut self, fx: &mut impl Effects) {
+        if self.waiting.is_half_free()
+            && let Some(peer) = self.held_back.pop()
+            && let Some(link) = self.peers.get_mut(peer)
+        {
+            link.is_paused = false;
+            fx.resume(peer);
+        }
+    }
+
+    /// Something that kept the requests of `peer` from being taken and handed out is over.
+    fn serve_again(&mut self, peer: PeerId, fx: &mut impl Effects) {
+        let Some(link) = self.peers.get_mut(peer) else { return };
+        link.passed_over = false;
+        if link.is_ready() {
+            self.line.push(peer);
+            self.receivers.wake_recv(link.requests.len(), fx);
+        }
+        if link.may_go_on() {
+            self.held_back.push(peer);
+        }
+        self.read_on(fx);
+    }
+
+    /// A context no longer holds a request of `peer`.
+    fn let_go(&mut self, peer: PeerId, fx: &mut impl Effects) {
+        let Some(link) = self.peers.get_mut(peer) else { return };
+        link.held = link.held.saturating_sub(1);
+        if link.passed_over {
+            self.serve_again(peer, fx);
+        }
+    }
+
+    /// A context has given up the request it held, if any.
+    fn leave_unanswered(&mut self, held: Option<(PeerId, Backtrace)>, fx: &mut impl Effects) {
+        if let Some((peer, _)) = held {
+            fx.count(Counter::Unanswered);
+            self.let_go(peer, fx);
+        }
+    }
+
     /// A receive that may have been woken is gone: another one is, if there is something to receive.
     fn pass_wake_on(&mut self, fx: &mut impl Effects) {
         if !self.line.is_empty() {
-            self.receivers.wake_recv(fx);
+            self.receivers.wake_recv(1, fx);
         }
-    }
-}
-
-impl Link {
-    fn new(queue: usize) -> Self {
-        Self {
-            requests: Queue::new(queue),
-            replies: VecDeque::new(),
-            in_line: false,
-            is_paused: false,
-        }
-    }
-
-    /// Stands in line to be served; once is enough.
-    fn stand(&mut self, peer: PeerId, line: &mut VecDeque<PeerId>) {
-        if !std::mem::replace(&mut self.in_line, true) {
-            line.push_back(peer);
-        }
-    }
-
-    /// Whether a request of this peer may be handed out.
-    fn is_ready(&self) -> bool {
-        self.replies.is_empty() && !self.requests.is_empty()
     }
 }
 
@@ -269,13 +327,13 @@ impl Link {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepOptions {
     ttl: u8,
-    queue: usize,
+    limit: Limit,
 }
 
 impl RepOptions {
-    /// The defaults: 8 words of backtrace, 128 waiting requests per peer.
+    /// The defaults: 8 words of backtrace, 128 waiting requests of each peer, 16 MiB of all peers.
     pub const fn new() -> Self {
-        Self { ttl: TTL, queue: QUEUE }
+        Self { ttl: TTL, limit: Limit::new(DEFAULTS.request_queue_messages) }
     }
 
     /// How many words of backtrace a request may carry, 1 to 15: one for itself and one for each device on
@@ -288,7 +346,17 @@ impl RepOptions {
     /// How many requests of each peer may wait to be received, at least 1; beyond it the peer is not read.
     #[must_use]
     pub const fn queue(self, queue: usize) -> Self {
-        Self { queue, ..self }
+        Self { limit: Limit { messages: queue, ..self.limit }, ..self }
+    }
+
+    /// How many bytes of requests may wait to be received, at least 1: of all peers together, and half as many
+    /// of each. Beyond it peers are not read. The same holds for replies that their peers have no room for.
+    ///
+    /// A message counts as its header, its body and 128 bytes. A queue that is not full takes a message of any
+    /// length.
+    #[must_use]
+    pub const fn queue_bytes(self, queue_bytes: usize) -> Self {
+        Self { limit: Limit { bytes: queue_bytes, ..self.limit }, ..self }
     }
 }
 
@@ -304,13 +372,13 @@ impl Options for RepOptions {
             let value = self.ttl.to_string();
             return Err(BadOption { option: "ttl", value, allowed: "1 to 15" });
         }
-        check_queue(self.queue)
+        self.limit.check()
     }
 }
 
 impl fmt::Display for RepOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ttl {}, queue {}", self.ttl, self.queue)
+        write!(f, "ttl {}, {}", self.ttl, self.limit)
     }
 }
 
@@ -319,10 +387,6 @@ const TTL: u8 = 8;
 const TTL_MIN: u8 = 1;
 /// A header holds 16 words, one of which a raw socket may need for itself.
 const TTL_MAX: u8 = 15;
-
-/// Per peer, so that no peer's flood keeps another out. About what one read brings of small requests; a
-/// client with one context never has more than one.
-const QUEUE: usize = 128;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,5 @@
 //! REQ: asks, and gets one answer.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
 use super::contexts::Contexts;
 use super::deadlines::Deadlines;
+use super::line::Line;
 use super::request_ids::RequestIds;
 use super::rotation::Rotation;
 use super::waiters::Waiters;
@@ -43,9 +43,9 @@ pub struct Req {
     /// Exactly the requests of contexts in state asked.
     ids: RequestIds,
     peers: Rotation,
-    /// Contexts whose request is to be sent again when a pipe has room, each at most once. While this is not
-    /// empty every pipe is known to be full.
-    resends: VecDeque<CtxId>,
+    /// Contexts whose request is to be sent again when a pipe has room; some may turn out not to want it any
+    /// more. While this is not empty every pipe is known to be full.
+    resends: Line<CtxId>,
     /// At most one entry per context, marked there; not after the deadline of its request.
     deadlines: Deadlines,
     senders: Waiters,
@@ -62,7 +62,7 @@ impl Engine for Req {
             contexts: Contexts::new(),
             ids: RequestIds::new(seed),
             peers: Rotation::new(),
-            resends: VecDeque::new(),
+            resends: Line::new(),
             deadlines: Deadlines::new(RESEND),
             senders: Waiters::new(),
         }
@@ -83,7 +83,7 @@ impl Engine for Req {
             }
             if self.resend_time.is_some() {
                 request.peer = None;
-                talk.queue_again(ctx, &mut self.resends);
+                self.resends.push(ctx);
             } else {
                 self.ids.remove(request.id);
                 talk.state = State::Lost;
@@ -141,7 +141,7 @@ impl Engine for Req {
                 self.deadlines.push(*due, ctx);
             } else {
                 *peer = None;
-                talk.queue_again(ctx, &mut self.resends);
+                self.resends.push(ctx);
             }
         }
         self.send_again(fx);
@@ -170,14 +170,17 @@ impl SendEngine for Req {
         // Shared with its header on: a shared message that is changed moves to a buffer of its own.
         let kept = self.resend_time.map(|_| msg.share());
         fx.transmit(peer, msg);
-        self.note_sent(ctx, Request { id, kept, peer: Some(peer), due: None }, fx);
-        self.wake_sender(fx);
+        if let Some(talk) = self.contexts.get_mut(ctx) {
+            talk.state = State::Asked(Request { id, kept, peer: None, due: None });
+        }
+        self.note_sent(ctx, peer, fx);
+        self.senders.wake_send(&mut self.peers, fx);
         Ok(())
     }
 
     fn send_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
         // It may have been the one that was woken.
-        self.wake_sender(fx);
+        self.senders.wake_send(&mut self.peers, fx);
     }
 }
 
@@ -206,14 +209,12 @@ impl ContextEngine for Req {
         if ended.has_deadline {
             self.deadlines.remove(ctx);
         }
-        if ended.is_queued {
-            self.resends.retain(|&other| other != ctx);
-        }
+        self.resends.remove(ctx);
         self.senders.remove(ctx);
         fx.wake_recv(ctx);
         fx.wake_send(ctx);
         // A send of this context may have been woken for room that others wait for.
-        self.wake_sender(fx);
+        self.senders.wake_send(&mut self.peers, fx);
     }
 }
 
@@ -221,67 +222,36 @@ impl Req {
     /// A pipe may have room: first for requests to be sent again, then for a send that waits.
     fn use_room(&mut self, fx: &mut impl Effects) {
         self.send_again(fx);
-        self.wake_sender(fx);
+        self.senders.wake_send(&mut self.peers, fx);
     }
 
     /// Sends queued requests again, oldest first, while a pipe has room.
     fn send_again(&mut self, fx: &mut impl Effects) {
-        while let Some(&ctx) = self.resends.front() {
+        while let Some(ctx) = self.resends.first() {
             let Some(kept) = self.contexts.get_mut(ctx).and_then(Conversation::again) else {
-                self.unqueue();
+                self.resends.pop();
                 continue;
             };
             let Some(peer) = self.peers.next(fx) else { return };
             fx.transmit(peer, kept.share());
             fx.count(Counter::Resent);
-            self.unqueue();
-            self.note_sent_again(ctx, peer, fx);
+            self.resends.pop();
+            self.note_sent(ctx, peer, fx);
         }
     }
 
-    fn unqueue(&mut self) {
-        if let Some(ctx) = self.resends.pop_front()
-            && let Some(talk) = self.contexts.get_mut(ctx)
-        {
-            talk.is_queued = false;
-        }
-    }
-
-    fn note_sent(&mut self, ctx: CtxId, request: Request, fx: &mut impl Effects) {
-        if let Some(talk) = self.contexts.get_mut(ctx) {
-            talk.state = State::Asked(request);
-            self.start_clock(ctx, fx);
-        }
-    }
-
-    fn note_sent_again(&mut self, ctx: CtxId, to: PeerId, fx: &mut impl Effects) {
-        if let Some(Conversation { state: State::Asked(request), .. }) = self.contexts.get_mut(ctx)
-        {
-            request.peer = Some(to);
-            self.start_clock(ctx, fx);
-        }
-    }
-
-    /// Notes when the request of `ctx` is to be sent again, and keeps a deadline not after that.
-    fn start_clock(&mut self, ctx: CtxId, fx: &mut impl Effects) {
-        let Some(due) = self.resend_time.and_then(|every| fx.now().checked_add(every)) else {
-            return;
-        };
+    /// Notes where the request of `ctx` went and when it is to be sent again, and keeps a deadline not after
+    /// that.
+    fn note_sent(&mut self, ctx: CtxId, to: PeerId, fx: &mut impl Effects) {
         let Some(talk) = self.contexts.get_mut(ctx) else { return };
-        if let State::Asked(request) = &mut talk.state {
-            request.due = Some(due);
-        }
+        let State::Asked(request) = &mut talk.state else { return };
+        request.peer = Some(to);
+        request.due = self.resend_time.and_then(|every| fx.now().checked_add(every));
+        let Some(due) = request.due else { return };
         if !talk.has_deadline {
             talk.has_deadline = true;
             self.deadlines.push(due, ctx);
             self.deadlines.arm(fx);
-        }
-    }
-
-    /// Wakes one waiting send if there is room for it. Its success wakes the next: no herd, nobody forgotten.
-    fn wake_sender(&mut self, fx: &mut impl Effects) {
-        if !self.senders.is_empty() && self.peers.has_room(fx) {
-            self.senders.wake_send(fx);
         }
     }
 }

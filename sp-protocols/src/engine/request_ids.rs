@@ -2,6 +2,8 @@
 
 use sp_core::id::CtxId;
 
+use super::backtrace::END_BIT;
+
 /// Hands out request ids and finds their contexts again.
 ///
 /// Ids carry the high bit, start at a random point and go up by one (sp-wire 3.1), skipping those in use. The
@@ -120,9 +122,6 @@ const fn splitmix(seed: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
-
-/// Marks the last word of a backtrace, which is the id.
-const END_BIT: u32 = 0x8000_0000;
 
 const FREE: u32 = 0;
 

@@ -8,15 +8,15 @@ use sp_core::message::Message;
 use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
 use super::prefixes::Prefixes;
-use super::queue::Queue;
+use super::queue::{DEFAULTS, Limit, Queue};
 use super::waiters::Waiters;
-use super::{BadOption, Counter, Effects, Engine, Options, RecvBlocked, RecvEngine, check_queue};
+use super::{BadOption, Counter, Effects, Engine, Options, RecvBlocked, RecvEngine};
 
 /// Receives the messages that begin with one of its topics; sends nothing.
 ///
 /// Without a topic nothing is received; the empty topic matches all. Topics stay on this side: every message
 /// travels and those that no topic matches are dropped here. A publisher is never paused: when the queue is
-/// full a message is lost, the oldest or the newest as set, and counted.
+/// full messages are lost, the oldest or the newest as set, and counted.
 #[derive(Debug)]
 pub struct Sub {
     topics: Prefixes,
@@ -44,9 +44,8 @@ impl Sub {
             return false;
         }
         let topics = &self.topics;
-        for _ in 0..self.inbox.retain(|msg| topics.matches(msg.body())) {
-            fx.count(Counter::Unwanted);
-        }
+        let unwanted = self.inbox.retain(|msg| topics.matches(msg.body()));
+        fx.count_times(Counter::Unwanted, unwanted);
         true
     }
 
@@ -57,15 +56,13 @@ impl Sub {
 
     fn keep(&mut self, msg: Message, fx: &mut impl Effects) {
         let dropped = if self.prefer_new {
-            self.inbox.push_dropping_oldest(msg).is_some()
+            self.inbox.push_dropping_oldest(msg)
         } else {
-            self.inbox.push(msg).is_err()
+            usize::from(self.inbox.push(msg).is_err())
         };
-        if dropped {
-            self.missed = self.missed.saturating_add(1);
-            fx.count(Counter::DroppedOnReceive);
-        }
-        self.receivers.wake_recv(fx);
+        self.missed = self.missed.saturating_add(dropped as u64);
+        fx.count_times(Counter::DroppedOnReceive, dropped);
+        self.receivers.wake_recv(1, fx);
     }
 }
 
@@ -77,7 +74,7 @@ impl Engine for Sub {
     fn new(options: SubOptions, _seed: u64) -> Self {
         Self {
             topics: Prefixes::new(),
-            inbox: Queue::new(options.queue),
+            inbox: Queue::new(options.limit),
             prefer_new: options.prefer_new,
             missed: 0,
             receivers: Waiters::new(),
@@ -119,7 +116,7 @@ impl RecvEngine for Sub {
     fn recv_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
         // It may have been the one that was woken.
         if !self.inbox.is_empty() {
-            self.receivers.wake_recv(fx);
+            self.receivers.wake_recv(1, fx);
         }
     }
 }
@@ -127,23 +124,31 @@ impl RecvEngine for Sub {
 /// What can be set of a [`Sub`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubOptions {
-    queue: usize,
+    limit: Limit,
     prefer_new: bool,
 }
 
 impl SubOptions {
-    /// The defaults: 1,024 messages wait, and the oldest makes way.
+    /// The defaults: 1,024 messages or 16 MiB wait, and the oldest make way.
     pub const fn new() -> Self {
-        Self { queue: QUEUE, prefer_new: true }
+        Self { limit: Limit::new(DEFAULTS.recv_queue_messages), prefer_new: true }
     }
 
     /// How many messages may wait to be received, at least 1; beyond it one is dropped.
     #[must_use]
     pub const fn queue(self, queue: usize) -> Self {
-        Self { queue, ..self }
+        Self { limit: Limit { messages: queue, ..self.limit }, ..self }
     }
 
-    /// Whether the oldest message makes way when the queue is full; if not, the newest is dropped.
+    /// How many bytes may wait to be received, at least 1; beyond it messages are dropped.
+    ///
+    /// A message counts as its body and 128 bytes. A queue that is not full takes a message of any length.
+    #[must_use]
+    pub const fn queue_bytes(self, queue_bytes: usize) -> Self {
+        Self { limit: Limit { bytes: queue_bytes, ..self.limit }, ..self }
+    }
+
+    /// Whether the oldest messages make way when the queue is full; if not, the newest is dropped.
     #[must_use]
     pub const fn prefer_new(self, prefer_new: bool) -> Self {
         Self { prefer_new, ..self }
@@ -158,18 +163,15 @@ impl Default for SubOptions {
 
 impl Options for SubOptions {
     fn check(&self) -> Result<(), BadOption> {
-        check_queue(self.queue)
+        self.limit.check()
     }
 }
 
 impl fmt::Display for SubOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "queue {}, prefer_new {}", self.queue, self.prefer_new)
+        write!(f, "{}, prefer_new {}", self.limit, self.prefer_new)
     }
 }
-
-/// nng keeps 128, less than one read brings of small messages; 1,024 are several reads.
-const QUEUE: usize = 1024;
 
 #[cfg(test)]
 mod tests;

@@ -146,6 +146,11 @@ impl World {
         self.peers.get(&peer).map_or(0, |link| link.room)
     }
 
+    /// Whether the engine has been told that `peer` has no room, and has not been told otherwise since.
+    pub fn owes_room(&self, peer: PeerId) -> bool {
+        self.peers.get(&peer).is_some_and(|link| link.owes_room.get())
+    }
+
     /// Messages that came from `peer` and that the engine has not taken.
     pub fn backlog_of(&self, peer: PeerId) -> usize {
         self.peers.get(&peer).map_or(0, |link| link.backlog.len())

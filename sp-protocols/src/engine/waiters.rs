@@ -1,68 +1,62 @@
 //! Which contexts wait, so that one event wakes one of them.
 
-use std::collections::VecDeque;
-
-use sp_core::id::{CtxId, IdMap};
+use sp_core::id::CtxId;
 
 use super::Effects;
+use super::line::Line;
+use super::rotation::Rotation;
 
 /// Contexts whose receive found nothing, or whose send found no room, woken in turn.
 ///
 /// Standing here is a guess, since a call may have asked in passing or have given up: before a context is
-/// woken the world is asked whether it still waits, and one that does not leaves the line. Each context
-/// stands at most once.
-#[derive(Debug, Default)]
+/// woken the world is asked whether it still waits, and one that does not leaves the line.
+#[derive(Debug)]
 pub(crate) struct Waiters {
-    line: VecDeque<CtxId>,
-    standing: IdMap<CtxId, ()>,
+    line: Line<CtxId>,
 }
 
 impl Waiters {
     /// Nobody; allocates nothing.
     pub(crate) const fn new() -> Self {
-        Self { line: VecDeque::new(), standing: IdMap::new() }
+        Self { line: Line::new() }
     }
 
     /// A call of `ctx` has just been told that it may have to wait.
     pub(crate) fn add(&mut self, ctx: CtxId) {
-        if !self.standing.contains(ctx) {
-            self.standing.insert(ctx, ());
-            self.line.push_back(ctx);
-        }
+        self.line.push(ctx);
     }
 
     /// Forgets a context that has ended.
     pub(crate) fn remove(&mut self, ctx: CtxId) {
-        if self.standing.remove(ctx).is_some() {
-            self.line.retain(|&other| other != ctx);
+        self.line.remove(ctx);
+    }
+
+    /// Wakes as many receives as wait, at most `messages`.
+    pub(crate) fn wake_recv(&mut self, messages: usize, fx: &mut impl Effects) {
+        for _ in 0..messages {
+            let Some(ctx) = self.next(|ctx| fx.recv_waits(ctx)) else { break };
+            fx.wake_recv(ctx);
         }
     }
 
-    /// Wakes one receive and says whether one waited.
-    pub(crate) fn wake_recv(&mut self, fx: &mut impl Effects) -> bool {
-        let found = self.next(|ctx| fx.recv_waits(ctx));
-        found.inspect(|&ctx| fx.wake_recv(ctx)).is_some()
-    }
-
-    /// Wakes one send and says whether one waited.
-    pub(crate) fn wake_send(&mut self, fx: &mut impl Effects) -> bool {
-        let found = self.next(|ctx| fx.send_waits(ctx));
-        found.inspect(|&ctx| fx.wake_send(ctx)).is_some()
-    }
-
-    /// Whether surely nobody waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.line.is_empty()
+    /// Wakes one send if one of `peers` has room for it. Its success wakes the next: no herd, nobody
+    /// forgotten.
+    pub(crate) fn wake_send(&mut self, peers: &mut Rotation, fx: &mut impl Effects) {
+        if !self.line.is_empty()
+            && peers.has_room(fx)
+            && let Some(ctx) = self.next(|ctx| fx.send_waits(ctx))
+        {
+            fx.wake_send(ctx);
+        }
     }
 
     /// The next context that waits. It stays in line, at the end: it may have a second call waiting.
     fn next(&mut self, waits: impl Fn(CtxId) -> bool) -> Option<CtxId> {
-        while let Some(ctx) = self.line.pop_front() {
+        while let Some(ctx) = self.line.first() {
             if waits(ctx) {
-                self.line.push_back(ctx);
-                return Some(ctx);
+                return self.line.rotate();
             }
-            self.standing.remove(ctx);
+            self.line.pop();
         }
         None
     }

@@ -63,8 +63,9 @@ impl Effects for Live<'_> {
     fn transmit(&mut self, peer: PeerId, msg: Message) {
         let Some(line) = self.lines.get(peer) else { return };
         line.peer.count_sent(1, msg.payload_len() as u64);
-        line.pipe.queue(msg);
-        self.deferred.flush(&line.pipe);
+        if line.pipe.queue(msg) {
+            self.deferred.flush(&line.pipe);
+        }
     }
 
     fn resume(&mut self, peer: PeerId) {
@@ -116,11 +117,12 @@ pub(crate) struct Deferred {
 
 thread_local! {
     /// Lists not in use, with the room they have. More than one when a flush leads to another engine call.
-    static SPARE: RefCell<Vec<Deferred>> = const { RefCell::new(Vec::new()) };
+    #[expect(clippy::vec_box, reason = "a list of lists is taken and put back with every call: moved by pointer")]
+    static SPARE: RefCell<Vec<Box<Deferred>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Deferred {
-    pub(crate) fn take() -> Self {
+    pub(crate) fn take() -> Box<Self> {
         SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
     }
 
@@ -129,7 +131,29 @@ impl Deferred {
     }
 
     /// Carries everything out; `arm` gets the timers.
-    pub(crate) fn run(mut self, arm: impl Fn(TimerKey, Instant)) {
+    pub(crate) fn run(mut self: Box<Self>, arm: impl Fn(TimerKey, Instant)) {
+        if !self.is_empty() {
+            self.carry_out(arm);
+        }
+        // A thread that is ending has no spare lists any more.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_MAX {
+                spare.push(self);
+            }
+        });
+    }
+
+    fn is_empty(&self) -> bool {
+        let Self { flush, resume, close, arm, wake } = self;
+        flush.is_empty()
+            && wake.is_empty()
+            && resume.is_empty()
+            && close.is_empty()
+            && arm.is_empty()
+    }
+
+    fn carry_out(&mut self, arm: impl Fn(TimerKey, Instant)) {
         for (nth, pipe) in self.flush.drain(..).enumerate() {
             // Each direct write costs as much as waking the worker: past a few it writes the rest.
             pipe.flush(if nth < DIRECT_PIPES_MAX { Flush::Now } else { Flush::Soon });
@@ -138,13 +162,6 @@ impl Deferred {
         self.close.drain(..).for_each(|(pipe, why)| pipe.close(why));
         self.arm.drain(..).for_each(|(key, at)| arm(key, at));
         self.wake.drain(..).for_each(Waker::wake);
-        // A thread that is ending has no spare lists any more.
-        let _ = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            if spare.len() < SPARE_MAX {
-                spare.push(self);
-            }
-        });
     }
 
     fn flush(&mut self, pipe: &Arc<dyn Pipe>) {

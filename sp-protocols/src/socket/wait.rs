@@ -14,7 +14,7 @@ use std::time::Instant;
 use sp_core::clock;
 use sp_core::id::{CtxId, IdMap};
 use sp_core::sync::lock;
-use sp_transport::Driver;
+use sp_transport::{Drive, Driver};
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl Parker {
 
     /// Waits until notified, driving `driver` if nobody else does. Answers no when `deadline` passes first.
     pub(crate) fn wait(&self, driver: &Arc<Driver>, deadline: Option<Instant>) -> bool {
-        if let Some(mut drive) = driver.try_drive() {
+        if let Some(mut drive) = self.take_wheel(driver) {
             *lock(&self.drives) = Some(Arc::clone(driver));
             let notified = drive.run_until(|| self.is_notified(), deadline);
             drop(drive);
@@ -164,6 +164,20 @@ impl Parker {
         true
     }
 
+    /// Tries to drive; a moment longer than the worker's turns take, which are short.
+    fn take_wheel<'a>(&self, driver: &'a Arc<Driver>) -> Option<Drive<'a>> {
+        for _ in 0..WHEEL_TRIES {
+            if let Some(drive) = driver.try_drive() {
+                return Some(drive);
+            }
+            if self.is_notified() {
+                return None;
+            }
+            thread::yield_now();
+        }
+        None
+    }
+
     fn is_notified(&self) -> bool {
         // Acquire pairs with the release in `wake_by_ref`.
         self.notified.load(Ordering::Acquire)
@@ -183,6 +197,9 @@ impl Wake for Parker {
         }
     }
 }
+
+/// Parking costs a wake-up of fifty microseconds; as many tries cost ten.
+const WHEEL_TRIES: usize = 16;
 
 #[cfg(test)]
 mod tests {

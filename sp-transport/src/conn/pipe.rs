@@ -137,6 +137,9 @@ impl StreamPipe {
         {
             self.driver.worker().tend(me);
         }
+        if flushed.blocked {
+            self.driver.blocked();
+        }
         if let Some(kind) = flushed.failed {
             Pipe::close(self, CloseReason::Io(kind));
         }
@@ -177,8 +180,8 @@ impl Pipe for StreamPipe {
         self.tx.room()
     }
 
-    fn queue(&self, msg: Message) {
-        self.tx.queue(msg);
+    fn queue(&self, msg: Message) -> bool {
+        self.tx.queue(msg)
     }
 
     fn flush(&self, how: Flush) {

@@ -49,12 +49,19 @@ pub(crate) struct Rx {
     undecoded: bool,
     /// Decoded messages the engine had no room for.
     stalled: Option<Batch>,
+    /// The peer has closed: read to the end, for no event will come any more.
+    closing: bool,
 }
 
 impl Rx {
     pub(crate) const fn new(framing: Framing, limit: Option<u64>) -> Self {
         let decoder = Decoder::new(framing, limit);
-        Self { decoder, carry: None, undecoded: false, stalled: None }
+        Self { decoder, carry: None, undecoded: false, stalled: None, closing: false }
+    }
+
+    /// An event said that the peer has closed. It is the last one.
+    pub(crate) const fn peer_closes(&mut self) {
+        self.closing = true;
     }
 
     /// Reads, decodes and delivers until nothing is left, the engine pauses, or the share is used up.
@@ -87,9 +94,9 @@ impl Rx {
             if let Some(progress) = self.decode(read.filled, shared, &mut deliver) {
                 return progress;
             }
-            // On a stream a short read means that nothing is left: more bytes, and the peer's close as well,
-            // raise a new event. Saves the system call that would only say so.
-            if read.got < read.asked {
+            // On a stream a short read means that nothing is left: more bytes raise a new event, and so does
+            // the peer's close unless it came with these. Saves the system call that would only say so.
+            if read.got < read.asked && !self.closing {
                 return Progress::Drained;
             }
             share = share.saturating_sub(read.got);

@@ -34,6 +34,8 @@ pub(crate) struct Flushed {
     pub(crate) room: bool,
     /// The worker must be told to look after this pipe.
     pub(crate) delegate: bool,
+    /// The kernel takes no more; the driver has to be there when it does.
+    pub(crate) blocked: bool,
     /// The connection is broken.
     pub(crate) failed: Option<ErrorKind>,
 }
@@ -48,6 +50,8 @@ pub(crate) struct Tx {
     flight: Mutex<Flight>,
     /// Bytes queued or in flight; read by whoever waits for the connection to drain.
     unsent: AtomicUsize,
+    /// The last answer that there is room, and it still is true.
+    roomy: AtomicBool,
     /// The peer sent something since the last direct write: this is a conversation.
     heard: AtomicBool,
 }
@@ -97,23 +101,27 @@ impl Tx {
             queue: Mutex::new(queue),
             flight: Mutex::default(),
             unsent: AtomicUsize::new(0),
+            roomy: AtomicBool::new(true),
             heard: AtomicBool::new(false),
         }
     }
 
     /// Whether another message may be queued; a no is remembered and answered later.
     pub(crate) fn room(&self) -> bool {
+        if self.roomy.load(Ordering::Relaxed) {
+            return true;
+        }
         let mut queue = lock(&self.queue);
-        let room = queue.bytes < self.limits.bytes && queue.messages < self.limits.messages;
+        let room = self.has_room(&queue);
         queue.room_owed |= !room;
         room
     }
 
-    /// Frames `msg` behind what already waits.
-    pub(crate) fn queue(&self, msg: Message) {
+    /// Frames `msg` behind what already waits. Answers whether a flush has to follow.
+    pub(crate) fn queue(&self, msg: Message) -> bool {
         let mut queue = lock(&self.queue);
         if queue.closed {
-            return;
+            return false;
         }
         let payload_bytes = msg.payload_len();
         let frame_bytes = self.framing.header_bytes() + payload_bytes;
@@ -129,6 +137,10 @@ impl Tx {
         queue.bytes += frame_bytes;
         queue.messages += 1;
         self.unsent.fetch_add(frame_bytes, Ordering::Relaxed);
+        if !self.has_room(&queue) {
+            self.roomy.store(false, Ordering::Relaxed);
+        }
+        queue.writer.wants_flush(self.pressing(&queue))
     }
 
     /// Lets queued messages leave, by this thread if the writer machine says so.
@@ -141,12 +153,7 @@ impl Tx {
             if queue.writer.is_counting() && how == Flush::Now && queue.has_paused() {
                 queue.writer.conversed();
             }
-            let queued = if queue.messages >= self.limits.messages / 2 {
-                // Half full by count is as pressing as any number of bytes.
-                queue.bytes.max(STREAM_FLUSH_BYTES)
-            } else {
-                queue.bytes
-            };
+            let queued = self.pressing(&queue);
             queue.writer.flush(queued, how)
         };
         match decision {
@@ -199,6 +206,19 @@ impl Tx {
         self.unsent.load(Ordering::Relaxed)
     }
 
+    fn has_room(&self, queue: &Queue) -> bool {
+        queue.bytes < self.limits.bytes && queue.messages < self.limits.messages
+    }
+
+    /// How many bytes press for a write. Half full by count is as pressing as any number of bytes.
+    fn pressing(&self, queue: &Queue) -> usize {
+        if queue.messages >= self.limits.messages / 2 {
+            queue.bytes.max(STREAM_FLUSH_BYTES)
+        } else {
+            queue.bytes
+        }
+    }
+
     /// Writes until nothing waits, the kernel refuses, or this thread has done its share.
     fn write(&self, stream: &Stream) -> Flushed {
         let mut flushed = Flushed::default();
@@ -216,6 +236,7 @@ impl Tx {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if !lock(&self.queue).writer.refused() {
+                        flushed.blocked = true;
                         return flushed;
                     }
                 }
@@ -246,6 +267,7 @@ impl Tx {
         std::mem::swap(&mut queue.pieces, &mut flight.pieces);
         queue.bytes = 0;
         queue.messages = 0;
+        self.roomy.store(true, Ordering::Relaxed);
         flushed.room |= std::mem::take(&mut queue.room_owed);
         true
     }

@@ -2,7 +2,7 @@
 //!
 //! While traffic is sparse or conversational the thread that sends also writes. After a few direct writes in
 //! a row without a pause and without anything heard from the peer the traffic counts as a stream: sends only
-//! queue, the worker is told once, and whoever finds 64 KiB waiting writes them.
+//! queue, the worker is told once, and whoever finds 60 KiB waiting writes them.
 //!
 //! Two things hold after every event (see the tests): there is never a second writer, and a queue that is not
 //! empty always has somebody responsible for it.
@@ -86,6 +86,15 @@ impl Writer {
                 self.start(true)
             }
             _ => Decision::Leave,
+        }
+    }
+
+    /// Whether the thread that has just queued must flush: otherwise somebody is responsible already.
+    pub(crate) const fn wants_flush(&self, queued: usize) -> bool {
+        match self.state {
+            State::Idle => true,
+            State::Streaming => queued >= STREAM_FLUSH_BYTES,
+            State::Writing { .. } | State::Blocked | State::Closed => false,
         }
     }
 
@@ -188,8 +197,9 @@ impl Writer {
 /// calls; above 1, so that a request sent as two messages still leaves at once.
 const DIRECT_WRITES_MAX: u8 = 3;
 
-/// A streaming sender writes by itself once this much waits: beyond 64 KiB a larger write costs no less.
-pub(crate) const STREAM_FLUSH_BYTES: usize = 64 * 1024;
+/// A streaming sender writes by itself once this much waits: beyond, a larger write costs no less a byte. A
+/// little below the 64 KiB of a buffer of frames, so that one write is one buffer as a rule.
+pub(crate) const STREAM_FLUSH_BYTES: usize = 60 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -241,7 +251,10 @@ mod tests {
             let mut world = World::default();
             for op in ops {
                 match op {
-                    Op::Queue(n) => { world.queued += n; world.flush_due = true; }
+                    Op::Queue(n) => {
+                        world.queued += n;
+                        world.flush_due |= writer.wants_flush(world.queued);
+                    }
                     Op::Flush(how) => {
                         world.flush_due = false;
                         match writer.flush(world.queued, how) {
@@ -269,7 +282,7 @@ mod tests {
                         world.writing = false;
                         world.refused = true;
                     }
-                    Op::KernelHasRoom => if writer.writable() {
+                    Op::KernelHasRoom if writer.writable() => {
                         prop_assert!(!world.writing);
                         world.writing = true;
                         world.refused = false;

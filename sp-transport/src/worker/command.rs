@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread::{self, ThreadId};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Registry, Token};
 use slab::Slab;
@@ -26,8 +26,8 @@ use crate::sleep::Sleep;
 
 /// One request to a worker.
 ///
-/// The channel is unbounded, its content is not: opening and closing endpoints are answered before the caller
-/// goes on, and a pipe or driver asks only when its state changes from content to wanting.
+/// Few wait at a time: opening and closing endpoints are answered before the caller goes on, and a pipe or
+/// driver asks only when its state changes from content to wanting.
 pub(crate) enum Command {
     Listen {
         id: EndpointId,
@@ -61,6 +61,8 @@ pub(crate) enum Command {
     ConnEnded(Origin),
     Tend(Arc<StreamPipe>),
     ComeAgain(Arc<Driver>),
+    /// Look from time to time whether callers still drive.
+    Lease(usize),
     Arm {
         socket: SocketId,
         events: Weak<dyn PipeEvents>,
@@ -91,6 +93,8 @@ pub(crate) struct WorkerHandle {
 
 struct Shared {
     commands: Sender<Command>,
+    /// What the worker asks of itself when the channel is full: it cannot wait for itself.
+    own: Mutex<Vec<Command>>,
     sleep: Sleep,
     registry: Registry,
     drivers: Mutex<Slab<Arc<Driver>>>,
@@ -101,6 +105,7 @@ impl WorkerHandle {
     pub(super) fn new(poll: &Poll, commands: Sender<Command>) -> io::Result<Self> {
         let shared = Shared {
             commands,
+            own: Mutex::default(),
             sleep: Sleep::new(poll.registry(), Tag::Waker.token(0))?,
             registry: poll.registry().try_clone()?,
             drivers: Mutex::default(),
@@ -129,10 +134,25 @@ impl WorkerHandle {
     }
 
     pub(crate) fn send(&self, command: Command) {
-        // Fails only after the worker has stopped, and it stops when nobody needs it any more.
-        if self.shared.commands.send(command).is_ok() {
-            self.shared.sleep.notify();
+        match self.shared.commands.try_send(command) {
+            Ok(()) => {}
+            Err(TrySendError::Full(command)) if self.is_current() => {
+                lock(&self.shared.own).push(command);
+            }
+            Err(TrySendError::Full(command)) => {
+                let _ = self.shared.sleep.notify();
+                let _ = self.shared.commands.send(command);
+            }
+            // The worker has stopped, and it stops when nobody needs it any more.
+            Err(TrySendError::Disconnected(_)) => return,
         }
+        // The worker always polls, so there is always somebody to hear it.
+        let _ = self.shared.sleep.notify();
+    }
+
+    /// The worker's next command; its own come after those of others.
+    pub(super) fn next_command(&self, commands: &Receiver<Command>) -> Option<Command> {
+        commands.try_recv().ok().or_else(|| lock(&self.shared.own).pop())
     }
 
     /// Closes endpoints and waits until they are closed.
@@ -153,6 +173,11 @@ impl WorkerHandle {
     /// A driver has work left that no event will announce.
     pub(crate) fn come_again(&self, driver: Arc<Driver>) {
         self.send(Command::ComeAgain(driver));
+    }
+
+    /// A driver is left on lease.
+    pub(crate) fn lease(&self, place: usize) {
+        self.send(Command::Lease(place));
     }
 
     pub(crate) fn conn_ended(&self, origin: Origin) {

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
-use crossbeam_channel::unbounded;
+use crossbeam_channel::bounded;
 use mio::{Events, Poll};
 use slab::Slab;
 use sp_core::clock;
@@ -19,7 +19,7 @@ use sp_core::id::{SocketId, TimerKey};
 use sp_core::pipe::PipeEvents;
 
 use crate::conn::StreamPipe;
-use crate::driver::Driver;
+use crate::driver::{Driver, Lease};
 use crate::half_open::HalfOpen;
 use crate::resolver::Resolver;
 use crate::runtime::{EndpointId, Lingering};
@@ -47,6 +47,8 @@ pub(crate) struct Worker {
     engine_timers: HashMap<(SocketId, TimerKey), (Instant, Weak<dyn PipeEvents>)>,
     /// Drivers with work left that no event will announce.
     ready: VecDeque<Arc<Driver>>,
+    /// Drivers that callers drive.
+    leases: Vec<usize>,
     /// Pipes that stream.
     tended: Vec<Arc<StreamPipe>>,
     lingering: Vec<(Box<dyn Lingering>, Instant)>,
@@ -67,6 +69,7 @@ pub(crate) enum Due {
     HandshakeLimit { key: usize, serial: u64 },
     Redial(EndpointId),
     Accept(EndpointId),
+    Leases,
 }
 
 /// What a token of the worker's poll set stands for.
@@ -81,7 +84,7 @@ pub(crate) enum Tag {
 /// Starts a worker.
 pub(crate) fn start(name: &str) -> io::Result<(WorkerHandle, JoinHandle<()>)> {
     let poll = Poll::new()?;
-    let (send, commands) = unbounded();
+    let (send, commands) = bounded(COMMANDS_MAX);
     let handle = WorkerHandle::new(&poll, send)?;
     let worker = Worker {
         handle: handle.clone(),
@@ -92,8 +95,9 @@ pub(crate) fn start(name: &str) -> io::Result<(WorkerHandle, JoinHandle<()>)> {
         sources: Slab::new(),
         timers: Timers::new(),
         engine_timers: HashMap::new(),
-        ready: VecDeque::new(),
-        tended: Vec::new(),
+        ready: VecDeque::with_capacity(16),
+        leases: Vec::with_capacity(16),
+        tended: Vec::with_capacity(16),
         lingering: Vec::new(),
         next_serial: 0,
         stopping: false,
@@ -108,7 +112,7 @@ impl Worker {
         let mut events = Events::with_capacity(EVENTS_PER_POLL);
         while !self.stopping {
             self.handle.sleep().wake_up();
-            while let Ok(command) = self.commands.try_recv() {
+            while let Some(command) = self.handle.next_command(&self.commands) {
                 self.obey(command);
             }
             self.run_due();
@@ -145,6 +149,12 @@ impl Worker {
                 }
             }
             Command::ComeAgain(driver) => self.list(driver),
+            Command::Lease(place) => {
+                if self.leases.is_empty() {
+                    self.timers.add(clock::now() + LEASE_TICK, Due::Leases);
+                }
+                self.leases.push(place);
+            }
             Command::Arm { socket, events, key, at } => {
                 self.engine_timers.insert((socket, key), (at, events));
                 self.timers.add(at, Due::Engine(socket, key));
@@ -247,7 +257,24 @@ impl Worker {
                 Due::HandshakeLimit { key, serial } => self.handshake_limit(key, serial),
                 Due::Redial(id) => self.attempt(id),
                 Due::Accept(id) => self.accept(id),
+                Due::Leases => self.renew_leases(now),
             }
+        }
+    }
+
+    fn renew_leases(&mut self, now: Instant) {
+        for at in (0..self.leases.len()).rev() {
+            // A socket that has ended has no lease any more.
+            let driver = self.handle.driver(self.leases[at]);
+            match driver.as_ref().map_or(Lease::Ended, |driver| driver.renew()) {
+                Lease::GoesOn => continue,
+                Lease::Ended => {}
+                Lease::EndedBusy => self.ready.extend(driver),
+            }
+            self.leases.swap_remove(at);
+        }
+        if !self.leases.is_empty() {
+            self.timers.add(now + LEASE_TICK, Due::Leases);
         }
     }
 
@@ -263,6 +290,9 @@ impl Worker {
     }
 }
 
+/// Requests that may wait for the worker; more wait with whoever makes them.
+const COMMANDS_MAX: usize = 1024;
+
 /// Events fetched at a time; what is ready beyond that comes with the next poll.
 const EVENTS_PER_POLL: usize = 256;
 
@@ -275,6 +305,9 @@ const POLL_MAX: Duration = Duration::from_secs(3600);
 /// How long a streamed message waits at the most for company: twice this, and the time to wake up. Short
 /// enough not to be noticed, long enough to share a system call among hundreds.
 const TEND_INTERVAL: Duration = Duration::from_micros(50);
+
+/// How often leases are looked after: news that nobody was sent for waits for twice this at the most.
+const LEASE_TICK: Duration = Duration::from_millis(2);
 
 /// How often sockets that linger are looked at.
 const LINGER_INTERVAL: Duration = Duration::from_millis(2);

@@ -43,6 +43,21 @@ fn a_stalled_peer_wakes_up_to_the_newest_in_order() {
 }
 
 #[test]
+fn a_stalled_peer_misses_as_many_of_the_oldest_as_the_bytes_require() {
+    let mut rig = Rig::<Pub>::with(PubOptions::new().queue_bytes(1000));
+    let stalled = rig.peer_with_room(0);
+    for text in ["1", "2", "3"] {
+        rig.send(text).unwrap();
+    }
+    rig.send([4; 2000]).unwrap();
+    rig.expect([]);
+    rig.send("5").unwrap();
+    assert_eq!(rig.counted(), [Counter::DroppedOnSend; 4]);
+    rig.set_room(stalled, 9);
+    rig.expect([Effect::Transmit(stalled, b"5".to_vec())]);
+}
+
+#[test]
 fn a_new_message_does_not_overtake_those_that_wait() {
     let mut rig = publisher(9);
     let a = rig.peer_with_room(0);
@@ -79,6 +94,8 @@ fn what_waited_for_a_lost_peer_is_counted() {
 #[test]
 fn a_queue_of_zero_is_refused_and_options_are_printed() {
     assert!(PubOptions::new().queue(0).check().is_err());
+    assert!(PubOptions::new().queue_bytes(0).check().is_err());
     assert_eq!(PubOptions::default().check(), Ok(()));
-    assert_eq!(PubOptions::new().queue(7).to_string(), "queue 7");
+    assert_eq!(PubOptions::default().to_string(), "queue 1024, queue_bytes 16777216");
+    assert_eq!(PubOptions::new().queue(7).queue_bytes(8).to_string(), "queue 7, queue_bytes 8");
 }

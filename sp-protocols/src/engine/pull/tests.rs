@@ -7,6 +7,10 @@ fn pull(queue: usize) -> Rig<Pull> {
     Rig::with(PullOptions::new().queue(queue))
 }
 
+fn pull_bytes(queue_bytes: usize) -> Rig<Pull> {
+    Rig::with(PullOptions::new().queue_bytes(queue_bytes))
+}
+
 #[test]
 fn a_full_inbox_pauses_the_peer_until_half_is_free() {
     let mut rig = pull(4);
@@ -18,6 +22,44 @@ fn a_full_inbox_pauses_the_peer_until_half_is_free() {
     rig.expect([Effect::Resume(a)]);
     assert_eq!(rig.read(a), Flow::More);
     assert_eq!(rig.recv_all(9), [b"3", b"4", b"5"]);
+}
+
+#[test]
+fn a_flood_of_empty_messages_pauses_the_peer_until_half_of_the_bytes_are_free() {
+    let mut rig = pull_bytes(4 * 128);
+    let a = rig.peer();
+    assert_eq!(rig.arrive(a, [""; 9]), Flow::Pause);
+    assert_eq!(rig.world.backlog_of(a), 5);
+    assert_eq!(rig.recv_all(1).len(), 1);
+    rig.expect([]);
+    assert_eq!(rig.recv_all(1).len(), 1);
+    rig.expect([Effect::Resume(a)]);
+    assert_eq!(rig.read(a), Flow::Pause);
+    assert_eq!(rig.world.backlog_of(a), 3);
+}
+
+#[test]
+fn a_message_longer_than_the_inbox_is_received_and_the_next_one_waits() {
+    let mut rig = pull_bytes(1000);
+    let a = rig.peer();
+    assert_eq!(rig.arrive(a, [vec![1; 5000], vec![2; 5000]]), Flow::Pause);
+    assert_eq!(rig.recv_all(1), [[1; 5000]]);
+    rig.expect([Effect::Resume(a)]);
+    assert_eq!(rig.read(a), Flow::More);
+    assert_eq!(rig.recv_all(9), [[2; 5000]]);
+}
+
+#[test]
+fn a_long_message_is_not_kept_out_by_short_ones() {
+    let mut rig = pull_bytes(1000);
+    let [long, short] = [rig.peer(), rig.peer()];
+    assert_eq!(rig.arrive(short, ["s"; 99]), Flow::Pause);
+    assert_eq!(rig.arrive(long, [[0; 900]]), Flow::Pause);
+    while rig.world.backlog_of(long) > 0 {
+        assert_eq!(rig.recv().unwrap(), "s");
+        rig.read_all();
+    }
+    assert!(rig.world.backlog_of(short) > 0);
 }
 
 /// sp-wire 8.11 item 137
@@ -129,6 +171,8 @@ fn a_woken_receive_that_gives_up_passes_the_wake_on() {
 #[test]
 fn a_queue_of_zero_is_refused_and_options_are_printed() {
     assert!(PullOptions::new().queue(0).check().is_err());
+    assert!(PullOptions::new().queue_bytes(0).check().is_err());
     assert_eq!(PullOptions::default().check(), Ok(()));
-    assert_eq!(PullOptions::new().queue(7).to_string(), "queue 7");
+    assert_eq!(PullOptions::default().to_string(), "queue 1024, queue_bytes 16777216");
+    assert_eq!(PullOptions::new().queue(7).queue_bytes(8).to_string(), "queue 7, queue_bytes 8");
 }

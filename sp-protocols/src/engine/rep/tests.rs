@@ -182,6 +182,19 @@ fn a_peer_that_does_not_read_holds_up_itself_alone() {
 }
 
 #[test]
+fn a_peer_is_not_read_while_a_reply_of_it_is_parked() {
+    let mut rig = Rig::<Rep>::new();
+    let slow = rig.peer_with_room(0);
+    request(&mut rig, slow, "1");
+    rig.recv().unwrap();
+    rig.send("one").unwrap();
+    assert_eq!(rig.arrive(slow, empty(1)), Flow::Pause);
+    rig.set_room(slow, 1);
+    rig.expect([Effect::Transmit(slow, with_words(&[ID], "one")), Effect::Resume(slow)]);
+    assert_eq!(rig.read(slow), Flow::More);
+}
+
+#[test]
 fn parked_replies_keep_their_order_and_are_one_per_context() {
     let mut rig = Rig::<Rep>::new();
     let a = rig.peer_with_room(0);
@@ -241,6 +254,195 @@ fn a_peer_with_too_many_requests_is_paused_until_half_is_free() {
     assert_eq!(rig.read(a), Flow::More);
 }
 
+/// A rig in which ten empty requests may wait, five of one peer.
+fn narrow() -> Rig<Rep> {
+    Rig::with(RepOptions::new().queue_bytes(10 * COST))
+}
+
+/// What an empty request costs: its id and its place in the queue.
+const COST: usize = 4 + 128;
+
+/// `count` empty requests.
+fn empty(count: usize) -> impl Iterator<Item = Vec<u8>> {
+    std::iter::repeat_with(|| with_words(&[ID], "")).take(count)
+}
+
+/// The peers that were let go on since the last look at the effects.
+fn resumed(rig: &mut Rig<Rep>) -> Vec<PeerId> {
+    let effects = rig.world.take_effects().into_iter();
+    effects.filter_map(|e| if let Effect::Resume(peer) = e { Some(peer) } else { None }).collect()
+}
+
+#[test]
+fn a_flood_from_one_peer_alone_leaves_room_for_others() {
+    let mut rig = narrow();
+    let [flood, b] = [rig.peer(), rig.peer()];
+    assert_eq!(rig.arrive(flood, empty(99)), Flow::Pause);
+    assert_eq!(rig.world.backlog_of(flood), 94);
+    assert_eq!(rig.arrive(b, empty(4)), Flow::More);
+    for wanted in [&[][..], &[], &[], &[], &[flood]] {
+        rig.recv().unwrap();
+        assert_eq!(resumed(&mut rig), wanted);
+    }
+}
+
+#[test]
+fn many_peers_share_one_bound_and_go_on_in_turn_once_half_is_free() {
+    let mut rig = narrow();
+    let peers = [(); 8].map(|()| rig.peer());
+    for &peer in &peers[..2] {
+        assert_eq!(rig.arrive(peer, empty(5)), Flow::More);
+    }
+    for &peer in &peers[2..] {
+        assert_eq!(rig.arrive(peer, empty(4)), Flow::Pause);
+        assert_eq!(rig.world.backlog_of(peer), 4);
+    }
+    next(&mut rig);
+    for &peer in &peers[2..] {
+        // Nine wait; the next one goes on when five do, and makes them nine again.
+        for _ in 0..3 {
+            next(&mut rig);
+            assert_eq!(resumed(&mut rig), []);
+        }
+        next(&mut rig);
+        assert_eq!(resumed(&mut rig), [peer]);
+        assert_eq!(rig.read(peer), Flow::More);
+        assert_eq!(resumed(&mut rig), []);
+    }
+}
+
+#[test]
+fn a_peer_that_was_held_back_and_dies_hands_its_turn_on() {
+    let mut rig = narrow();
+    let [a, b, c, d] = [(); 4].map(|()| rig.peer());
+    for peer in [a, b] {
+        assert_eq!(rig.arrive(peer, empty(5)), Flow::More);
+    }
+    for peer in [c, d] {
+        assert_eq!(rig.arrive(peer, empty(1)), Flow::Pause);
+    }
+    rig.close(a);
+    assert_eq!(resumed(&mut rig), [c]);
+    rig.close(c);
+    assert_eq!(resumed(&mut rig), [d]);
+    assert_eq!(rig.read(d), Flow::More);
+}
+
+#[test]
+fn one_long_request_passes_and_holds_the_next_ones_back() {
+    let mut rig = narrow();
+    let [a, b] = [rig.peer(), rig.peer()];
+    assert_eq!(rig.arrive(a, [with_words(&[ID], [1; 9999])]), Flow::More);
+    assert_eq!(rig.arrive(b, empty(1)), Flow::Pause);
+    assert_eq!(next(&mut rig), [1; 9999]);
+    rig.expect([Effect::Resume(b)]);
+    assert_eq!(rig.read(b), Flow::More);
+}
+
+#[test]
+fn requests_of_peers_that_do_not_read_make_way_only_when_nothing_else_waits() {
+    let mut rig = narrow();
+    let [good, other] = [rig.peer(), rig.peer()];
+    for _ in 0..2 {
+        let deaf = rig.peer_with_room(0);
+        assert_eq!(rig.arrive(deaf, empty(6)), Flow::Pause);
+        rig.recv().unwrap();
+        let _ = rig.read(deaf);
+        rig.send("parked").unwrap();
+    }
+    // The two fill the room, and nothing else waits: one of them makes way.
+    rig.expect([]);
+    assert_eq!(rig.arrive(good, empty(5)), Flow::More);
+    assert_eq!(rig.counted(), [Counter::DroppedOnReceive; 5]);
+    // Now something waits: the newcomer is held back until it has been received.
+    assert_eq!(rig.arrive(other, empty(1)), Flow::Pause);
+    for wanted in [&[][..], &[], &[], &[], &[other]] {
+        rig.recv().unwrap();
+        assert_eq!(resumed(&mut rig), wanted);
+    }
+    assert_eq!(rig.read(other), Flow::More);
+}
+
+#[test]
+fn waiting_receives_do_not_hide_that_requests_have_to_make_way() {
+    let mut rig = narrow();
+    let deaf = [(); 2].map(|()| rig.peer_with_room(0));
+    let good = rig.peer();
+    let x = rig.open_ctx();
+    for peer in deaf {
+        let _ = rig.arrive(peer, empty(6));
+        rig.recv().unwrap();
+        let _ = rig.read(peer);
+        rig.send("parked").unwrap();
+    }
+    rig.recv_waiting(x).unwrap_err();
+    rig.world.take_effects();
+    assert_eq!(rig.arrive(good, empty(1)), Flow::More);
+    assert_eq!(rig.world.take_effects().last(), Some(&Effect::WakeRecv(x)));
+}
+
+#[test]
+fn while_too_much_is_parked_only_requests_whose_replies_find_room_are_handed_out() {
+    let mut rig = narrow();
+    let deaf = [(); 3].map(|()| rig.peer_with_room(0));
+    let reader = rig.peer_with_room(2);
+    let y = rig.open_ctx();
+    request(&mut rig, deaf[0], "");
+    next(&mut rig);
+    rig.send([0; 11 * COST]).unwrap();
+    for peer in [deaf[1], deaf[2]] {
+        request(&mut rig, peer, "");
+    }
+    assert_eq!(rig.recv(), Err(RecvBlocked::Empty));
+    for body in ["1", "2", "3"] {
+        request(&mut rig, reader, body);
+    }
+    assert_eq!(next(&mut rig), b"1");
+    // The second one's reply might find no room, as long as the first one's is to come.
+    assert_eq!(rig.recv_waiting(y), Err(RecvBlocked::Empty));
+    rig.world.take_effects();
+    rig.send("one").unwrap();
+    let words = [ID];
+    rig.expect([Effect::Transmit(reader, with_words(&words, "one")), Effect::WakeRecv(y)]);
+    assert_eq!(rig.recv_waiting(y).unwrap(), "2");
+    rig.send_in(y, "two").unwrap();
+    assert_eq!(rig.recv_waiting(y), Err(RecvBlocked::Empty));
+    rig.world.take_effects();
+    rig.set_room(reader, 1);
+    rig.expect([Effect::WakeRecv(y)]);
+    assert_eq!(rig.recv_waiting(y).unwrap(), "3");
+    // What was passed over is handed out as soon as its peer reads.
+    rig.set_room(deaf[2], 1);
+    assert_eq!(rig.recv().unwrap().source(), Some(deaf[2]));
+}
+
+#[test]
+fn a_request_given_up_lets_the_next_of_its_peer_be_handed_out() {
+    for close in [false, true] {
+        let mut rig = narrow();
+        let deaf = rig.peer_with_room(0);
+        let reader = rig.peer();
+        let [x, y] = [rig.open_ctx(), rig.open_ctx()];
+        request(&mut rig, deaf, "");
+        next(&mut rig);
+        rig.send([0; 11 * COST]).unwrap();
+        request(&mut rig, reader, "1");
+        rig.recv_in(x).unwrap();
+        request(&mut rig, reader, "2");
+        assert_eq!(rig.recv_waiting(y), Err(RecvBlocked::Empty));
+        rig.world.take_effects();
+        if close {
+            rig.close_ctx(x);
+        } else {
+            let other = rig.peer();
+            request(&mut rig, other, "other");
+            assert_eq!(rig.recv_in(x).unwrap(), "other");
+        }
+        assert!(rig.world.take_effects().contains(&Effect::WakeRecv(y)));
+        assert_eq!(rig.recv_waiting(y).unwrap(), "2");
+    }
+}
+
 #[test]
 fn a_request_wakes_a_context_that_waits_and_not_one_that_asked_in_passing() {
     let mut rig = Rig::<Rep>::new();
@@ -298,5 +500,6 @@ fn options_outside_their_range_are_refused_by_name() {
         assert_eq!(RepOptions::new().ttl(ttl).check(), Ok(()));
     }
     assert_eq!(RepOptions::new().queue(0).check().unwrap_err().option, "queue");
-    assert_eq!(RepOptions::default().to_string(), "ttl 8, queue 128");
+    assert_eq!(RepOptions::new().queue_bytes(0).check().unwrap_err().option, "queue_bytes");
+    assert_eq!(RepOptions::default().to_string(), "ttl 8, queue 128, queue_bytes 16777216");
 }

@@ -1,6 +1,5 @@
 //! One context of a REQ: what it has asked and what has become of it.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use sp_core::id::{CtxId, PeerId};
@@ -19,8 +18,6 @@ pub(super) struct Conversation {
     canceled: bool,
     /// An entry of this context stands among the deadlines.
     pub(super) has_deadline: bool,
-    /// This context stands among the resends, its request wanting it or not.
-    pub(super) is_queued: bool,
 }
 
 /// Where a conversation stands.
@@ -106,13 +103,6 @@ impl Conversation {
         match &mut self.state {
             State::Asked(Request { kept: Some(kept), peer: None, .. }) => Some(kept),
             _ => None,
-        }
-    }
-
-    /// Stands in line to be sent again; once is enough.
-    pub(super) fn queue_again(&mut self, ctx: CtxId, resends: &mut VecDeque<CtxId>) {
-        if !std::mem::replace(&mut self.is_queued, true) {
-            resends.push_back(ctx);
         }
     }
 }

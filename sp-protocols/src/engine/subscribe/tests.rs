@@ -76,6 +76,21 @@ fn a_full_queue_loses_its_oldest_or_the_newest() {
 }
 
 #[test]
+fn every_message_that_bytes_leave_no_room_for_is_counted_as_missed() {
+    let long = "x".repeat(2000);
+    let sent = ["1", "2", &long, "3", "4"];
+    for (prefer_new, kept) in [(true, &["3", "4"][..]), (false, &["1", "2", &long])] {
+        let options = SubOptions::new().queue_bytes(1000).prefer_new(prefer_new);
+        let (mut rig, publisher) = sub(options, &[""]);
+        assert_eq!(rig.arrive(publisher, sent), Flow::More);
+        let dropped = sent.len() - kept.len();
+        assert_eq!(rig.counted(), vec![Counter::DroppedOnReceive; dropped]);
+        assert_eq!(rig.engine.missed(MAIN), dropped as u64);
+        assert_eq!(rig.recv_all(9), kept.iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn a_waiting_receive_is_woken_and_learns_the_source() {
     let (mut rig, publisher) = sub(SubOptions::new(), &["a"]);
     assert_eq!(rig.recv_waiting(MAIN), Err(RecvBlocked::Empty));
@@ -96,9 +111,14 @@ fn other_contexts_do_not_exist_yet() {
 #[test]
 fn a_queue_of_zero_is_refused_and_options_are_printed() {
     assert!(SubOptions::new().queue(0).check().is_err());
+    assert!(SubOptions::new().queue_bytes(0).check().is_err());
     assert_eq!(SubOptions::default().check(), Ok(()));
     assert_eq!(
-        SubOptions::new().queue(7).prefer_new(false).to_string(),
-        "queue 7, prefer_new false"
+        SubOptions::default().to_string(),
+        "queue 1024, queue_bytes 16777216, prefer_new true"
+    );
+    assert_eq!(
+        SubOptions::new().queue(7).queue_bytes(8).prefer_new(false).to_string(),
+        "queue 7, queue_bytes 8, prefer_new false"
     );
 }

@@ -1,0 +1,222 @@
+//! Against nng 2 in the same process: every pattern in both roles, with either side dialling, over tcp and ipc, with
+//! bodies of every length that matters. The released tools of nng 1 and nanomsg are met in the library's own tests.
+//!
+//! ```text
+//! cargo test -p sp-bench --features peer-nng
+//! ```
+#![cfg(feature = "peer-nng")]
+
+use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use sp::{PipeEvent, Pub, Pull, Push, Rep, Req, Sub};
+
+use crate::nng::{Nng, Pattern};
+
+#[path = "support/nng.rs"]
+mod nng;
+
+/// Connects a socket of ours with one of nng's and waits until both know it.
+macro_rules! connect {
+    ($ours:expr, $theirs:expr, $way:expr) => {{
+        let events = $ours.events();
+        if $way.we_dial {
+            $ours.dial($theirs.listen(&$way.url)).expect("nng listens");
+        } else {
+            let listener = $ours.listen(&$way.url).expect("an address that is free");
+            $theirs.dial(&listener.endpoint().to_string());
+        }
+        match events.recv_timeout(LIMIT).expect("a connection") {
+            PipeEvent::Connected { .. } => {}
+            other => panic!("{other:?} with {}", $way.url),
+        }
+        $theirs.wait_connected(LIMIT);
+    }};
+}
+
+#[test]
+fn our_req_gets_every_body_back_from_their_rep() {
+    for way in ways() {
+        let (req, rep) = (Req::new().expect("a socket"), Nng::open(Pattern::Rep, LIMIT));
+        connect!(req, rep, way);
+        for body in LENGTHS.map(body) {
+            req.send_timeout(body.as_slice(), LIMIT).expect("a peer with room");
+            assert_same(&rep.recv(), &body);
+            rep.send(&body);
+            assert_same(&req.recv_timeout(LIMIT).expect("a reply"), &body);
+        }
+    }
+}
+
+#[test]
+fn their_req_gets_every_body_back_from_our_rep() {
+    for way in ways() {
+        let (rep, req) = (Rep::new().expect("a socket"), Nng::open(Pattern::Req, LIMIT));
+        connect!(rep, req, way);
+        for body in LENGTHS.map(body) {
+            req.send(&body);
+            let request = rep.recv_timeout(LIMIT).expect("a request");
+            assert_same(&request, &body);
+            rep.send_timeout(request, LIMIT).expect("a peer with room");
+            assert_same(&req.recv(), &body);
+        }
+    }
+}
+
+#[test]
+fn their_sub_hears_every_body_of_our_pub() {
+    for way in ways() {
+        let (publisher, sub) = (Pub::new().expect("a socket"), Nng::open(Pattern::Sub, LIMIT));
+        connect!(publisher, sub, way);
+        for body in LENGTHS.map(body) {
+            publisher.send(body.as_slice()).expect("PUB never waits");
+            assert_same(&sub.recv(), &body);
+        }
+    }
+}
+
+#[test]
+fn our_sub_hears_every_body_of_their_pub() {
+    for way in ways() {
+        let (sub, publisher) = (Sub::new().expect("a socket"), Nng::open(Pattern::Pub, LIMIT));
+        sub.subscribe("");
+        connect!(sub, publisher, way);
+        for body in LENGTHS.map(body) {
+            publisher.send(&body);
+            assert_same(&sub.recv_timeout(LIMIT).expect("a message"), &body);
+        }
+    }
+}
+
+#[test]
+fn our_sub_keeps_its_topic_of_what_their_pub_sends() {
+    for way in ways() {
+        let (sub, publisher) = (Sub::new().expect("a socket"), Nng::open(Pattern::Pub, LIMIT));
+        sub.subscribe("weather");
+        connect!(sub, publisher, way);
+        for news in ["sport: 2-1", "", "weathe", "weather: sunny"] {
+            publisher.send(news.as_bytes());
+        }
+        assert_eq!(sub.recv_timeout(LIMIT).expect("a message"), "weather: sunny");
+    }
+}
+
+#[test]
+fn their_pull_gets_every_body_of_our_push() {
+    for way in ways() {
+        let (push, pull) = (Push::new().expect("a socket"), Nng::open(Pattern::Pull, LIMIT));
+        connect!(push, pull, way);
+        for body in LENGTHS.map(body) {
+            push.send_timeout(body.as_slice(), LIMIT).expect("a peer with room");
+            assert_same(&pull.recv(), &body);
+        }
+    }
+}
+
+#[test]
+fn our_pull_gets_every_body_of_their_push() {
+    for way in ways() {
+        let (pull, push) = (Pull::new().expect("a socket"), Nng::open(Pattern::Push, LIMIT));
+        connect!(pull, push, way);
+        for body in LENGTHS.map(body) {
+            push.send(&body);
+            assert_same(&pull.recv_timeout(LIMIT).expect("a message"), &body);
+        }
+    }
+}
+
+#[test]
+fn a_stream_to_their_pull_arrives_in_order_and_whole() {
+    for way in ways() {
+        let (push, pull) = (Push::new().expect("a socket"), Nng::open(Pattern::Pull, LIMIT));
+        connect!(push, pull, way);
+        let sender = thread::spawn(move || {
+            for message in stream() {
+                push.send_timeout(message, LIMIT).expect("a peer with room");
+            }
+            push
+        });
+        stream().for_each(|message| assert_same(&pull.recv(), &message));
+        sender.join().expect("the sender is through");
+    }
+}
+
+#[test]
+fn a_stream_from_their_push_arrives_in_order_and_whole() {
+    for way in ways() {
+        let (pull, push) = (Pull::new().expect("a socket"), Nng::open(Pattern::Push, LIMIT));
+        connect!(pull, push, way);
+        let sender = thread::spawn(move || {
+            stream().for_each(|message| push.send(&message));
+            push
+        });
+        for message in stream() {
+            assert_same(&pull.recv_timeout(LIMIT).expect("a message"), &message);
+        }
+        sender.join().expect("the sender is through");
+    }
+}
+
+/// How a socket of ours and one of nng's come together.
+struct Way {
+    url: String,
+    we_dial: bool,
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        if let Some(path) = self.url.strip_prefix("ipc://") {
+            // Gone already where the listener closed.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Either side dialling, over each transport, at addresses that nobody else has.
+fn ways() -> impl Iterator<Item = Way> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    [true, false].into_iter().flat_map(|we_dial| {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let file = std::env::temp_dir().join(format!("sp-nng-{}-{number}", std::process::id()));
+        let urls = ["tcp://127.0.0.1:0".to_owned(), format!("ipc://{}", file.display())];
+        urls.map(|url| Way { url, we_dial })
+    })
+}
+
+/// `len` bytes that tell their place, so that a shifted or cut body is noticed.
+fn body(len: usize) -> Vec<u8> {
+    // A prime length, so that no buffer size is a multiple of it.
+    let run: Vec<u8> = (0..251).collect();
+    let mut body = run.repeat(len / run.len() + 1);
+    body.truncate(len);
+    body
+}
+
+/// Messages of mixed lengths, each with its number in front.
+fn stream() -> impl Iterator<Item = Vec<u8>> {
+    (0..STREAM_MESSAGES).map(|number| {
+        let mut message = number.to_be_bytes().to_vec();
+        // 1,000 is prime to 97: all lengths below it come up, short and long in turn.
+        message.resize(message.len() + number as usize * 97 % 1000, number.to_be_bytes()[3]);
+        message
+    })
+}
+
+/// As `assert_eq`, without printing megabytes.
+#[track_caller]
+fn assert_same(got: &[u8], wanted: &[u8]) {
+    assert_eq!(got.len(), wanted.len(), "bytes received");
+    let different = || got.iter().zip(wanted).position(|(got, wanted)| got != wanted);
+    assert!(got == wanted, "the bodies differ from byte {:?} on", different());
+}
+
+/// Around the lengths at which buffers, reads and announced lengths change.
+const LENGTHS: [usize; 7] = [0, 1, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 1 << 20, 16 << 20];
+
+/// More than the queues and kernel buffers on the way hold together.
+const STREAM_MESSAGES: u32 = 20_000;
+
+/// No step takes nearly as long; it ends a test that would otherwise hang.
+const LIMIT: Duration = Duration::from_secs(20);

@@ -1,0 +1,156 @@
+//! nng 2 through its C interface, as far as the tests need it. The benchmark's wrapper serves speed and knows a
+//! message's length only; this one serves checks: it gives bodies back and tells when a peer is connected.
+//!
+//! All unsafe code here is calls into nng and the one function it calls back.
+
+#![expect(unsafe_code, reason = "nng is a C library")]
+
+use std::ffi::{CStr, CString, c_int, c_uint, c_void};
+use std::ptr;
+use std::slice;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use nng_sys as c;
+
+/// A pattern of nng's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    Req,
+    Rep,
+    Pub,
+    Sub,
+    Push,
+    Pull,
+}
+
+/// An open socket of nng's, closed on drop. Every call ends within the limit given to [`open`](Self::open); one
+/// that fails panics with nng's reason.
+pub(crate) struct Nng {
+    id: c::nng_socket,
+    connected: Receiver<()>,
+    /// What the callback was given. Freed after the socket is closed and calls it no more.
+    tell: *mut Sender<()>,
+}
+
+// SAFETY: the sender behind the pointer is only reached by the callback, through a shared reference, and a sender
+// may be used from any thread; nng's sockets are made for several threads.
+unsafe impl Send for Nng {}
+
+impl Nng {
+    /// Opens a socket. A SUB receives everything.
+    pub(crate) fn open(pattern: Pattern, limit: Duration) -> Self {
+        // SAFETY: a null pointer asks for the defaults; doing so again does no harm.
+        check("initialise", code(unsafe { c::nng_init(ptr::null()) }));
+        let mut id = c::nng_socket::NNG_SOCKET_INITIALIZER;
+        let open = match pattern {
+            Pattern::Req => c::nng_req0_open,
+            Pattern::Rep => c::nng_rep0_open,
+            Pattern::Pub => c::nng_pub0_open,
+            Pattern::Sub => c::nng_sub0_open,
+            Pattern::Push => c::nng_push0_open,
+            Pattern::Pull => c::nng_pull0_open,
+        };
+        // SAFETY: `id` is live and is filled by the call; nng has been initialised.
+        check("open", unsafe { open(&raw mut id) });
+        let (tell, connected) = unbounded();
+        let socket = Self { id, connected, tell: Box::into_raw(Box::new(tell)) };
+        // SAFETY: the socket is open; what `tell` points to lives until the socket is closed.
+        check("watch", unsafe {
+            let to = socket.tell.cast::<c_void>();
+            code(c::nng_pipe_notify(id, c::NNG_PIPE_EV_ADD_POST, Some(on_connected), to))
+        });
+        let limit = c::nng_duration::try_from(limit.as_millis()).expect("a limit below weeks");
+        for option in [c::NNG_OPT_RECVTIMEO.as_slice(), c::NNG_OPT_SENDTIMEO] {
+            // SAFETY: the socket is open and the option's name ends in a zero byte.
+            check("limit", unsafe { c::nng_socket_set_ms(id, option.as_ptr().cast(), limit) });
+        }
+        if pattern == Pattern::Sub {
+            // SAFETY: the socket is open and a SUB; no byte is read from a topic of length 0.
+            check("subscribe", unsafe { c::nng_sub0_socket_subscribe(id, ptr::null(), 0) });
+        }
+        socket
+    }
+
+    /// Listens, and answers where: at the port chosen, if `url` ends in port 0.
+    pub(crate) fn listen(&self, url: &str) -> String {
+        let given = CString::new(url).expect("a URL without zero bytes");
+        let mut listener = c::nng_listener::NNG_LISTENER_INITIALIZER;
+        // SAFETY: the socket is open, the URL ends in a zero byte, `listener` is live and is filled.
+        check("listen", unsafe { c::nng_listen(self.id, given.as_ptr(), &raw mut listener, 0) });
+        let Some(host) = url.strip_suffix(":0") else { return url.to_owned() };
+        let mut port: c_int = 0;
+        // SAFETY: the listener is open, the option's name ends in a zero byte, `port` is live and is filled.
+        check("tell the port", unsafe {
+            let name = c::NNG_OPT_BOUND_PORT.as_ptr().cast();
+            c::nng_listener_get_int(listener, name, &raw mut port)
+        });
+        format!("{host}:{port}")
+    }
+
+    /// Connects; waits for the first connection.
+    pub(crate) fn dial(&self, url: &str) {
+        let url = CString::new(url).expect("a URL without zero bytes");
+        // SAFETY: the socket is open, the URL ends in a zero byte, and no dialer is asked for.
+        check("dial", unsafe { c::nng_dial(self.id, url.as_ptr(), ptr::null_mut(), 0) });
+    }
+
+    /// Waits until its protocol knows of the next peer.
+    pub(crate) fn wait_connected(&self, limit: Duration) {
+        self.connected.recv_timeout(limit).expect("nng sees a peer");
+    }
+
+    pub(crate) fn send(&self, body: &[u8]) {
+        // SAFETY: the socket is open; the body is live during the call, which copies it.
+        check("send", unsafe { c::nng_send(self.id, body.as_ptr().cast(), body.len(), 0) });
+    }
+
+    pub(crate) fn recv(&self) -> Vec<u8> {
+        let mut message = ptr::null_mut();
+        // SAFETY: the socket is open, `message` is live and is filled when the call succeeds.
+        check("receive", unsafe { c::nng_recvmsg(self.id, &raw mut message, 0) });
+        // SAFETY: the message is whole and ours: it owns `len` initialised bytes at its body until it is freed here,
+        // once, after they have been copied.
+        unsafe {
+            let len = c::nng_msg_len(message);
+            let body = c::nng_msg_body(message).cast::<u8>();
+            let copy =
+                if len == 0 { Vec::new() } else { slice::from_raw_parts(body, len).to_vec() };
+            c::nng_msg_free(message);
+            copy
+        }
+    }
+}
+
+impl Drop for Nng {
+    fn drop(&mut self) {
+        // SAFETY: the socket is ours and is closed once. Closing waits for callbacks, so that afterwards nobody has
+        // the sender, which came from a box.
+        unsafe {
+            c::nng_socket_close(self.id);
+            drop(Box::from_raw(self.tell));
+        }
+    }
+}
+
+/// Called by nng once a pipe is part of its socket.
+unsafe extern "C" fn on_connected(_: c::nng_pipe, _: c_uint, tell: *mut c_void) {
+    // SAFETY: `tell` is the sender given to `nng_pipe_notify`, alive until its socket is closed.
+    let tell = unsafe { &*tell.cast::<Sender<()>>() };
+    // Nobody needs to listen.
+    let _ = tell.send(());
+}
+
+#[track_caller]
+fn check(doing: &str, answer: c_int) {
+    if answer != 0 {
+        // SAFETY: nng answers every number with a text that ends in a zero byte and is never freed.
+        let why = unsafe { CStr::from_ptr(c::nng_strerror(c::nng_err(answer.cast_unsigned()))) };
+        panic!("nng: {doing}: {}", why.to_string_lossy());
+    }
+}
+
+/// Some of nng's functions answer with its error type, most with a plain integer.
+const fn code(error: c::nng_err) -> c_int {
+    error.0.cast_signed()
+}

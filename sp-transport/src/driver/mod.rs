@@ -1,0 +1,295 @@
+//! A socket's I/O, run by whoever waits for it.
+//!
+//! Each socket has one [`Driver`]: a poll set with all its connections. A caller that waits drives it; while
+//! nobody waits the worker does, for the poll set is itself a descriptor in the worker's poll set. Whoever
+//! holds the gate drives, everything behind the gate is touched by that thread alone.
+//!
+//! A caller that leaves does not put the poll set back at once: it will come again, and two system calls for
+//! each wait, or a worker that wakes between two waits, cost more than the wait. It leaves the driver on
+//! *lease*: the worker looks from time to time, and takes over when nobody came. Whoever has news that cannot
+//! wait for that sends the worker.
+
+mod wheel;
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
+
+use mio::Token;
+use sp_core::pipe::CloseReason;
+use sp_core::sync::{lock, try_lock};
+
+use crate::conn::{Conn, StreamPipe};
+use crate::sleep::Sleep;
+use crate::worker::WorkerHandle;
+use wheel::Wheel;
+
+/// One socket's poll set and connections.
+pub struct Driver {
+    gate: Mutex<Wheel>,
+    mail: Mutex<Vec<Mail>>,
+    has_mail: AtomicBool,
+    sleep: Sleep,
+    poll_fd: RawFd,
+    worker: WorkerHandle,
+    /// The worker's name for this driver.
+    place: OnceLock<usize>,
+    /// The last to drive was a caller, who will come again when it needs more.
+    caller_drives: AtomicBool,
+    /// The worker hears of this driver's events. Changed behind the gate.
+    watched: AtomicBool,
+    /// The worker looks from time to time whether callers still drive.
+    leased: AtomicBool,
+    /// A caller has driven since the worker last looked.
+    used: AtomicBool,
+    /// The worker came while somebody else was driving; whoever that is tells it to come again.
+    missed: AtomicBool,
+}
+
+/// What the worker finds when it looks after a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lease {
+    /// Callers have driven meanwhile.
+    GoesOn,
+    /// The worker has taken over, or a caller drives right now.
+    Ended,
+    /// The worker has taken over, and work is left.
+    EndedBusy,
+}
+
+/// News for whoever drives.
+enum Mail {
+    /// A new connection, opened and accepted.
+    Adopt(Box<Conn>),
+    /// Somebody wants this connection read again or ended.
+    Attend(Arc<StreamPipe>),
+}
+
+impl Driver {
+    /// Makes a poll set for one socket and puts it into the care of `worker`.
+    pub(crate) fn new(worker: WorkerHandle, spin: Duration) -> io::Result<Arc<Self>> {
+        let wheel = Wheel::new(spin)?;
+        let poll_fd = wheel.poll_fd();
+        let sleep = Sleep::new(wheel.registry(), WAKER)?;
+        let driver = Arc::new(Self {
+            gate: Mutex::new(wheel),
+            mail: Mutex::default(),
+            has_mail: AtomicBool::new(false),
+            sleep,
+            poll_fd,
+            worker,
+            place: OnceLock::new(),
+            caller_drives: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
+            leased: AtomicBool::new(false),
+            used: AtomicBool::new(false),
+            missed: AtomicBool::new(false),
+        });
+        let place = driver.worker.add_driver(&driver);
+        // Set once, here.
+        let _ = driver.place.set(place);
+        driver.worker.watch(&driver)?;
+        driver.watched.store(true, Ordering::Relaxed);
+        Ok(driver)
+    }
+
+    /// The worker's name for this driver.
+    pub(crate) fn place(&self) -> usize {
+        self.place.get().copied().unwrap_or(usize::MAX)
+    }
+
+    /// Ends every connection and takes the driver out of the worker's care.
+    pub fn retire(self: &Arc<Self>, why: &CloseReason) {
+        self.drive().close_all(why);
+        self.worker.remove_driver(self);
+    }
+
+    /// Takes the wheel unless somebody else has it.
+    pub fn try_drive(self: &Arc<Self>) -> Option<Drive<'_>> {
+        let wheel = try_lock(&self.gate)?;
+        self.caller_drives.store(true, Ordering::Relaxed);
+        Some(Drive::new(self, wheel))
+    }
+
+    /// Takes the wheel, waiting for whoever has it. For closing only: a waiting receiver may hold it long.
+    pub fn drive(self: &Arc<Self>) -> Drive<'_> {
+        Drive::new(self, lock(&self.gate))
+    }
+
+    /// Makes whoever drives look up, and sends the worker if nobody does.
+    pub fn notify(self: &Arc<Self>) {
+        if !self.sleep.notify() {
+            self.worker.come_again(Arc::clone(self));
+        }
+    }
+
+    /// A write waits for the kernel: somebody has to be there when it has room.
+    pub(crate) fn blocked(self: &Arc<Self>) {
+        if self.sleep.is_away() {
+            self.notify();
+        }
+    }
+
+    /// The worker that drives while nobody waits.
+    pub(crate) fn worker(&self) -> &WorkerHandle {
+        &self.worker
+    }
+
+    pub(crate) fn poll_fd(&self) -> RawFd {
+        self.poll_fd
+    }
+
+    pub(crate) fn adopt(self: &Arc<Self>, conn: Conn) {
+        self.post(Mail::Adopt(Box::new(conn)));
+        self.notify();
+    }
+
+    /// A pipe has a wish.
+    pub(crate) fn attend(self: &Arc<Self>, pipe: Arc<StreamPipe>) {
+        self.post(Mail::Attend(pipe));
+        self.notify();
+    }
+
+    /// A pipe wishes to be read again, which can wait for a caller that drives: it comes when it has taken
+    /// what it got. Waking the worker for it would cost more and make two threads of one.
+    pub(crate) fn attend_when_needed(self: &Arc<Self>, pipe: Arc<StreamPipe>) {
+        self.post(Mail::Attend(pipe));
+        if !self.caller_drives.load(Ordering::Relaxed) {
+            self.notify();
+        }
+    }
+
+    /// A receiver found nothing and does not drive: the worker has to.
+    pub fn needs_worker(self: &Arc<Self>) {
+        self.caller_drives.store(false, Ordering::Relaxed);
+        if !self.watched.load(Ordering::Acquire) {
+            self.worker.come_again(Arc::clone(self));
+        } else if self.has_mail.load(Ordering::Acquire) {
+            self.notify();
+        }
+    }
+
+    /// The worker looks after a lease.
+    pub(crate) fn renew(&self) -> Lease {
+        if self.used.swap(false, Ordering::Relaxed) {
+            return Lease::GoesOn;
+        }
+        // Before the try: a caller that holds the gate now leases anew when it leaves.
+        self.leased.store(false, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        let busy = try_lock(&self.gate).is_some_and(|wheel| self.take_over(wheel));
+        if busy { Lease::EndedBusy } else { Lease::Ended }
+    }
+
+    fn post(&self, mail: Mail) {
+        lock(&self.mail).push(mail);
+        // Release pairs with the acquire of whoever looks for mail.
+        self.has_mail.store(true, Ordering::Release);
+    }
+
+    /// The worker's turn. Answers whether work is left that no event will announce.
+    pub(crate) fn turn(&self) -> bool {
+        self.try_gate().is_some_and(|wheel| self.take_over(wheel))
+    }
+
+    /// The worker drives, and from now on hears of events. Answers whether work is left.
+    fn take_over(&self, mut wheel: MutexGuard<'_, Wheel>) -> bool {
+        self.sleep.wake_up();
+        let mut busy = false;
+        for _ in 0..WORKER_STEPS {
+            busy = wheel.step(self, Some(Duration::ZERO));
+            if !busy {
+                break;
+            }
+        }
+        if !self.watched.load(Ordering::Relaxed) {
+            // Fails only for want of kernel memory; then the driver is driven by whoever waits next.
+            let watched = self.worker.watch(self).is_ok();
+            self.watched.store(watched, Ordering::Release);
+        }
+        self.leave(&mut wheel);
+        busy || wheel.has_work()
+    }
+
+    /// Tries the gate so that either it is ours or its holder knows that the worker came by.
+    fn try_gate(&self) -> Option<MutexGuard<'_, Wheel>> {
+        if let Some(wheel) = try_lock(&self.gate) {
+            return Some(wheel);
+        }
+        self.missed.store(true, Ordering::SeqCst);
+        // Pairs with the fence in `Drive::drop`: either this sees the gate free or that sees `missed`.
+        fence(Ordering::SeqCst);
+        try_lock(&self.gate)
+    }
+
+    /// Gives the wheel back in a state where news wakes the worker, or whoever has it sends the worker.
+    fn leave(&self, wheel: &mut Wheel) {
+        let watched = self.watched.load(Ordering::Relaxed);
+        loop {
+            self.sleep.wake_up();
+            wheel.read_mail(self);
+            let left = if watched { self.sleep.fall_asleep() } else { self.sleep.go_away() };
+            if left {
+                return;
+            }
+        }
+    }
+}
+
+/// The wheel in one's hands; dropping it leaves it on lease.
+pub struct Drive<'a> {
+    driver: &'a Arc<Driver>,
+    wheel: Option<MutexGuard<'a, Wheel>>,
+}
+
+impl<'a> Drive<'a> {
+    fn new(driver: &'a Arc<Driver>, wheel: MutexGuard<'a, Wheel>) -> Self {
+        if driver.watched.swap(false, Ordering::Relaxed) {
+            driver.worker.release(driver.poll_fd);
+        }
+        driver.used.store(true, Ordering::Relaxed);
+        driver.sleep.wake_up();
+        Self { driver, wheel: Some(wheel) }
+    }
+
+    /// Polls, reads, delivers and writes until `done` says so or `deadline` passes. Answers what `done` said
+    /// last.
+    ///
+    /// Before it sleeps it polls for a bounded time that adapts to what that brought before.
+    pub fn run_until(&mut self, done: impl Fn() -> bool, deadline: Option<Instant>) -> bool {
+        match self.wheel.as_mut() {
+            Some(wheel) => wheel.run_until(self.driver, done, deadline),
+            None => done(),
+        }
+    }
+
+    /// Ends every connection. Their sockets are told as of any other end.
+    pub fn close_all(&mut self, why: &CloseReason) {
+        if let Some(wheel) = self.wheel.as_mut() {
+            wheel.close_all(self.driver, why);
+        }
+    }
+}
+
+impl Drop for Drive<'_> {
+    fn drop(&mut self) {
+        let Some(mut wheel) = self.wheel.take() else { return };
+        self.driver.leave(&mut wheel);
+        drop(wheel);
+        // Pairs with the fences in `try_gate` and `renew`.
+        fence(Ordering::SeqCst);
+        if self.driver.missed.swap(false, Ordering::SeqCst) {
+            self.driver.worker.come_again(Arc::clone(self.driver));
+        } else if !self.driver.leased.swap(true, Ordering::SeqCst) {
+            self.driver.worker.lease(self.driver.place());
+        }
+    }
+}
+
+/// What the waker's events come with.
+const WAKER: Token = Token(usize::MAX);
+
+/// Steps in one worker turn before the worker looks after its other sockets.
+const WORKER_STEPS: usize = 8;

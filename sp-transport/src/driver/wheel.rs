@@ -1,0 +1,245 @@
+//! What only the driving thread touches: the poll set and its connections.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Registry, Token};
+use slab::Slab;
+use sp_core::clock;
+use sp_core::pipe::CloseReason;
+use sp_core::registry::conns;
+use sp_core::sync::lock;
+
+use super::{Driver, Mail, WAKER};
+use crate::conn::{Conn, Progress, ReadBuf, StreamPipe};
+use crate::patience::Patience;
+
+/// A socket's poll set and connections.
+pub(super) struct Wheel {
+    poll: Poll,
+    events: Events,
+    conns: Slab<Conn>,
+    read_buf: ReadBuf,
+    /// Connections with work left although no event will say so.
+    ready: VecDeque<usize>,
+    /// The room that mail is read in, kept from time to time.
+    mail_in: Vec<Mail>,
+    patience: Patience,
+}
+
+impl Wheel {
+    pub(super) fn new(spin: Duration) -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS_PER_POLL),
+            conns: Slab::new(),
+            read_buf: ReadBuf::new(),
+            ready: VecDeque::new(),
+            mail_in: Vec::new(),
+            patience: Patience::new(spin),
+        })
+    }
+
+    /// Drives until `done` says so or `deadline` passes. Answers what `done` said last.
+    pub(super) fn run_until(
+        &mut self,
+        driver: &Driver,
+        done: impl Fn() -> bool,
+        deadline: Option<Instant>,
+    ) -> bool {
+        self.glance(driver);
+        if done() {
+            return true;
+        }
+        if let Some(mut tries) = self.patience.begin(deadline) {
+            while tries.go_on(self.conns.is_empty(), &done) {
+                self.glance(driver);
+                if done() {
+                    self.patience.hit();
+                    return true;
+                }
+            }
+            self.patience.miss();
+        }
+        loop {
+            let wait = deadline.map(|at| at.saturating_duration_since(clock::now()));
+            self.step(driver, wait);
+            if done() {
+                return true;
+            }
+            if wait == Some(Duration::ZERO) {
+                return false;
+            }
+        }
+    }
+
+    /// Ends every connection.
+    pub(super) fn close_all(&mut self, driver: &Driver, why: &CloseReason) {
+        self.read_mail(driver);
+        let keys: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.end(key, why.clone(), driver);
+        }
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        self.poll.registry()
+    }
+
+    pub(super) fn poll_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+
+    /// Whether a connection has work left that no event will announce.
+    pub(super) fn has_work(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// A turn without a wait, left out where there is nothing to poll.
+    fn glance(&mut self, driver: &Driver) {
+        if !self.conns.is_empty() || driver.has_mail.load(Ordering::Relaxed) {
+            self.step(driver, Some(Duration::ZERO));
+        }
+    }
+
+    /// One turn: mail, poll, and a share of work for every connection that is ready. Answers whether there
+    /// was anything to do.
+    pub(super) fn step(&mut self, driver: &Driver, wait: Option<Duration>) -> bool {
+        let mut busy = self.read_mail(driver);
+        let may_sleep = wait != Some(Duration::ZERO) && self.ready.is_empty();
+        let asleep = may_sleep && driver.sleep.fall_asleep();
+        let wait = if asleep { wait.map(|wait| wait.min(POLL_MAX)) } else { Some(Duration::ZERO) };
+        let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        // An interrupted poll is a poll without events.
+        let _ = self.poll.poll(&mut events, wait);
+        if may_sleep {
+            driver.sleep.wake_up();
+        }
+        let listed = self.ready.len();
+        for event in events.iter().filter(|event| event.token() != WAKER) {
+            busy = true;
+            self.serve(event, driver);
+        }
+        self.events = events;
+        for _ in 0..listed {
+            let Some(key) = self.ready.pop_front() else { break };
+            busy = true;
+            if let Some(conn) = self.conns.get_mut(key) {
+                conn.listed = false;
+                self.receive(key, driver);
+            }
+        }
+        busy
+    }
+
+    fn serve(&mut self, event: &Event, driver: &Driver) {
+        let key = event.token().0;
+        // A stale event finds nobody, or the slot's next owner, for whom it is a false alarm.
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if event.is_writable() {
+            conn.pipe.writable();
+        }
+        let ends = event.is_read_closed() || event.is_error();
+        if ends {
+            conn.rx.peer_closes();
+        }
+        if ends || event.is_readable() {
+            self.receive(key, driver);
+        }
+    }
+
+    fn receive(&mut self, key: usize, driver: &Driver) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Conn { pipe, rx, peer, events, .. } = conn;
+        let progress = rx.receive(pipe.stream(), &mut self.read_buf, |batch| {
+            pipe.heard();
+            events.arrived(*peer, batch)
+        });
+        match progress {
+            Progress::Drained => {}
+            // A pause that was taken back meanwhile left mail; nothing to do here.
+            Progress::Paused => {}
+            Progress::More => self.list(key),
+            Progress::Ended(why) => self.end(key, why, driver),
+        }
+    }
+
+    fn list(&mut self, key: usize) {
+        if let Some(conn) = self.conns.get_mut(key)
+            && !std::mem::replace(&mut conn.listed, true)
+        {
+            self.ready.push_back(key);
+        }
+    }
+
+    pub(super) fn read_mail(&mut self, driver: &Driver) -> bool {
+        if !driver.has_mail.load(Ordering::Relaxed)
+            || !driver.has_mail.swap(false, Ordering::Acquire)
+        {
+            return false;
+        }
+        let mut mail = std::mem::take(&mut self.mail_in);
+        std::mem::swap(&mut mail, &mut *lock(&driver.mail));
+        for item in mail.drain(..) {
+            match item {
+                Mail::Adopt(conn) => self.adopt(*conn, driver),
+                Mail::Attend(pipe) => {
+                    if let Some(key) = pipe.slot() {
+                        self.attend(key, &pipe, driver);
+                    }
+                }
+            }
+        }
+        self.mail_in = mail;
+        true
+    }
+
+    fn adopt(&mut self, conn: Conn, driver: &Driver) {
+        let fd = conn.pipe.fd();
+        let pipe = Arc::clone(&conn.pipe);
+        let key = self.conns.insert(conn);
+        pipe.take_slot(key);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut SourceFd(&fd), Token(key), interest)
+        {
+            return self.end(key, CloseReason::Io(error.kind()), driver);
+        }
+        // Whatever was wished before there was a slot.
+        self.attend(key, &pipe, driver);
+    }
+
+    fn attend(&mut self, key: usize, pipe: &Arc<StreamPipe>, driver: &Driver) {
+        pipe.mail_read();
+        if !self.conns.get(key).is_some_and(|conn| Arc::ptr_eq(&conn.pipe, pipe)) {
+            return;
+        }
+        if let Some(why) = pipe.take_end() {
+            self.end(key, why, driver);
+        } else if pipe.take_resume() {
+            self.list(key);
+        }
+    }
+
+    /// Takes a connection out and tells everybody concerned.
+    fn end(&mut self, key: usize, why: CloseReason, driver: &Driver) {
+        let conn = self.conns.remove(key);
+        // Fails only for a descriptor that never was registered.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&conn.pipe.fd()));
+        conn.pipe.shut();
+        conns().unregister(conn.entry.id());
+        conn.events.closed(conn.peer, why);
+        driver.worker.conn_ended(conn.origin);
+    }
+}
+
+/// Events fetched at a time; more connections than that are served in the next step.
+const EVENTS_PER_POLL: usize = 256;
+
+/// Longest sleep: longer timeouts have been misconverted by pollers before, and one wake an hour costs nothing.
+const POLL_MAX: Duration = Duration::from_secs(3600);

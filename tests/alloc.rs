@@ -1,0 +1,356 @@
+//! Sending and receiving allocate nothing once everything is warm.
+//!
+//! An allocator counts for all threads of the process, so this binary has a single test. Where something
+//! allocates, the test prints the places.
+#![expect(unsafe_code, reason = "a global allocator is an unsafe trait")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::backtrace::Backtrace;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+use std::{mem, thread};
+
+use sp::pool::BufferPool;
+use sp::{Message, Pub, Pull, Push, Rep, Req, Socket, Sub};
+use sp_protocols::engine::{Engine, RecvEngine, SendEngine};
+use support::{DEADLINE, Transport, connect, spawn, wait_until};
+
+mod support;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+#[test]
+fn a_message_in_steady_state_allocates_nothing() {
+    let mut table = String::new();
+    let mut sites: BTreeMap<String, u64> = BTreeMap::new();
+    for case in cases() {
+        let found = case.run();
+        let _ = writeln!(table, "{:>4} in {MEASURED} messages: {case:?}", found.count);
+        for site in found.sites {
+            *sites.entry(site).or_default() += 1;
+        }
+    }
+    let growth = growth_by_connections();
+    let _ = writeln!(table, "{growth} bytes kept by {} connections that are over", CYCLES / ROUNDS);
+    for (site, times) in &sites {
+        let _ = writeln!(table, "seen {times} times, innermost first:\n{site}");
+    }
+    assert!(sites.is_empty(), "a message allocates:\n{table}");
+    assert!(growth < KEPT_MAX, "connections leave memory behind:\n{table}");
+}
+
+/// What a case allocated.
+struct Found {
+    count: u64,
+    /// Where, for the first few.
+    sites: Vec<String>,
+}
+
+/// What is sent how over what.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    pattern: Pattern,
+    transport: Transport,
+    bytes: usize,
+    threads: Threads,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Pattern {
+    ReqRep,
+    PubSub,
+    PushPull,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Threads {
+    /// One thread sends and receives by turns.
+    One,
+    /// Each side has its thread.
+    Two,
+}
+
+fn cases() -> impl Iterator<Item = Case> {
+    let patterns = [Pattern::ReqRep, Pattern::PubSub, Pattern::PushPull];
+    patterns.into_iter().flat_map(|pattern| {
+        Transport::ALL.into_iter().flat_map(move |transport| {
+            [64, 1024].into_iter().flat_map(move |bytes| {
+                [Threads::One, Threads::Two].into_iter().map(move |threads| Case {
+                    pattern,
+                    transport,
+                    bytes,
+                    threads,
+                })
+            })
+        })
+    })
+}
+
+impl Case {
+    /// How often it allocated, and where first.
+    fn run(self) -> Found {
+        match self.pattern {
+            Pattern::ReqRep => {
+                let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
+                connect(self.transport, &rep, &req);
+                match self.threads {
+                    Threads::One => self.converse(&req, &rep),
+                    Threads::Two => self.serve(req, rep),
+                }
+            }
+            Pattern::PubSub => {
+                let (publisher, sub) =
+                    (Pub::new().expect("PUB opens"), Sub::new().expect("SUB opens"));
+                sub.subscribe("");
+                connect(self.transport, &publisher, &sub);
+                self.one_way(publisher, sub)
+            }
+            Pattern::PushPull => {
+                let (pull, push) =
+                    (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
+                connect(self.transport, &pull, &push);
+                self.one_way(push, pull)
+            }
+        }
+    }
+
+    fn one_way<S: SendEngine, R: RecvEngine>(self, from: Socket<S>, to: Socket<R>) -> Found {
+        match self.threads {
+            Threads::One => self.alternate(&from, &to),
+            Threads::Two => self.stream(from, to),
+        }
+    }
+
+    fn body(self) -> Vec<u8> {
+        support::pattern(self.bytes)
+    }
+
+    fn alternate<S: SendEngine, R: RecvEngine>(self, from: &Socket<S>, to: &Socket<R>) -> Found {
+        let body = self.body();
+        let mut sent = 0;
+        measured(|| {
+            from.send(Message::from(&body[..])).expect("the peer is connected");
+            sent += 1;
+            if sent <= FILLED {
+                // Nobody waits for it, so the worker reads it.
+                wait_until("the message has arrived", || messages_received(to) == sent);
+            }
+            let got = to.recv().expect("the message comes");
+            assert_eq!(got.len(), body.len(), "the message comes whole");
+        })
+    }
+
+    fn converse(self, req: &Req, rep: &Rep) -> Found {
+        let body = self.body();
+        measured(|| {
+            req.send(Message::from(&body[..])).expect("the server is connected");
+            let request = rep.recv().expect("the request comes");
+            rep.send(Message::from(request.body())).expect("there is a request");
+            let reply = req.recv().expect("the reply comes");
+            assert_eq!(reply.len(), body.len(), "the reply comes whole");
+        })
+    }
+
+    /// A server of its own thread.
+    fn serve(self, req: Req, rep: Rep) -> Found {
+        let server = spawn(move || {
+            for _ in 0..WARM_UP + MEASURED {
+                let request = rep.recv().expect("the request comes");
+                rep.send(Message::from(request.body())).expect("there is a request");
+            }
+            rep
+        });
+        let body = self.body();
+        let found = measured(|| {
+            req.send(Message::from(&body[..])).expect("the server is connected");
+            let reply = req.recv().expect("the reply comes");
+            assert_eq!(reply.len(), body.len(), "the reply comes whole");
+        });
+        server.join();
+        found
+    }
+
+    /// A stream from thread to thread, never more than a window under way.
+    fn stream<S: SendEngine, R: RecvEngine>(self, from: Socket<S>, to: Socket<R>) -> Found {
+        let received = Arc::new(AtomicU64::new(0));
+        let full = Arc::new(Barrier::new(2));
+        let receiver = spawn({
+            let (received, full) = (Arc::clone(&received), Arc::clone(&full));
+            move || {
+                for n in 0..WARM_UP + MEASURED {
+                    if n < FILLED && n % WINDOW == 0 {
+                        full.wait();
+                    }
+                    to.recv().expect("the message comes");
+                    received.fetch_add(1, Ordering::Release);
+                }
+                to
+            }
+        });
+        let body = self.body();
+        let mut sent = 0;
+        let found = measured(|| {
+            let window = match sent {
+                // At first the window is filled before anything is received: later no more buffers are needed.
+                ..FILLED => sent / WINDOW * WINDOW,
+                // Then the receiver sleeps before anything is sent.
+                FILLED..SLEPT => sent,
+                _ => sent - WINDOW + 1,
+            };
+            while received.load(Ordering::Acquire) < window {
+                thread::yield_now();
+            }
+            if (FILLED..SLEPT).contains(&sent) {
+                receiver.wait_asleep();
+            }
+            from.send(Message::from(&body[..])).expect("the peer is connected");
+            sent += 1;
+            if sent <= FILLED && sent % WINDOW == 0 {
+                full.wait();
+            }
+        });
+        receiver.join();
+        found
+    }
+}
+
+/// What came in on a socket with one peer.
+fn messages_received<E: Engine>(socket: &Socket<E>) -> u64 {
+    let stats = socket.stats();
+    stats.children.first().and_then(|peer| peer.get("messages_received")).unwrap_or_default()
+}
+
+/// Fills the pool's depot as a long run does: a thread's share goes there when the thread ends.
+fn fill_pool() {
+    let filled = spawn(|| {
+        let pool = BufferPool::global();
+        pool.class_sizes()
+            .for_each(|size| drop((0..POOLED).map(|_| pool.take(size)).collect::<Vec<_>>()));
+    });
+    filled.join();
+}
+
+/// Calls `pass` until all is warm, then counts what it allocates.
+fn measured(mut pass: impl FnMut()) -> Found {
+    fill_pool();
+    (0..WARM_UP).for_each(|_| pass());
+    COUNT.store(0, Ordering::SeqCst);
+    COUNTS.store(true, Ordering::SeqCst);
+    (0..MEASURED).for_each(|_| pass());
+    COUNTS.store(false, Ordering::SeqCst);
+    let traces = mem::take(&mut *TRACES.lock().expect("nobody panics with it"));
+    Found { count: COUNT.load(Ordering::SeqCst), sites: traces.iter().map(site).collect() }
+}
+
+/// The library's own lines of a backtrace, innermost first.
+fn site(trace: &Backtrace) -> String {
+    let trace = trace.to_string();
+    let places = trace.lines().filter_map(|line| line.trim().strip_prefix("at "));
+    let ours = places.filter_map(|place| Some(&place[place.find("sp-")?..]));
+    let ours: Vec<_> = ours.filter(|place| place.contains("/src/")).take(6).collect();
+    if ours.is_empty() { trace } else { ours.join("\n") }
+}
+
+/// By how many bytes the process grows while peers come and go, in the round in which it grows least: a table that
+/// doubles does so in few rounds, what a connection leaves behind it leaves in each.
+fn growth_by_connections() -> i64 {
+    let pull = Pull::new().expect("PULL opens");
+    let listener = pull.listen(Transport::Tcp.url()).expect("the address is free");
+    let cycle = || {
+        let push = Push::new().expect("PUSH opens");
+        push.dial(listener.endpoint()).expect("somebody listens");
+        push.send("hello").expect("the receiver is connected");
+        pull.recv_timeout(DEADLINE).expect("the message comes");
+        push.close();
+        wait_until("the peer is gone", || pull.peers().is_empty());
+    };
+    let growth = (0..ROUNDS).map(|_| {
+        let before = LIVE_BYTES.load(Ordering::SeqCst);
+        (0..CYCLES / ROUNDS).for_each(|_| cycle());
+        LIVE_BYTES.load(Ordering::SeqCst) - before
+    });
+    growth.min().unwrap_or_default()
+}
+
+/// The system's allocator, counted.
+struct Counting;
+
+static COUNTS: AtomicBool = AtomicBool::new(false);
+static COUNT: AtomicU64 = AtomicU64::new(0);
+static LIVE_BYTES: AtomicI64 = AtomicI64::new(0);
+/// Where the first allocations of a case happened.
+static TRACES: Mutex<Vec<Backtrace>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// This thread takes a backtrace, which allocates as well.
+    static TRACING: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Counting {
+    fn allocated(&self) {
+        if !COUNTS.load(Ordering::Relaxed) || TRACING.try_with(Cell::get).unwrap_or(true) {
+            return;
+        }
+        if COUNT.fetch_add(1, Ordering::Relaxed) < TRACES_MAX {
+            let _ = TRACING.try_with(|tracing| tracing.set(true));
+            let trace = Backtrace::force_capture();
+            if let Ok(mut traces) = TRACES.lock() {
+                traces.push(trace);
+            }
+            let _ = TRACING.try_with(|tracing| tracing.set(false));
+        }
+    }
+}
+
+// SAFETY: every call is handed on to the system's allocator as it came; counting touches no memory of it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.allocated();
+        LIVE_BYTES.fetch_add(layout.size() as i64, Ordering::Relaxed);
+        // SAFETY: the caller's promise about `layout` is the one `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        LIVE_BYTES.fetch_sub(layout.size() as i64, Ordering::Relaxed);
+        // SAFETY: `ptr` came from `System` with this layout, since every allocation here does.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        self.allocated();
+        LIVE_BYTES.fetch_add(layout.size() as i64, Ordering::Relaxed);
+        // SAFETY: as for `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        self.allocated();
+        LIVE_BYTES.fetch_add(new_size as i64 - layout.size() as i64, Ordering::Relaxed);
+        // SAFETY: as for `dealloc`; the promise about `new_size` is handed on.
+        unsafe { System.realloc(ptr, layout, new_size) }
+    }
+}
+
+/// Most of it runs freely: queues that swap their memory grow in turn.
+const WARM_UP: u64 = 10_240;
+const MEASURED: u64 = 4_096;
+/// Messages under way at a time.
+const WINDOW: u64 = 64;
+/// Messages of the warm-up that wait before they are received; full windows.
+const FILLED: u64 = 512;
+/// Up to here each message of the warm-up is waited for.
+const SLEPT: u64 = FILLED + 64;
+/// Buffers of each class that are in the pool from the start.
+const POOLED: usize = 512;
+/// Backtraces kept per case.
+const TRACES_MAX: u64 = 32;
+/// Connections made and ended.
+const CYCLES: usize = 1_000;
+const ROUNDS: usize = 5;
+/// Less than 20 bytes for each connection of a round.
+const KEPT_MAX: i64 = 4_000;

@@ -1,0 +1,295 @@
+//! Scenes: a listening socket with a bystander that must not notice what a scripted peer does.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use sp::{CloseReason, DialOptions, ListenOptions, Listener, Message, PeerId, PipeEvent, Socket};
+use sp_protocols::engine::{self, Engine};
+
+pub(crate) use crate::raw::{Raw, RawListener, Wire, fresh_path, handshake};
+pub(crate) use crate::shared::{DEADLINE, block_on, unique};
+
+/// A dialer that tries on in the background, quickly.
+pub(crate) fn eager() -> DialOptions {
+    let pause = Duration::from_millis(2);
+    DialOptions::new().background(true).reconnect(pause, pause)
+}
+
+/// A pattern that can be the listening side of a scene.
+pub(crate) trait Host: Engine {
+    /// The pattern of those who dial it.
+    type Guest: Engine;
+
+    /// Makes a guest ready to exchange messages.
+    fn prepare(_host: &Socket<Self>, _guest: &Socket<Self::Guest>) {}
+
+    /// Drops what the host has received from others.
+    fn drain(_host: &Socket<Self>) {}
+
+    /// Something passes between the two, and the host receives nothing else.
+    fn exchange(host: &Socket<Self>, guest: &Socket<Self::Guest>);
+}
+
+impl Host for engine::Pull {
+    type Guest = engine::Push;
+
+    fn drain(pull: &Socket<Self>) {
+        pull.try_iter().for_each(drop);
+    }
+
+    fn exchange(pull: &Socket<Self>, push: &Socket<engine::Push>) {
+        let work = unique();
+        push.send_timeout(work.as_str(), DEADLINE).expect("the PULL has room");
+        assert_eq!(pull.recv_timeout(DEADLINE).expect("work"), work.as_str());
+    }
+}
+
+impl Host for engine::Rep {
+    type Guest = engine::Req;
+
+    fn exchange(rep: &Socket<Self>, req: &Socket<engine::Req>) {
+        let (question, answer) = (unique(), unique());
+        req.send_timeout(question.as_str(), DEADLINE).expect("the REP has room");
+        assert_eq!(rep.recv_timeout(DEADLINE).expect("a question"), question.as_str());
+        rep.send_timeout(answer.as_str(), DEADLINE).expect("there is a question");
+        assert_eq!(req.recv_timeout(DEADLINE).expect("an answer"), answer.as_str());
+    }
+}
+
+impl Host for engine::Pub {
+    type Guest = engine::Sub;
+
+    fn prepare(_publisher: &Socket<Self>, sub: &Socket<engine::Sub>) {
+        sub.subscribe("");
+    }
+
+    fn exchange(publisher: &Socket<Self>, sub: &Socket<engine::Sub>) {
+        let news = unique();
+        publisher.send(news.as_str()).expect("a PUB always sends");
+        // What was published for others came here as well.
+        while sub.recv_timeout(DEADLINE).expect("news") != news.as_str() {}
+    }
+}
+
+impl Host for engine::Sub {
+    type Guest = engine::Pub;
+
+    fn prepare(sub: &Socket<Self>, _publisher: &Socket<engine::Pub>) {
+        sub.subscribe("");
+    }
+
+    fn drain(sub: &Socket<Self>) {
+        sub.try_iter().for_each(drop);
+    }
+
+    fn exchange(sub: &Socket<Self>, publisher: &Socket<engine::Pub>) {
+        let news = unique();
+        publisher.send(news.as_str()).expect("a PUB always sends");
+        assert_eq!(sub.recv_timeout(DEADLINE).expect("news"), news.as_str());
+    }
+}
+
+/// Exchanges while it has one peer only: the next message goes to any.
+impl Host for engine::Push {
+    type Guest = engine::Pull;
+
+    fn exchange(push: &Socket<Self>, pull: &Socket<engine::Pull>) {
+        engine::Pull::exchange(pull, push);
+    }
+}
+
+/// Exchanges while it has one peer only: the next request goes to any.
+impl Host for engine::Req {
+    type Guest = engine::Rep;
+
+    fn exchange(req: &Socket<Self>, rep: &Socket<engine::Rep>) {
+        engine::Rep::exchange(rep, req);
+    }
+}
+
+/// A socket that listens, and a bystander connected to it.
+pub(crate) struct Scene<H: Host> {
+    pub(crate) wire: Wire,
+    pub(crate) socket: Socket<H>,
+    pub(crate) listener: Listener,
+    pub(crate) events: Receiver<PipeEvent>,
+    pub(crate) bystander: Socket<H::Guest>,
+}
+
+impl<H: Host> Scene<H> {
+    pub(crate) fn new(wire: Wire) -> Self {
+        Self::with(wire, H::Options::default(), &ListenOptions::new())
+    }
+
+    pub(crate) fn with(wire: Wire, options: H::Options, listen: &ListenOptions) -> Self {
+        let socket = Socket::<H>::with(options).expect("a socket");
+        let events = socket.events();
+        let listener = socket.listen_with(wire.url(), listen).expect("a free address");
+        let bystander = Socket::new().expect("a socket");
+        let scene = Self { wire, socket, listener, events, bystander };
+        H::prepare(&scene.socket, &scene.bystander);
+        scene.bystander.dial(scene.listener.endpoint()).expect("the listener accepts");
+        scene.connected();
+        scene.bystander_works();
+        scene
+    }
+
+    /// The next event of the listening socket.
+    pub(crate) fn event(&self) -> PipeEvent {
+        next_event(&self.events)
+    }
+
+    /// The next event is that a peer has connected.
+    pub(crate) fn connected(&self) -> PeerId {
+        connected(&self.events)
+    }
+
+    /// The next event is that somebody was turned away.
+    pub(crate) fn refused(&self) -> CloseReason {
+        refused(&self.events)
+    }
+
+    /// The next event is that `offender` is gone.
+    pub(crate) fn closed(&self, offender: PeerId) -> CloseReason {
+        match self.event() {
+            PipeEvent::Closed { peer, why } if peer == offender => why,
+            other => panic!("{offender} should be closed, but: {other:?}"),
+        }
+    }
+
+    /// A stranger that is connected and has said nothing.
+    pub(crate) fn stranger(&self) -> Raw {
+        Raw::dial(self.listener.endpoint())
+    }
+
+    /// A scripted peer with its handshake done.
+    pub(crate) fn peer(&self) -> (Raw, PeerId) {
+        let mut raw = self.stranger();
+        assert_eq!(raw.shake(H::PEER), handshake(H::SELF));
+        let peer = self.connected();
+        (raw, peer)
+    }
+
+    pub(crate) fn bystander_works(&self) {
+        H::exchange(&self.socket, &self.bystander);
+    }
+
+    /// The listener takes one more good peer.
+    pub(crate) fn newcomer_works(&self) {
+        let newcomer = Socket::<H::Guest>::new().expect("a socket");
+        H::prepare(&self.socket, &newcomer);
+        newcomer.dial(self.listener.endpoint()).expect("the listener accepts");
+        let peer = self.connected();
+        H::exchange(&self.socket, &newcomer);
+        newcomer.close();
+        assert_eq!(self.closed(peer), CloseReason::PeerClosed);
+    }
+
+    /// A stranger says `bytes` where a handshake should be. Answers why it was turned away.
+    pub(crate) fn turns_away(&self, bytes: &[u8]) -> CloseReason {
+        self.bystander_works();
+        let mut stranger = self.stranger();
+        self.bystander_works();
+        stranger.send_in_vain(bytes);
+        let why = match self.event() {
+            PipeEvent::Refused { why, peer_addr, .. } => {
+                assert_eq!(peer_addr, stranger.local(), "the event names the stranger");
+                why
+            }
+            other => panic!("{bytes:02x?} should be refused, but: {other:?}"),
+        };
+        self.is_over(stranger);
+        why
+    }
+
+    /// A peer with a good handshake says `bytes`. Answers why it was closed.
+    pub(crate) fn closes(&self, bytes: &[u8]) -> CloseReason {
+        self.bystander_works();
+        let (mut offender, peer) = self.peer();
+        self.bystander_works();
+        offender.send_in_vain(bytes);
+        let why = self.closed(peer);
+        self.is_over(offender);
+        why
+    }
+
+    /// The offender's stream has ended, and everybody else goes on.
+    fn is_over(&self, mut offender: Raw) {
+        offender.rest();
+        self.bystander_works();
+        self.newcomer_works();
+    }
+}
+
+pub(crate) fn next_event(events: &Receiver<PipeEvent>) -> PipeEvent {
+    events.recv_timeout(DEADLINE).expect("an event")
+}
+
+pub(crate) fn connected(events: &Receiver<PipeEvent>) -> PeerId {
+    match next_event(events) {
+        PipeEvent::Connected { peer, .. } => peer,
+        other => panic!("a peer should be connected, but: {other:?}"),
+    }
+}
+
+pub(crate) fn refused(events: &Receiver<PipeEvent>) -> CloseReason {
+    match next_event(events) {
+        PipeEvent::Refused { why, .. } => why,
+        other => panic!("somebody should be refused, but: {other:?}"),
+    }
+}
+
+/// Waits until some peer is gone, passing over what else happens.
+pub(crate) fn any_closed(events: &Receiver<PipeEvent>) -> CloseReason {
+    loop {
+        if let PipeEvent::Closed { why, .. } = next_event(events) {
+            return why;
+        }
+    }
+}
+
+/// The next message.
+pub(crate) fn recv<E: engine::RecvEngine>(socket: &Socket<E>) -> Message {
+    socket.recv_timeout(DEADLINE).expect("a message")
+}
+
+/// Polls once: afterwards the future is done or stands in line.
+pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Tests that move or measure much memory take turns.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    // A test that failed leaves nothing behind that matters to the next.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes of this process: reserved, and in use.
+pub(crate) fn memory() -> (u64, u64) {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let mut pages = statm.split(' ').map(|pages| pages.parse::<u64>().expect("a number"));
+    let mut bytes = || pages.next().expect("a column") * 4096;
+    (bytes(), bytes())
+}
+
+/// Holds where a type does not have a trait; asked while compiling.
+macro_rules! assert_lacks {
+    ($type:ty: $trait:path) => {
+        const _: fn() = || {
+            trait Ambiguous<A> {
+                fn it() {}
+            }
+            impl<T: ?Sized> Ambiguous<()> for T {}
+            struct HasIt;
+            impl<T: ?Sized + $trait> Ambiguous<HasIt> for T {}
+            // If the type had the trait, there would be two.
+            let _ = <$type as Ambiguous<_>>::it;
+        };
+    };
+}
+pub(crate) use assert_lacks;

@@ -1,0 +1,203 @@
+//! Every pattern over every transport: bodies of all sizes arrive unchanged and in order.
+//!
+//! Each scene is written once and run for each transport.
+
+use sp::{Message, Pub, PubOptions, Pull, Push, Rep, Req, Socket, Sub, SubOptions};
+use sp_protocols::engine::RecvEngine;
+use support::{DEADLINE, Transport, connect, pattern, spawn};
+
+mod support;
+
+/// Runs each scene on one transport.
+macro_rules! on_transport {
+    ($name:ident, $transport:expr) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn requests_and_replies_of_every_size_arrive_unchanged() {
+                requests_and_replies($transport);
+            }
+
+            #[test]
+            fn publications_of_every_size_arrive_unchanged() {
+                publications($transport);
+            }
+
+            #[test]
+            fn work_of_every_size_arrives_unchanged() {
+                work($transport);
+            }
+
+            #[test]
+            fn requests_are_answered_in_order() {
+                ordered_requests($transport);
+            }
+
+            #[test]
+            fn publications_keep_their_order() {
+                ordered_publications($transport);
+            }
+
+            #[test]
+            fn work_keeps_its_order() {
+                ordered_work($transport);
+            }
+
+            #[test]
+            fn work_of_mixed_sizes_keeps_its_order() {
+                mixed_work($transport);
+            }
+        }
+    };
+}
+
+on_transport!(tcp, Transport::Tcp);
+on_transport!(ipc, Transport::Ipc);
+on_transport!(inproc, Transport::Inproc);
+
+fn requests_and_replies(transport: Transport) {
+    let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
+    connect(transport, &rep, &req);
+    let server = spawn(move || {
+        for _ in sizes() {
+            let request = recv(&rep);
+            rep.send(request).expect("there is a request");
+        }
+        // Until the last reply has left.
+        rep.close();
+    });
+    for len in sizes() {
+        let body = pattern(len);
+        req.send(&body[..]).expect("the server is connected");
+        assert_same(&recv(&req), &body);
+    }
+    server.join();
+}
+
+fn publications(transport: Transport) {
+    let (publisher, sub) = (Pub::new().expect("PUB opens"), Sub::new().expect("SUB opens"));
+    sub.subscribe("");
+    connect(transport, &publisher, &sub);
+    for len in sizes() {
+        let body = pattern(len);
+        publisher.send(&body[..]).expect("a publisher never waits");
+        assert_same(&recv(&sub), &body);
+    }
+}
+
+fn work(transport: Transport) {
+    let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
+    connect(transport, &pull, &push);
+    for len in sizes() {
+        let body = pattern(len);
+        push.send(&body[..]).expect("the receiver is connected");
+        assert_same(&recv(&pull), &body);
+    }
+}
+
+fn ordered_requests(transport: Transport) {
+    let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
+    connect(transport, &rep, &req);
+    let server = spawn(move || {
+        for n in 0..REQUESTS {
+            let request = recv(&rep);
+            assert_eq!(request, numbered(n), "requests come in order");
+            rep.send(request).expect("there is a request");
+        }
+        rep.close();
+    });
+    for n in 0..REQUESTS {
+        req.send(numbered(n)).expect("the server is connected");
+        assert_eq!(recv(&req), numbered(n), "each reply belongs to its request");
+    }
+    server.join();
+}
+
+fn ordered_publications(transport: Transport) {
+    // Room for all of them on both sides: what is missing then is a fault and not the subscriber's slowness.
+    let all = MESSAGES as usize;
+    let publisher = Pub::with(PubOptions::new().queue(all)).expect("PUB opens");
+    let sub = Sub::with(SubOptions::new().queue(all)).expect("SUB opens");
+    sub.subscribe("");
+    connect(transport, &publisher, &sub);
+    let sender = spawn(move || {
+        for n in 0..MESSAGES {
+            publisher.send(numbered(n)).expect("a publisher never waits");
+        }
+        publisher
+    });
+    for n in 0..MESSAGES {
+        assert_eq!(recv(&sub), numbered(n), "publications come in order");
+    }
+    sender.join();
+    assert_eq!(sub.missed(), 0, "nothing was missed");
+}
+
+fn ordered_work(transport: Transport) {
+    let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
+    connect(transport, &pull, &push);
+    let sender = spawn(move || {
+        for n in 0..MESSAGES {
+            push.send_timeout(numbered(n), DEADLINE).expect("the receiver is connected");
+        }
+        push
+    });
+    for n in 0..MESSAGES {
+        assert_eq!(recv(&pull), numbered(n), "work comes in order");
+    }
+    sender.join();
+}
+
+/// Large and small bodies take different ways through the library; neither overtakes the other.
+fn mixed_work(transport: Transport) {
+    let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
+    connect(transport, &pull, &push);
+    let sender = spawn(move || {
+        for len in mixed_sizes() {
+            push.send_timeout(&pattern(len)[..], DEADLINE).expect("the receiver is connected");
+        }
+        push
+    });
+    for len in mixed_sizes() {
+        assert_same(&recv(&pull), &pattern(len));
+    }
+    sender.join();
+}
+
+fn recv<E: RecvEngine>(socket: &Socket<E>) -> Message {
+    socket.recv_timeout(DEADLINE).expect("a message comes")
+}
+
+/// As `assert_eq`, without printing megabytes.
+fn assert_same(got: &Message, wanted: &[u8]) {
+    assert_eq!(got.len(), wanted.len(), "the length differs");
+    let differs = got.iter().zip(wanted).position(|(got, wanted)| got != wanted);
+    assert!(got.body() == wanted, "a body of {} bytes differs at {differs:?}", wanted.len());
+}
+
+fn numbered(n: u32) -> [u8; 4] {
+    n.to_be_bytes()
+}
+
+/// Around every size at which the library changes its ways: body inside the message or in a buffer, copied or
+/// gathered, small or large read, pooled or not.
+fn sizes() -> impl Iterator<Item = usize> {
+    let around = |n: usize| n - 1..=n + 1;
+    [0, 1]
+        .into_iter()
+        .chain(100..=120)
+        .chain(around(16 << 10))
+        .chain(around(32 << 10))
+        .chain(around(64 << 10))
+        .chain([1 << 20, 16 << 20])
+}
+
+fn mixed_sizes() -> impl Iterator<Item = usize> {
+    const ROUND: [usize; 12] =
+        [0, 70_000, 1, 109, 16_384, 110, 40_000, 300_000, 3, 32_768, 5_000, 65_536];
+    (0..25).flat_map(|_| ROUND)
+}
+
+const MESSAGES: u32 = 10_000;
+const REQUESTS: u32 = 1_000;

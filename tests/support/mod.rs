@@ -1,0 +1,173 @@
+//! What the integration tests share: connected pairs on any transport, threads that end, waiting with a limit.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::fs;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use sp::{Listener, PipeEvent, Socket};
+use sp_core::clock;
+use sp_protocols::engine::Engine;
+
+/// When a test gives up: far beyond what a loaded machine needs, so that only a hang gets here.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A transport that every pattern runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    Ipc,
+    Inproc,
+}
+
+impl Transport {
+    pub(crate) const ALL: [Self; 3] = [Self::Tcp, Self::Ipc, Self::Inproc];
+
+    /// An address to listen on that nobody else has.
+    pub(crate) fn url(self) -> String {
+        match self {
+            Self::Tcp => "tcp://127.0.0.1:0".to_owned(),
+            Self::Ipc => format!("ipc://{}", std::env::temp_dir().join(unique()).display()),
+            Self::Inproc => format!("inproc://{}", unique()),
+        }
+    }
+}
+
+/// A name that nobody else has.
+pub(crate) fn unique() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("sp-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Connects two sockets and waits until both know of it.
+pub(crate) fn connect<L: Engine, D: Engine>(
+    transport: Transport,
+    listening: &Socket<L>,
+    dialing: &Socket<D>,
+) -> Listener {
+    let events = listening.events();
+    let listener = listening.listen(transport.url()).expect("the address is free");
+    dialing.dial(listener.endpoint()).expect("somebody listens");
+    wait_connected(&events);
+    listener
+}
+
+/// Waits for the next peer.
+pub(crate) fn wait_connected(events: &Receiver<PipeEvent>) {
+    wait_event(events, "a connection", |event| matches!(event, PipeEvent::Connected { .. }));
+}
+
+/// Waits for an event, passing over others.
+pub(crate) fn wait_event(
+    events: &Receiver<PipeEvent>,
+    what: &str,
+    wanted: impl Fn(&PipeEvent) -> bool,
+) -> PipeEvent {
+    let deadline = clock::now() + DEADLINE;
+    loop {
+        match events.recv_deadline(deadline) {
+            Ok(event) if wanted(&event) => return event,
+            Ok(_) => {}
+            Err(error) => panic!("no event for {what}: {error}"),
+        }
+    }
+}
+
+/// Looks again and again until `done`; for conditions that nobody announces.
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = clock::now() + DEADLINE;
+    while !done() {
+        assert!(clock::now() < deadline, "not within {DEADLINE:?}: {what}");
+        thread::yield_now();
+    }
+}
+
+/// A thread of a test, waited for with a limit, so that one that hangs fails the test.
+#[derive(Debug)]
+pub(crate) struct Task<T> {
+    outcome: Receiver<thread::Result<T>>,
+    /// The thread's directory below `/proc`.
+    place: String,
+}
+
+/// Starts a thread.
+pub(crate) fn spawn<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Task<T> {
+    let (tell_place, place) = bounded(1);
+    let (tell, outcome) = bounded(1);
+    thread::spawn(move || {
+        let place = fs::read_link("/proc/thread-self").unwrap_or_default();
+        let _ = tell_place.send(place.display().to_string());
+        let _ = tell.send(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)));
+    });
+    let place = place.recv_timeout(DEADLINE).expect("the thread starts");
+    Task { outcome, place }
+}
+
+impl<T> Task<T> {
+    /// What the thread returned; panics as the thread did.
+    pub(crate) fn join(self) -> T {
+        match self.end() {
+            Ok(value) => value,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    /// How the thread ended.
+    pub(crate) fn end(self) -> thread::Result<T> {
+        self.outcome.recv_timeout(DEADLINE).expect("the thread hangs")
+    }
+
+    /// Waits until the thread sleeps in the kernel, since it waits for something, or has ended.
+    pub(crate) fn wait_asleep(&self) {
+        wait_until("the thread falls asleep", || {
+            if !self.outcome.is_empty() {
+                return true;
+            }
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.place)).unwrap_or_default();
+            // The state follows the name, which stands in brackets.
+            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
+        });
+    }
+}
+
+/// A waker, and what hears it. Wakes merge.
+pub(crate) fn bell() -> (Waker, Receiver<()>) {
+    struct Bell(Sender<()>);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            // Full: it has been rung already.
+            let _ = self.0.try_send(());
+        }
+    }
+
+    let (ring, rung) = bounded(1);
+    (Waker::from(Arc::new(Bell(ring))), rung)
+}
+
+/// Runs a future on this thread. It is polled again only when woken.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let (waker, rung) = bell();
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        rung.recv_timeout(DEADLINE).expect("the future is never woken");
+    }
+}
+
+/// `len` bytes that tell their place, so that a shifted or cut body is noticed.
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
+    // A prime length, so that no buffer size is a multiple of it.
+    let run: Vec<u8> = (0..251).collect();
+    let mut bytes = run.repeat(len / run.len() + 1);
+    bytes.truncate(len);
+    bytes
+}

@@ -1,0 +1,157 @@
+//! Rules about the source itself: each failure says what to do.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every Rust file of the workspace, relative to its root.
+fn sources() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> =
+        ["src", "tests", "examples", "benches", "sp-core", "sp-transport", "sp-protocols"]
+            .iter()
+            .map(|name| root.join(name))
+            .collect();
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for path in entries.map(|entry| entry.expect("a readable folder").path()) {
+            if path.is_dir() && path.file_name().is_none_or(|name| name != "target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path.strip_prefix(root).expect("below the root").to_owned());
+            }
+        }
+    }
+    found.sort();
+    assert!(found.len() > 40, "the sources were not found");
+    found
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a readable file")
+}
+
+/// The part of a file that ships: what stands before its test module.
+fn shipped(text: &str) -> &str {
+    text.split("\n#[cfg(test)]").next().unwrap_or(text)
+}
+
+fn is_test(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "tests")
+        || path.file_stem().is_some_and(|stem| stem == "tests")
+}
+
+#[test]
+fn a_file_is_read_in_one_sitting() {
+    for path in sources().iter().filter(|path| !is_test(path)) {
+        let lines = shipped(&read(path)).lines().count();
+        assert!(lines <= 500, "{}: {lines} lines; split it by responsibility", path.display());
+    }
+}
+
+#[test]
+fn engines_know_no_time_threads_locks_or_io() {
+    let forbidden = [
+        "Mutex",
+        "RwLock",
+        "Condvar",
+        "Atomic",
+        "mpsc",
+        "std::thread",
+        "std::net",
+        "std::io",
+        "std::fs",
+        "std::env",
+        "HashMap",
+        "HashSet",
+        "clock::now",
+        "Instant::now",
+        "sp_transport",
+        "crossbeam",
+        "sp_core::registry",
+        "sp_core::sync",
+    ];
+    let mut seen = 0;
+    for path in sources() {
+        if !path.starts_with("sp-protocols/src/engine")
+            || path.ends_with("testing.rs")
+            || is_test(&path)
+        {
+            continue;
+        }
+        seen += 1;
+        for (number, line) in shipped(&read(&path)).lines().enumerate() {
+            let code = line.split("//").next().unwrap_or(line);
+            for word in forbidden {
+                assert!(
+                    !code.contains(word),
+                    "{}:{}: engines do not use {word}; ask for it through Effects",
+                    path.display(),
+                    number + 1
+                );
+            }
+        }
+    }
+    assert!(seen >= 8, "the engines were not found");
+}
+
+#[test]
+fn unsafe_code_lives_in_the_sys_module_only() {
+    for path in sources() {
+        let library = ["src", "sp-core/src", "sp-transport/src", "sp-protocols/src"];
+        if !library.iter().any(|folder| path.starts_with(folder))
+            || path == Path::new("sp-transport/src/sys.rs")
+        {
+            continue;
+        }
+        for (number, line) in read(&path).lines().enumerate() {
+            let code = line.split("//").next().unwrap_or(line);
+            let words = ["unsafe {", "unsafe fn", "unsafe impl", "allow(unsafe_code"];
+            assert!(
+                !words.iter().any(|word| code.contains(word)),
+                "{}:{}: unsafe code belongs into sp-transport/src/sys.rs, or is not needed",
+                path.display(),
+                number + 1
+            );
+        }
+    }
+}
+
+#[test]
+fn the_map_names_files_and_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let map = read(Path::new("ARCHITECTURE.md"));
+    let known: BTreeSet<String> = sources()
+        .iter()
+        .filter_map(|path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned))
+        .collect();
+    for word in map.split('`').skip(1).step_by(2) {
+        if let Some(name) =
+            word.strip_suffix(".rs").map(|_| word.rsplit('/').next().unwrap_or(word))
+        {
+            let is_pattern = name.contains('*');
+            assert!(
+                is_pattern || known.contains(name),
+                "ARCHITECTURE.md names {word}, which does not exist"
+            );
+        } else if let Some(folder) = word.strip_suffix('/') {
+            let found = ["", "sp-core/src", "sp-transport/src", "sp-protocols/src"]
+                .iter()
+                .any(|place| root.join(place).join(folder).is_dir());
+            assert!(found, "ARCHITECTURE.md names {word}, which does not exist");
+        }
+    }
+}
+
+#[test]
+fn every_example_is_in_the_readme() {
+    let readme = read(Path::new("README.md"));
+    for path in sources().iter().filter(|path| path.starts_with("examples")) {
+        let name = path.file_stem().and_then(|stem| stem.to_str()).expect("a plain name");
+        assert!(
+            readme.contains(&format!("cargo run --example {name}")),
+            "README.md does not say how to run the example {name}"
+        );
+    }
+}
