@@ -28,7 +28,7 @@ fn a_message_in_steady_state_allocates_nothing() {
     let mut table = String::new();
     let mut sites: BTreeMap<String, u64> = BTreeMap::new();
     for case in cases() {
-        let found = case.run();
+        let found = spawn(move || case.run()).join();
         let _ = writeln!(table, "{:>4} in {MEASURED} messages: {case:?}", found.count);
         for site in found.sites {
             *sites.entry(site).or_default() += 1;

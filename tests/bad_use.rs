@@ -270,7 +270,7 @@ fn receiving_on_req_without_a_request_fails() {
         assert!(matches!(block_on(req.recv_async()), Err(RecvError::State { .. })));
 
         connect(transport, &rep, &req);
-        req.send("ping").expect("the server is connected");
+        req.send_timeout("ping", DEADLINE).expect("the server is connected");
         rep.recv_timeout(DEADLINE).expect("the request comes");
         rep.send("pong").expect("there is a request");
         req.recv_timeout(DEADLINE).expect("the reply comes");
@@ -294,7 +294,7 @@ fn sending_on_rep_without_a_request_gives_the_message_back() {
         assert_eq!(error.into_message(), "pong");
 
         connect(transport, &rep, &req);
-        req.send("ping").expect("the server is connected");
+        req.send_timeout("ping", DEADLINE).expect("the server is connected");
         rep.recv_timeout(DEADLINE).expect("the request comes");
         rep.send("pong").expect("there is a request");
         let error = rep.send("again").expect_err("the request is answered");
@@ -308,7 +308,7 @@ fn a_request_that_is_not_repeated_is_lost_with_its_peer() {
         let rep = Rep::new().expect("REP opens");
         let req = Req::with(ReqOptions::new().resend_time(None)).expect("the options are right");
         connect(transport, &rep, &req);
-        req.send("ping").expect("the server is connected");
+        req.send_timeout("ping", DEADLINE).expect("the server is connected");
         rep.recv_timeout(DEADLINE).expect("the request comes");
         rep.close();
         let error = req.recv_timeout(DEADLINE).expect_err("nobody is left to answer");
@@ -338,6 +338,16 @@ fn options_out_of_range_are_refused_with_the_range() {
         assert_eq!((error.option, error.value.as_str()), ("queue", "0"));
         says(&error, &["queue", "1 or more"]);
     }
+    let queue_bytes = [
+        bad_option(Rep::with(RepOptions::new().queue_bytes(0))),
+        bad_option(Pub::with(PubOptions::new().queue_bytes(0))),
+        bad_option(Sub::with(SubOptions::new().queue_bytes(0))),
+        bad_option(Pull::with(PullOptions::new().queue_bytes(0))),
+    ];
+    for error in queue_bytes {
+        assert_eq!((error.option, error.value.as_str()), ("queue_bytes", "0"));
+        says(&error, &["queue_bytes", "1 or more"]);
+    }
     let error = bad_option(Req::with(ReqOptions::new().resend_time(Some(Duration::ZERO))));
     assert_eq!(error.option, "resend_time");
 }
@@ -350,9 +360,10 @@ fn a_message_above_the_limit_ends_the_connection_and_says_why() {
         let options = ListenOptions::new().recv_max(Some(1000));
         let listener = pull.listen_with(transport.url(), &options).expect("the address is free");
         push.dial(listener.endpoint()).expect("somebody listens");
-        push.send(&support::pattern(1000)[..]).expect("the receiver is connected");
+        push.send_timeout(&support::pattern(1000)[..], DEADLINE)
+            .expect("the receiver is connected");
         assert_eq!(pull.recv_timeout(DEADLINE).expect("the limit itself is allowed").len(), 1000);
-        push.send(&support::pattern(1001)[..]).expect("this side has no limit");
+        push.send_timeout(&support::pattern(1001)[..], DEADLINE).expect("this side has no limit");
         let closed =
             wait_event(&events, "the end", |event| matches!(event, PipeEvent::Closed { .. }));
         let PipeEvent::Closed { why, .. } = closed else {

@@ -20,7 +20,7 @@ mod support;
 fn try_recv_takes_what_is_there_and_nothing_else() {
     let (pull, push) = pipeline();
     assert_eq!(pull.try_recv(), Err(TryRecvError::Empty));
-    push.send("work").expect("the receiver is connected");
+    push.send_timeout("work", DEADLINE).expect("the receiver is connected");
     support::wait_until("the message comes", || match pull.try_recv() {
         Ok(message) => {
             assert_eq!(message, "work");
@@ -134,7 +134,7 @@ fn a_blocking_send_goes_through_when_the_receiver_makes_room() {
 fn a_receive_that_times_out_ends_its_request() {
     for transport in Transport::ALL {
         let (rep, req) = conversation(transport);
-        req.send("first").expect("the server is connected");
+        req.send_timeout("first", DEADLINE).expect("the server is connected");
         assert!(req.recv_timeout(BLINK).is_err_and(|error| error.is_timeout()));
         assert!(
             matches!(req.recv_timeout(BLINK), Err(RecvError::State { .. })),
@@ -143,7 +143,7 @@ fn a_receive_that_times_out_ends_its_request() {
 
         assert_eq!(rep.recv_timeout(DEADLINE).expect("the request came"), "first");
         rep.send("late").expect("there is a request");
-        req.send("second").expect("the server is connected");
+        req.send_timeout("second", DEADLINE).expect("the server is connected");
         assert_eq!(rep.recv_timeout(DEADLINE).expect("the request comes"), "second");
         rep.send("in time").expect("there is a request");
         assert_eq!(req.recv_timeout(DEADLINE).expect("the reply comes"), "in time");
@@ -154,13 +154,13 @@ fn a_receive_that_times_out_ends_its_request() {
 fn a_new_request_cancels_the_receive_that_waits_for_the_old_one() {
     for transport in Transport::ALL {
         let (rep, req) = conversation(transport);
-        req.send("old").expect("the server is connected");
+        req.send_timeout("old", DEADLINE).expect("the server is connected");
         let waiter = spawn({
             let req = req.clone();
             move || req.recv()
         });
         waiter.wait_asleep();
-        req.send("new").expect("the server is connected");
+        req.send_timeout("new", DEADLINE).expect("the server is connected");
         assert!(matches!(waiter.join(), Err(RecvError::Canceled { .. })), "{transport:?}");
         for wanted in ["old", "new"] {
             assert_eq!(rep.recv_timeout(DEADLINE).expect("the request comes"), wanted);
@@ -181,7 +181,7 @@ fn a_receive_that_waits_gets_the_reply_to_a_request_sent_by_another_thread() {
             rep.close();
         });
         server.wait_asleep();
-        req.send("ping").expect("the server is connected");
+        req.send_timeout("ping", DEADLINE).expect("the server is connected");
         let waiter = spawn(move || req.recv());
         assert_eq!(waiter.join().expect("the reply comes"), "ping");
         server.join();
@@ -249,7 +249,9 @@ fn threads_that_wait_together_get_a_message_each() {
             })
             .collect();
         waiters.iter().for_each(Task::wait_asleep);
-        (0..WAITERS).for_each(|n| push.send(numbered(n)).expect("the receiver is connected"));
+        (0..WAITERS).for_each(|n| {
+            push.send_timeout(numbered(n), DEADLINE).expect("the receiver is connected")
+        });
         let mut got: Vec<_> =
             waiters.into_iter().map(|waiter| number(&waiter.join().expect("one each"))).collect();
         got.sort_unstable();
@@ -272,7 +274,9 @@ fn blocking_and_async_receivers_share_a_socket() {
             })
             .collect();
         waiters.iter().for_each(Task::wait_asleep);
-        (0..WAITERS).for_each(|n| push.send(numbered(n)).expect("the receiver is connected"));
+        (0..WAITERS).for_each(|n| {
+            push.send_timeout(numbered(n), DEADLINE).expect("the receiver is connected")
+        });
         let mut got: Vec<_> =
             waiters.into_iter().map(|waiter| number(&waiter.join().expect("one each"))).collect();
         got.sort_unstable();
@@ -378,7 +382,7 @@ fn a_receive_future_that_is_dropped_has_taken_nothing() {
         let (waker, rung) = bell();
         let mut future = Box::pin(pull.recv_async());
         assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        push.send("work").expect("the receiver is connected");
+        push.send_timeout("work", DEADLINE).expect("the receiver is connected");
         rung.recv_timeout(DEADLINE).expect("the future is woken");
         drop(future);
         assert_eq!(pull.recv_timeout(DEADLINE).expect("the message is still there"), "work");
@@ -394,7 +398,7 @@ fn a_receive_future_that_is_woken_and_dropped_passes_its_wake_on() {
         let mut second = Box::pin(pull.recv_async());
         assert!(first.as_mut().poll(&mut Context::from_waker(&first_waker)).is_pending());
         assert!(second.as_mut().poll(&mut Context::from_waker(&second_waker)).is_pending());
-        push.send("work").expect("the receiver is connected");
+        push.send_timeout("work", DEADLINE).expect("the receiver is connected");
         first_rung.recv_timeout(DEADLINE).expect("the first is woken");
         assert!(second_rung.is_empty(), "one message wakes one");
         drop(first);
@@ -418,7 +422,7 @@ fn a_receive_future_that_is_woken_and_dropped_wakes_a_thread_that_waits() {
             move || pull.recv()
         });
         waiter.wait_asleep();
-        push.send("work").expect("the receiver is connected");
+        push.send_timeout("work", DEADLINE).expect("the receiver is connected");
         rung.recv_timeout(DEADLINE).expect("the future is woken first: it came first");
         drop(future);
         assert_eq!(waiter.join().expect("the message comes"), "work");
@@ -432,7 +436,7 @@ fn a_future_that_moves_to_another_task_wakes_that_one() {
     let mut future = Box::pin(pull.recv_async());
     assert!(future.as_mut().poll(&mut Context::from_waker(&old_waker)).is_pending());
     assert!(future.as_mut().poll(&mut Context::from_waker(&new_waker)).is_pending());
-    push.send("work").expect("the receiver is connected");
+    push.send_timeout("work", DEADLINE).expect("the receiver is connected");
     new_rung.recv_timeout(DEADLINE).expect("the task that polled last is woken");
     assert!(old_rung.is_empty());
     assert!(future.as_mut().poll(&mut Context::from_waker(&new_waker)).is_ready());
@@ -443,7 +447,7 @@ fn a_send_future_that_is_dropped_has_sent_nothing() {
     let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
     assert!(poll_once(push.send_async("dropped")).is_none(), "nobody is connected");
     connect(Transport::Tcp, &pull, &push);
-    push.send("sent").expect("the receiver is connected");
+    push.send_timeout("sent", DEADLINE).expect("the receiver is connected");
     assert_eq!(pull.recv_timeout(DEADLINE).expect("the message comes"), "sent");
 }
 
@@ -471,7 +475,7 @@ fn a_send_future_that_is_woken_and_dropped_passes_its_wake_on() {
 #[test]
 fn a_request_survives_the_receive_future_that_is_dropped() {
     let (rep, req) = conversation(Transport::Tcp);
-    req.send("ping").expect("the server is connected");
+    req.send_timeout("ping", DEADLINE).expect("the server is connected");
     assert!(poll_once(req.recv_async()).is_none(), "nobody has answered yet");
     assert_eq!(rep.recv_timeout(DEADLINE).expect("the request comes"), "ping");
     rep.send("pong").expect("there is a request");
@@ -485,7 +489,8 @@ fn iterating_ends_with_the_socket() {
         let pull = pull.clone();
         move || pull.iter().map(|message| number(&message)).collect::<Vec<_>>()
     });
-    (0..ROUNDS).for_each(|n| push.send(numbered(n)).expect("the receiver is connected"));
+    (0..ROUNDS)
+        .for_each(|n| push.send_timeout(numbered(n), DEADLINE).expect("the receiver is connected"));
     let received = || pull.stats().children.first().and_then(|peer| peer.get("messages_received"));
     support::wait_until("all have arrived", || received() == Some(u64::from(ROUNDS)));
     collector.wait_asleep();
@@ -497,7 +502,8 @@ fn iterating_ends_with_the_socket() {
 fn iterating_over_what_is_there_does_not_wait() {
     let (pull, push) = pipeline();
     assert_eq!(pull.try_iter().count(), 0);
-    (0..3).for_each(|n| push.send(numbered(n)).expect("the receiver is connected"));
+    (0..3)
+        .for_each(|n| push.send_timeout(numbered(n), DEADLINE).expect("the receiver is connected"));
     let mut got = Vec::new();
     support::wait_until("all have arrived", || {
         got.extend(pull.try_iter().map(|message| number(&message)));

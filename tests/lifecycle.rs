@@ -122,7 +122,8 @@ fn handles_that_outlive_the_close_hold_nothing() {
             let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
             let (pull_events, push_events) = (pull.events(), push.events());
             let listener = connect(transport, &pull, &push);
-            push.send(&support::pattern(4096)[..]).expect("the receiver is connected");
+            push.send_timeout(&support::pattern(4096)[..], DEADLINE)
+                .expect("the receiver is connected");
             let handles = (pull.clone(), push.clone());
             push.close();
             pull.close();
@@ -281,10 +282,12 @@ fn closing_ends_a_dial_that_waits() {
 fn a_publisher_with_a_million_messages_for_a_stalled_peer_closes_promptly() {
     for linger in [Duration::ZERO, Duration::from_secs(1)] {
         alone(|| {
-            let publisher = Pub::with(PubOptions::new().queue(MILLION)).expect("PUB opens");
+            let publisher = Pub::with(PubOptions::new().queue(MILLION).queue_bytes(usize::MAX))
+                .expect("PUB opens");
             let stalled = raw_peer(&publisher, SUB);
             (0..MILLION)
                 .for_each(|n| publisher.send(n.to_be_bytes()).expect("a publisher never waits"));
+            assert_eq!(publisher.stats().get("dropped_on_send"), Some(0), "all of them wait");
             let begun = clock::now();
             publisher.close_within(linger);
             let took = clock::now() - begun;
@@ -297,10 +300,13 @@ fn a_publisher_with_a_million_messages_for_a_stalled_peer_closes_promptly() {
 #[test]
 fn a_receiver_with_a_million_messages_unread_closes_promptly() {
     alone(|| {
-        let pull = Pull::with(PullOptions::new().queue(MILLION)).expect("PULL opens");
+        let pull = Pull::with(PullOptions::new().queue(MILLION).queue_bytes(usize::MAX))
+            .expect("PULL opens");
         let push = Push::new().expect("PUSH opens");
         connect(Transport::Inproc, &pull, &push);
-        (0..MILLION).for_each(|n| push.send(n.to_be_bytes()).expect("the receiver has room"));
+        (0..MILLION).for_each(|n| {
+            push.send_timeout(n.to_be_bytes(), DEADLINE).expect("the receiver has room")
+        });
         let begun = clock::now();
         pull.close();
         let took = clock::now() - begun;
@@ -335,8 +341,9 @@ fn what_was_sent_before_the_drop_reaches_the_receiver() {
         alone(|| {
             let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
             connect(transport, &pull, &push);
-            (0..500_u32)
-                .for_each(|n| push.send(n.to_be_bytes()).expect("the receiver is connected"));
+            (0..500_u32).for_each(|n| {
+                push.send_timeout(n.to_be_bytes(), DEADLINE).expect("the receiver is connected")
+            });
             drop(push);
             for n in 0..500_u32 {
                 let message = pull.recv_timeout(DEADLINE).expect("what was sent arrives");
@@ -353,7 +360,7 @@ fn a_reply_sent_before_the_end_reaches_its_client() {
             for close in [drop as fn(Rep), Rep::close] {
                 let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
                 connect(transport, &rep, &req);
-                req.send("ping").expect("the server is connected");
+                req.send_timeout("ping", DEADLINE).expect("the server is connected");
                 rep.recv_timeout(DEADLINE).expect("the request comes");
                 rep.send(&support::pattern(100_000)[..]).expect("there is a request");
                 close(rep);
@@ -367,7 +374,8 @@ fn a_reply_sent_before_the_end_reaches_its_client() {
 #[test]
 fn what_was_published_before_the_close_reaches_a_slow_subscriber() {
     alone(|| {
-        let publisher = Pub::with(PubOptions::new().queue(PUBLISHED)).expect("PUB opens");
+        let publisher = Pub::with(PubOptions::new().queue(PUBLISHED).queue_bytes(usize::MAX))
+            .expect("PUB opens");
         let mut slow = raw_peer(&publisher, SUB);
         let body = support::pattern(2048);
         (0..PUBLISHED).for_each(|_| publisher.send(&body[..]).expect("a publisher never waits"));
@@ -395,7 +403,8 @@ fn a_thousand_peers_that_come_and_go_leave_no_trace() {
             stays_flat(&format!("sockets over {transport:?}"), || {
                 let push = Push::new().expect("PUSH opens");
                 push.dial(listener.endpoint()).expect("somebody listens");
-                push.send(&support::pattern(500)[..]).expect("the receiver is connected");
+                push.send_timeout(&support::pattern(500)[..], DEADLINE)
+                    .expect("the receiver is connected");
                 pull.recv_timeout(DEADLINE).expect("the message comes");
                 rounds += 1;
                 if rounds % 2 == 0 {
@@ -417,7 +426,7 @@ fn a_thousand_dialers_that_are_closed_leave_no_trace() {
             let listener = pull.listen(transport.url()).expect("the address is free");
             stays_flat(&format!("dialers over {transport:?}"), || {
                 let dialer = push.dial(listener.endpoint()).expect("somebody listens");
-                push.send("work").expect("the receiver is connected");
+                push.send_timeout("work", DEADLINE).expect("the receiver is connected");
                 pull.recv_timeout(DEADLINE).expect("the message comes");
                 dialer.close();
                 wait_until("both are alone", || pull.peers().is_empty() && push.peers().is_empty());
@@ -461,7 +470,7 @@ fn a_peer_that_resets_in_mid_message_leaves_nothing() {
                 .expect("the option exists");
             drop(peer);
             wait_event(&events, "the end", |event| matches!(event, PipeEvent::Closed { .. }));
-            push.send("work").expect("the other peer is connected");
+            push.send_timeout("work", DEADLINE).expect("the other peer is connected");
             assert_eq!(pull.recv_timeout(DEADLINE).expect("the other peer goes on"), "work");
         }
     });
@@ -508,7 +517,7 @@ fn a_peer_killed_in_mid_message_leaves_nothing() {
             matches!(closed, PipeEvent::Closed { why: CloseReason::Truncated, .. }),
             "{closed:?}"
         );
-        push.send("work").expect("the other peer is connected");
+        push.send_timeout("work", DEADLINE).expect("the other peer is connected");
         assert_eq!(pull.recv_timeout(DEADLINE).expect("nothing came of half a message"), "work");
     });
 }
@@ -637,7 +646,7 @@ impl Scene {
         connect(transport, &pull, &push);
         let body = support::pattern(2048);
         // A request that is being answered, publications that nobody reads, queues that are full.
-        req.send(&body[..]).expect("the server is connected");
+        req.send_timeout(&body[..], DEADLINE).expect("the server is connected");
         rep.recv_timeout(DEADLINE).expect("the request comes");
         sub.subscribe("");
         (0..2000).for_each(|_| publisher.send(&body[..]).expect("a publisher never waits"));

@@ -69,7 +69,7 @@ fn requests_and_replies(transport: Transport) {
     });
     for len in sizes() {
         let body = pattern(len);
-        req.send(&body[..]).expect("the server is connected");
+        req.send_timeout(&body[..], DEADLINE).expect("the server is connected");
         assert_same(&recv(&req), &body);
     }
     server.join();
@@ -91,7 +91,7 @@ fn work(transport: Transport) {
     connect(transport, &pull, &push);
     for len in sizes() {
         let body = pattern(len);
-        push.send(&body[..]).expect("the receiver is connected");
+        push.send_timeout(&body[..], DEADLINE).expect("the receiver is connected");
         assert_same(&recv(&pull), &body);
     }
 }
@@ -108,7 +108,7 @@ fn ordered_requests(transport: Transport) {
         rep.close();
     });
     for n in 0..REQUESTS {
-        req.send(numbered(n)).expect("the server is connected");
+        req.send_timeout(numbered(n), DEADLINE).expect("the server is connected");
         assert_eq!(recv(&req), numbered(n), "each reply belongs to its request");
     }
     server.join();

@@ -2,7 +2,7 @@
 //!
 //! Only monotonic time is used. Engines never come here: they are told the time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The present instant of the monotonic clock.
 ///
@@ -10,4 +10,23 @@ use std::time::Instant;
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// `wait` after `now`; a wait too long for the clock ends in a century.
+pub fn after(now: Instant, wait: Duration) -> Instant {
+    now.checked_add(wait).unwrap_or_else(|| now + CENTURY)
+}
+
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_wait_does_not_overflow() {
+        assert!(after(now(), Duration::MAX) > now() + CENTURY / 2);
+        let start = now();
+        assert_eq!(after(start, Duration::from_secs(1)), start + Duration::from_secs(1));
+    }
 }

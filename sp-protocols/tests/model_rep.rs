@@ -183,7 +183,7 @@ impl Pair {
 
     /// The peer was read: what fits has been taken, or it was broken and closed.
     fn take(&mut self, at: PeerId, paused: &BTreeSet<PeerId>) -> Result<(), TestCaseError> {
-        if self.waiting() >= self.limit_bytes && self.peers[&at].is_open() {
+        if self.waiting() >= self.limit_bytes {
             self.make_way();
         }
         let (mut too_far, mut broken) = (0, false);

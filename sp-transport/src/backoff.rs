@@ -14,6 +14,7 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) fn new(min: Duration, max: Duration, seed: u64) -> Self {
+        let min = min.max(SHORTEST);
         Self { min, max: max.max(min), next: min, random: seed }
     }
 
@@ -25,7 +26,12 @@ impl Backoff {
         half + half.mul_f64(self.fraction())
     }
 
-    /// A connection was made and accepted.
+    /// The delay that the next failure draws its wait from.
+    pub(crate) const fn next(&self) -> Duration {
+        self.next
+    }
+
+    /// A connection was made and lasted.
     pub(crate) fn succeed(&mut self) {
         self.next = self.min;
     }
@@ -40,6 +46,9 @@ impl Backoff {
         (x >> 11) as f64 / (1u64 << 53) as f64
     }
 }
+
+/// Nobody dials more often than this, whatever the options say.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
@@ -56,6 +65,12 @@ mod tests {
         }
         backoff.succeed();
         assert!(backoff.fail() < ms(100));
+    }
+
+    #[test]
+    fn a_delay_of_zero_is_brought_to_a_millisecond() {
+        let mut backoff = Backoff::new(Duration::ZERO, Duration::ZERO, 7);
+        assert!(backoff.fail() >= SHORTEST / 2);
     }
 
     #[test]

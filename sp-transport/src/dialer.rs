@@ -5,8 +5,10 @@ use std::hash::BuildHasher;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use sp_core::clock;
 use sp_core::pipe::CloseReason;
 
 use crate::backoff::Backoff;
@@ -21,6 +23,8 @@ pub(crate) struct Dialer {
     pub(crate) backoff: Backoff,
     /// Addresses of this attempt that have not been tried.
     pub(crate) addresses: VecDeque<SocketAddr>,
+    /// When the present connection was made.
+    connected_at: Option<Instant>,
     /// Who waits for the outcome of the first attempt.
     report: Option<Report>,
 }
@@ -30,17 +34,27 @@ impl Dialer {
         // A random seed from std: the hasher's keys come from the system.
         let seed = RandomState::new().hash_one(0u8);
         let backoff = Backoff::new(options.reconnect_min, options.reconnect_max, seed);
-        Self { options, backoff, addresses: VecDeque::new(), report }
+        Self { options, backoff, addresses: VecDeque::new(), connected_at: None, report }
     }
 
     /// A connection has been made and accepted.
     pub(crate) fn succeeded(&mut self) {
-        self.backoff.succeed();
+        self.connected_at = Some(clock::now());
         self.addresses.clear();
         if let Some(report) = self.report.take() {
             // The caller may have given up waiting.
             let _ = report.send(Ok(()));
         }
+    }
+
+    /// The connection is gone. Answers how long to wait before the next attempt.
+    pub(crate) fn lost(&mut self) -> Duration {
+        let lived = self.connected_at.take().map(|at| clock::now().saturating_duration_since(at));
+        // A peer that accepts and closes at once is no success: attempts go on growing rarer.
+        if lived.is_some_and(|lived| lived >= self.backoff.next()) {
+            self.backoff.succeed();
+        }
+        self.backoff.fail()
     }
 
     /// The attempt came to nothing. Answers whether somebody waited for it, and then there is no other.

@@ -29,13 +29,11 @@ pub enum DialError {
         /// The URL dialled.
         url: String,
     },
-    /// The I/O threads could not be started.
-    #[error("dial {url}: cannot start the I/O worker: {source}")]
-    Worker {
+    /// A blocking dial from within a task's waker, which the I/O thread runs: it would wait for itself.
+    #[error("dial {url}: a blocking dial from a waker waits for itself; dial in the background")]
+    WouldDeadlock {
         /// The URL dialled.
         url: String,
-        /// What the system said.
-        source: io::Error,
     },
 }
 
@@ -114,7 +112,7 @@ impl From<DialError> for io::Error {
             DialError::Failed { why: CloseReason::Io(kind), .. } => *kind,
             DialError::Failed { .. } => io::ErrorKind::ConnectionAborted,
             DialError::Closed { .. } => io::ErrorKind::NotConnected,
-            DialError::Worker { source, .. } => source.kind(),
+            DialError::WouldDeadlock { .. } => io::ErrorKind::InvalidInput,
         };
         Self::new(kind, error)
     }

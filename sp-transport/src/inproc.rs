@@ -55,8 +55,8 @@ pub(crate) fn listen(
 }
 
 /// Gives back the names of an endpoint.
-pub(crate) fn unlisten(gone: impl Fn(EndpointId) -> bool) {
-    forget(|listener| gone(listener.id));
+pub(crate) fn unlisten(id: EndpointId) {
+    forget(|listener| listener.id == id);
 }
 
 /// Gives back the names of a socket.
@@ -167,8 +167,9 @@ struct Target {
 struct Queue {
     waiting: Batch,
     bytes: usize,
-    /// Messages that the receiver had no room for.
+    /// Messages that the receiver had no room for, and their bytes.
     stalled: usize,
+    stalled_bytes: usize,
     state: State,
     /// The receiver took its pause back while messages were being delivered.
     resumed: bool,
@@ -256,18 +257,23 @@ impl InprocPipe {
             let flow = target.events.arrived(target.peer, &mut delivery);
             let mut queue = lock(&self.lane.queue);
             queue.stalled = delivery.len();
+            queue.stalled_bytes = delivery.bytes() as usize;
             drop(delivery);
+            if queue.room_owed && queue.has_room() && !queue.closed {
+                queue.room_owed = false;
+                drop(queue);
+                // While this thread still counts as delivering: what the sender answers with is delivered by the
+                // next round of this loop, not by a call within this one.
+                if let Some(peer) = self.peer.get() {
+                    self.events.room(*peer);
+                }
+                queue = lock(&self.lane.queue);
+            }
             let pause = flow == Flow::Pause && !queue.resumed;
             queue.state = if pause { State::Paused } else { State::Idle };
-            let room = queue.room_owed && queue.has_room();
-            queue.room_owed &= !room;
-            let closed = queue.closed;
-            drop(queue);
-            if closed {
+            if queue.closed {
+                drop(queue);
                 return self.discard();
-            }
-            if room && let Some(peer) = self.peer.get() {
-                self.events.room(*peer);
             }
         }
     }
@@ -292,6 +298,7 @@ impl InprocPipe {
         let waiting = std::mem::take(&mut queue.waiting);
         queue.bytes = 0;
         queue.stalled = 0;
+        queue.stalled_bytes = 0;
         drop(queue);
         drop(waiting);
         lock(&self.lane.delivery).clear();
@@ -360,8 +367,9 @@ impl Pipe for InprocPipe {
         if !self.shut() {
             return;
         }
-        if let Some(other) = self.other.get().and_then(Weak::upgrade) {
-            other.shut();
+        if let Some(other) = self.other.get().and_then(Weak::upgrade)
+            && other.shut()
+        {
             other.tell_closed(CloseReason::PeerClosed);
         }
         self.tell_closed(why);
@@ -369,7 +377,8 @@ impl Pipe for InprocPipe {
 
     fn unsent(&self) -> usize {
         let queue = lock(&self.lane.queue);
-        queue.waiting.len() + queue.stalled
+        // An empty message is something to wait for, too.
+        queue.bytes + queue.stalled_bytes + queue.waiting.len() + queue.stalled
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Listener {
     pub(crate) half_open: usize,
     /// The pause after the next failure for want of descriptors or memory.
     pub(crate) pause: Duration,
+    /// A timer will accept; events before it are left to it.
+    pub(crate) waits_for_timer: bool,
 }
 
 /// What one attempt to accept came to.
@@ -46,7 +48,7 @@ pub(crate) enum Accepted {
     Nobody,
     /// A peer gave up before it was accepted; look again.
     Gone,
-    /// The process or system is out of descriptors or memory.
+    /// The process or system is out of descriptors or memory, or something else that will last.
     Exhausted(io::Error),
 }
 
@@ -65,10 +67,18 @@ impl Listener {
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Accepted::Nobody,
             Err(error) => match error.raw_os_error() {
-                Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => {
-                    Accepted::Exhausted(error)
-                }
-                _ => Accepted::Gone,
+                // The peer's or the network's doing, and over with the attempt (accept(2) lists them).
+                Some(
+                    libc::ECONNABORTED
+                    | libc::EINTR
+                    | libc::EPROTO
+                    | libc::EPERM
+                    | libc::ENETDOWN
+                    | libc::ENETUNREACH
+                    | libc::EHOSTUNREACH
+                    | libc::ETIMEDOUT,
+                ) => Accepted::Gone,
+                _ => Accepted::Exhausted(error),
             },
         }
     }

@@ -59,7 +59,7 @@ impl DialOptions {
         self
     }
 
-    /// The time for connecting and shaking hands, each.
+    /// The time for connecting and shaking hands, together.
     pub fn handshake_limit(mut self, limit: Duration) -> Self {
         self.conn.handshake_limit = limit;
         self

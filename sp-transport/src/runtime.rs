@@ -99,12 +99,14 @@ impl Runtime {
         let id = EndpointId::next();
         if let Address::Inproc { name } = endpoint.address() {
             let endpoint = Arc::new(endpoint.clone());
-            inproc::listen(id, name, &endpoint, owner, &self.worker)?;
+            // The worker knows the endpoint before anybody can find its name and connect.
             self.worker.send(Command::ListenInproc {
                 id,
                 owner: owner.clone(),
                 endpoint: Arc::clone(&endpoint),
             });
+            inproc::listen(id, name, &endpoint, owner, &self.worker)
+                .inspect_err(|_| self.worker.close_soon(Which::One(id)))?;
             return Ok((id, endpoint));
         }
         let bound = listener::bind(endpoint, options)?;
@@ -121,6 +123,9 @@ impl Runtime {
         options: &DialOptions,
     ) -> Result<EndpointId, DialError> {
         endpoint.check_dialable()?;
+        if !options.background && self.worker.is_current() {
+            return Err(DialError::WouldDeadlock { url: endpoint.to_string() });
+        }
         let id = EndpointId::next();
         let endpoint = Arc::new(endpoint.clone());
         let (report, outcome) = bounded(1);
@@ -144,7 +149,7 @@ impl Runtime {
 
     /// Ends a dialer or listener and the connections it made; afterwards its address is free.
     pub fn close_endpoint(&self, id: EndpointId) {
-        inproc::unlisten(|listener| listener == id);
+        inproc::unlisten(id);
         self.worker.close(Which::One(id));
     }
 
@@ -152,6 +157,12 @@ impl Runtime {
     pub fn close_endpoints_of(&self, socket: SocketId) {
         inproc::unlisten_socket(socket);
         self.worker.close(Which::AllOf(socket));
+    }
+
+    /// As [`close_endpoints_of`](Self::close_endpoints_of), without waiting for it.
+    pub fn abandon_endpoints_of(&self, socket: SocketId) {
+        inproc::unlisten_socket(socket);
+        self.worker.close_soon(Which::AllOf(socket));
     }
 
     /// Calls the socket's `timer` with `key` at `at`; replaces an earlier deadline of that key.

@@ -5,21 +5,27 @@
 //! the answer was *asleep*.
 
 use std::io;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use mio::{Registry, Token, Waker};
+use sp_core::sync::lock;
 
 /// The state of one poller and the means to wake it.
 #[derive(Debug)]
 pub(crate) struct Sleep {
     state: AtomicU8,
-    waker: Waker,
+    /// `None` once nobody will poll any more. Locked only to wake a sleeper.
+    waker: Mutex<Option<Waker>>,
 }
 
 impl Sleep {
     /// The waker's events come with `token` on the poller behind `registry`.
     pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
-        Ok(Self { state: AtomicU8::new(ASLEEP), waker: Waker::new(registry, token)? })
+        Ok(Self {
+            state: AtomicU8::new(ASLEEP),
+            waker: Mutex::new(Some(Waker::new(registry, token)?)),
+        })
     }
 
     /// There is news, published before this call: wakes the poller if it sleeps. Answers no if nobody polls.
@@ -28,8 +34,10 @@ impl Sleep {
         // Release pairs with the acquire in `wake_up` and `rest`: the poller sees the news.
         match self.state.swap(NOTIFIED, Ordering::AcqRel) {
             ASLEEP => {
-                // Fails only when the descriptor is gone, and then nobody polls.
-                let _ = self.waker.wake();
+                if let Some(waker) = &*lock(&self.waker) {
+                    // Fails only when the descriptor is gone, and then nobody polls.
+                    let _ = waker.wake();
+                }
                 true
             }
             state => state != AWAY,
@@ -51,9 +59,16 @@ impl Sleep {
         self.rest(AWAY)
     }
 
+    /// Nobody will poll any more: gives the waker's descriptor back.
+    pub(crate) fn retire(&self) {
+        self.state.store(AWAKE, Ordering::Release);
+        lock(&self.waker).take();
+    }
+
     /// Whether nobody polls.
     pub(crate) fn is_away(&self) -> bool {
-        self.state.load(Ordering::Acquire) == AWAY
+        // A read-modify-write: whoever takes over afterwards sees what was published before this look.
+        self.state.fetch_or(0, Ordering::AcqRel) == AWAY
     }
 
     fn rest(&self, how: u8) -> bool {

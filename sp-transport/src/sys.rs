@@ -11,7 +11,7 @@ pub(crate) fn wait_readable(fd: RawFd, wait: Duration) {
     {
         let wait = libc::timespec {
             tv_sec: wait.as_secs() as libc::time_t,
-            tv_nsec: wait.subsec_nanos().into(),
+            tv_nsec: wait.subsec_nanos() as libc::c_long,
         };
         // SAFETY: `poll` is one initialised pollfd, as the count says, and lives until the call returns, as
         // does `wait`; a null signal mask leaves the mask alone. A bad descriptor is reported, not followed.

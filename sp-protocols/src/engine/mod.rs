@@ -222,7 +222,7 @@ pub trait SendEngine: Engine {
         fx: &mut impl Effects,
     ) -> Result<(), SendBlocked>;
 
-    /// A send of `ctx` that was waiting gave up: its deadline passed or its future was dropped.
+    /// A send of `ctx` that was waiting gave up: its deadline passed. A future that is dropped does not say so.
     fn send_abandoned(&mut self, _ctx: CtxId, _fx: &mut impl Effects) {}
 }
 
@@ -235,7 +235,7 @@ pub trait RecvEngine: Engine {
     /// Takes the next message for `ctx`.
     fn try_recv(&mut self, ctx: CtxId, fx: &mut impl Effects) -> Result<Message, RecvBlocked>;
 
-    /// A receive of `ctx` that was waiting gave up: its deadline passed or its future was dropped.
+    /// A receive of `ctx` that was waiting gave up: its deadline passed. A future that is dropped does not say so.
     fn recv_abandoned(&mut self, _ctx: CtxId, _fx: &mut impl Effects) {}
 }
 

@@ -115,7 +115,7 @@ impl Engine for Rep {
     }
 
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
-        if self.waiting.is_full() && self.peers.get(peer).is_some_and(Link::is_open) {
+        if self.waiting.is_full() {
             self.make_way(fx);
         }
         let Some(link) = self.peers.get_mut(peer) else {
@@ -350,7 +350,9 @@ impl RepOptions {
     }
 
     /// How many bytes of requests may wait to be received, at least 1: of all peers together, and half as many
-    /// of each. Beyond it peers are not read. The same holds for replies that their peers have no room for.
+    /// of each. Beyond it peers are not read.
+    ///
+    /// As many bytes of replies may be parked; beyond it only requests whose reply will find room are received.
     ///
     /// A message counts as its header, its body and 128 bytes. A queue that is not full takes a message of any
     /// length.

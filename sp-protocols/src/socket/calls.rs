@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use sp_core::clock;
@@ -186,31 +187,72 @@ impl<E: Engine> Shared<E> {
         if let Some(answer) = self.step(&mut attempt) {
             return Some(answer);
         }
-        let parker = Parker::current();
-        let ctx = CtxId::MAIN;
+        let parker = Parker::take();
+        let answer = self.wait(&parker, side, deadline, attempt);
+        parker.put_back();
+        answer
+    }
+
+    fn wait<T>(
+        &self,
+        parker: &Arc<Parker>,
+        side: Side,
+        deadline: Option<Instant>,
+        mut attempt: impl FnMut(&mut Core<E>, &mut Deferred) -> Option<T>,
+    ) -> Option<T> {
+        let mut ticket = None;
         loop {
             parker.prepare();
-            let tried = self.step(|core, deferred| match attempt(core, deferred) {
-                Some(answer) => Ok(answer),
-                None => Err(core.waiters.add(ctx, side, parker.waker())),
-            });
-            let ticket = match tried {
-                Ok(answer) => return Some(answer),
-                Err(ticket) => ticket,
-            };
-            if parker.wait(&self.driver, deadline) {
-                continue;
+            let out_of_time = ticket.is_some() && deadline.is_some_and(|at| at <= clock::now());
+            let tried = self
+                .retry(side, &mut ticket, &mut attempt, || (!out_of_time).then(|| parker.waker()));
+            match tried {
+                Retry::Answer(answer) => return Some(answer),
+                Retry::Waits => {
+                    // Whatever woke this thread or ran out, the next try tells.
+                    parker.wait(&self.driver, deadline);
+                }
+                Retry::GaveUp { was_woken, others_wait } => {
+                    if was_woken {
+                        self.pass_on(side);
+                    }
+                    if others_wait {
+                        // This thread drove for them as well.
+                        self.driver.needs_worker();
+                    }
+                    return None;
+                }
             }
-            // Out of time, unless the wake-up was on its way: then one more try.
-            if self.step(|core, _| core.waiters.remove(ctx, side, ticket)) {
-                return None;
-            }
-            if let Some(answer) = self.step(&mut attempt) {
-                return Some(answer);
-            }
-            self.pass_on(side);
-            return None;
         }
+    }
+
+    /// Takes a waiter off the line, tries, and gets it in line again if there is no answer and `waker` gives a
+    /// waker to wait with.
+    fn retry<T>(
+        &self,
+        side: Side,
+        ticket: &mut Option<Ticket>,
+        attempt: impl FnOnce(&mut Core<E>, &mut Deferred) -> Option<T>,
+        waker: impl FnOnce() -> Option<Waker>,
+    ) -> Retry<T> {
+        let ctx = CtxId::MAIN;
+        let before = ticket.take();
+        let (tried, _dropped_unlocked) = self.step(|core, deferred| {
+            let old = before.map(|ticket| core.waiters.remove(ctx, side, ticket));
+            let was_woken = matches!(old, Some(None));
+            let tried = match attempt(core, deferred) {
+                Some(answer) => Retry::Answer(answer),
+                None => match waker() {
+                    Some(waker) => {
+                        *ticket = Some(core.waiters.add(ctx, side, waker));
+                        Retry::Waits
+                    }
+                    None => Retry::GaveUp { was_woken, others_wait: !core.waiters.is_empty() },
+                },
+            };
+            (tried, old)
+        });
+        tried
     }
 
     /// A waiter that was woken leaves without taking anything: the next in line has its turn.
@@ -272,6 +314,18 @@ impl<E: RecvEngine> Shared<E> {
     }
 }
 
+/// What came of another try.
+enum Retry<T> {
+    Answer(T),
+    /// In line.
+    Waits,
+    /// Not in line any more.
+    GaveUp {
+        was_woken: bool,
+        others_wait: bool,
+    },
+}
+
 /// A future's place in the line of waiters.
 struct Registration<'a, E: Engine> {
     socket: &'a Socket<E>,
@@ -291,29 +345,12 @@ impl<'a, E: Engine> Registration<'a, E> {
         attempt: impl FnOnce(&mut Core<E>, &mut Deferred) -> Option<T>,
     ) -> Poll<T> {
         let shared = self.socket.shared();
-        let (side, ctx) = (self.side, CtxId::MAIN);
-        let ticket = self.ticket.take();
-        let answer = shared.step(|core, deferred| {
-            if let Some(answer) = attempt(core, deferred) {
-                if let Some(ticket) = ticket {
-                    core.waiters.remove(ctx, side, ticket);
-                }
-                return Ok(answer);
-            }
-            let waker = cx.waker();
-            match ticket.filter(|ticket| core.waiters.renew(ctx, side, *ticket, waker)) {
-                Some(ticket) => Err(ticket),
-                None => Err(core.waiters.add(ctx, side, waker.clone())),
-            }
-        });
-        match answer {
-            Ok(answer) => Poll::Ready(answer),
-            Err(ticket) => {
-                self.ticket = Some(ticket);
-                shared.driver.needs_worker();
-                Poll::Pending
-            }
+        let waker = || Some(cx.waker().clone());
+        if let Retry::Answer(answer) = shared.retry(self.side, &mut self.ticket, attempt, waker) {
+            return Poll::Ready(answer);
         }
+        shared.driver.needs_worker();
+        Poll::Pending
     }
 }
 
@@ -321,7 +358,8 @@ impl<E: Engine> Drop for Registration<'_, E> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
         let shared = self.socket.shared();
-        if !shared.step(|core, _| core.waiters.remove(CtxId::MAIN, self.side, ticket)) {
+        let waits = shared.step(|core, _| core.waiters.remove(CtxId::MAIN, self.side, ticket));
+        if waits.is_none() {
             shared.pass_on(self.side);
         }
     }

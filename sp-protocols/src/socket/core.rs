@@ -109,19 +109,15 @@ impl<E: Engine> Shared<E> {
         lock(&self.core).lines.iter().map(|(_, line)| Arc::clone(&line.pipe)).collect()
     }
 
-    /// From now on calls fail, and nobody new is let in. Answers no if that was so already.
+    /// From now on calls fail. Answers no if they did already. The endpoints are the caller's to end.
     pub(crate) fn begin_close(&self) -> bool {
-        let begun = self.step(|core, deferred| {
+        self.step(|core, deferred| {
             if mem::replace(&mut core.closed, true) {
                 return false;
             }
             core.waiters.drain().into_iter().for_each(|waker| deferred.wake(waker));
             true
-        });
-        if begun && let Some(runtime) = self.runtime() {
-            runtime.close_endpoints_of(self.id);
-        }
-        begun
+        })
     }
 
     /// Ends a closed socket: connections, driver, and the hold on the worker threads.

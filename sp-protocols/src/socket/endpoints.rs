@@ -41,6 +41,11 @@ impl<E: Engine> Socket<E> {
             return Err(DialError::Closed { url: endpoint.to_string() });
         };
         let id = runtime.dial(&shared.owner(), &endpoint, options)?;
+        if shared.is_closed() {
+            // Closed meanwhile, perhaps before the worker knew of the dialer.
+            runtime.close_endpoint(id);
+            return Err(DialError::Closed { url: endpoint.to_string() });
+        }
         Ok(Dialer { id, endpoint, runtime: Arc::downgrade(&runtime) })
     }
 
@@ -73,6 +78,11 @@ impl<E: Engine> Socket<E> {
             return Err(ListenError::Closed { url: endpoint.to_string() });
         };
         let (id, endpoint) = runtime.listen(&shared.owner(), &endpoint, options)?;
+        if shared.is_closed() {
+            // Closed meanwhile, perhaps before the worker knew of the listener.
+            runtime.close_endpoint(id);
+            return Err(ListenError::Closed { url: endpoint.to_string() });
+        }
         Ok(Listener { id, endpoint, runtime: Arc::downgrade(&runtime) })
     }
 }

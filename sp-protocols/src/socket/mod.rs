@@ -125,7 +125,10 @@ impl<E: Engine> Socket<E> {
     pub fn close_within(self, linger: Duration) {
         let shared = self.shared();
         if shared.begin_close() {
-            shared.drain(clock::now() + linger);
+            if let Some(runtime) = shared.runtime() {
+                runtime.close_endpoints_of(shared.id);
+            }
+            shared.drain(clock::after(clock::now(), linger));
             shared.finish();
         }
     }
@@ -169,8 +172,9 @@ impl<E: Engine> Drop for Handle<E> {
         if !shared.begin_close() {
             return;
         }
-        shared.flush();
         let Some(runtime) = shared.runtime() else { return };
+        runtime.abandon_endpoints_of(shared.id);
+        shared.flush();
         let until = clock::now() + Config::new().linger;
         // The worker ends it: a destructor neither waits nor, run by a task's waker inside the driver, can.
         runtime.linger(Box::new(Farewell(Arc::clone(shared))), until);

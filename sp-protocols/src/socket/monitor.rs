@@ -43,9 +43,10 @@ pub enum PipeEvent {
 }
 
 /// Hands events to whoever asked for them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Monitor {
-    watchers: Mutex<Vec<Sender<PipeEvent>>>,
+    /// `None` once the socket has ended.
+    watchers: Mutex<Option<Vec<Sender<PipeEvent>>>>,
     lost: AtomicU64,
 }
 
@@ -53,15 +54,17 @@ impl Monitor {
     /// Events from now on.
     pub(crate) fn watch(&self) -> Receiver<PipeEvent> {
         let (send, events) = bounded(EVENTS_MAX);
-        lock(&self.watchers).push(send);
+        if let Some(watchers) = &mut *lock(&self.watchers) {
+            watchers.push(send);
+        }
         events
     }
 
     pub(crate) fn tell(&self, event: impl FnOnce() -> PipeEvent) {
         let mut watchers = lock(&self.watchers);
-        if watchers.is_empty() {
+        let Some(watchers) = watchers.as_mut().filter(|watchers| !watchers.is_empty()) else {
             return;
-        }
+        };
         let event = event();
         watchers.retain(|watcher| match watcher.try_send(event.clone()) {
             Ok(()) => true,
@@ -75,12 +78,18 @@ impl Monitor {
 
     /// No event will come any more.
     pub(crate) fn end(&self) {
-        lock(&self.watchers).clear();
+        lock(&self.watchers).take();
     }
 
     /// Events that a watcher was too slow for.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self { watchers: Mutex::new(Some(Vec::new())), lost: AtomicU64::new(0) }
     }
 }
 

@@ -4,6 +4,7 @@
 //! together with the try that found nothing, and taken off the list to be woken; then the call is tried again.
 //! A waiter that gives up has therefore taken nothing.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -59,22 +60,13 @@ impl Waiters {
         ticket
     }
 
-    /// Takes a waiter off its line; answers no if it has been woken.
-    pub(crate) fn remove(&mut self, ctx: CtxId, side: Side, ticket: Ticket) -> bool {
-        let Some(line) = self.line(ctx, side) else { return false };
-        let Some(at) = line.iter().position(|waiter| waiter.ticket == ticket) else { return false };
-        line.remove(at);
-        true
-    }
-
-    /// Replaces the waker of a waiter; answers no if it has been woken.
-    pub(crate) fn renew(&mut self, ctx: CtxId, side: Side, ticket: Ticket, waker: &Waker) -> bool {
-        let Some(line) = self.line(ctx, side) else { return false };
-        let Some(waiter) = line.iter_mut().find(|waiter| waiter.ticket == ticket) else {
-            return false;
-        };
-        waiter.waker.clone_from(waker);
-        true
+    /// Takes a waiter off its line; nothing if it has been woken.
+    ///
+    /// Its waker is to be dropped when the socket's lock is released: it may be the last that holds a task.
+    pub(crate) fn remove(&mut self, ctx: CtxId, side: Side, ticket: Ticket) -> Option<Waker> {
+        let line = self.line(ctx, side)?;
+        let at = line.iter().position(|waiter| waiter.ticket == ticket)?;
+        line.remove(at).map(|waiter| waiter.waker)
     }
 
     /// Takes the first of a line, to be woken.
@@ -89,6 +81,11 @@ impl Waiters {
             .flat_map(|(_, lines)| lines.send.drain(..).chain(lines.recv.drain(..)))
             .map(|waiter| waiter.waker)
             .collect()
+    }
+
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.contexts.iter().all(|(_, lines)| lines.send.is_empty() && lines.recv.is_empty())
     }
 
     /// Whether anybody is in a line.
@@ -108,6 +105,10 @@ impl Waiters {
     }
 }
 
+thread_local! {
+    static SPARE: Cell<Option<Arc<Parker>>> = const { Cell::new(None) };
+}
+
 /// A thread that waits, parked or driving.
 pub(crate) struct Parker {
     notified: AtomicBool,
@@ -117,16 +118,23 @@ pub(crate) struct Parker {
 }
 
 impl Parker {
-    /// The calling thread's.
-    pub(crate) fn current() -> Arc<Self> {
-        thread_local! {
-            static PARKER: Arc<Parker> = Arc::new(Parker {
+    /// Takes the calling thread's, or a new one if that is in use: a waker that this thread runs while it drives
+    /// may wait for something in turn.
+    pub(crate) fn take() -> Arc<Self> {
+        let spare = SPARE.try_with(Cell::take).ok().flatten();
+        spare.unwrap_or_else(|| {
+            Arc::new(Self {
                 notified: AtomicBool::new(false),
                 thread: thread::current(),
                 drives: Mutex::new(None),
-            });
-        }
-        PARKER.with(Arc::clone)
+            })
+        })
+    }
+
+    /// Keeps the parker for the thread's next wait.
+    pub(crate) fn put_back(self: Arc<Self>) {
+        // A thread that is ending keeps nothing.
+        let _ = SPARE.try_with(|spare| spare.set(Some(self)));
     }
 
     /// Forgets earlier notifications. Call before registering [`waker`](Self::waker).
@@ -148,7 +156,9 @@ impl Parker {
             return notified || self.is_notified();
         }
         // Somebody else drives, and wakes this thread when it has something for it.
-        driver.needs_worker();
+        if !self.is_notified() {
+            driver.needs_worker();
+        }
         while !self.is_notified() {
             match deadline {
                 None => thread::park(),
@@ -208,19 +218,20 @@ mod tests {
     #[test]
     fn waiters_are_woken_in_the_order_they_came() {
         let mut waiters = Waiters::default();
-        let parker = Parker::current();
+        let parker = Parker::take();
         let first = waiters.add(CtxId::MAIN, Side::Recv, parker.waker());
         let second = waiters.add(CtxId::MAIN, Side::Recv, parker.waker());
         assert!(waiters.pop(CtxId::MAIN, Side::Send).is_none());
         assert!(waiters.pop(CtxId::MAIN, Side::Recv).is_some());
-        assert!(!waiters.remove(CtxId::MAIN, Side::Recv, first), "it has been woken");
-        assert!(waiters.remove(CtxId::MAIN, Side::Recv, second));
+        assert!(waiters.remove(CtxId::MAIN, Side::Recv, first).is_none(), "it has been woken");
+        assert!(waiters.remove(CtxId::MAIN, Side::Recv, second).is_some());
+        assert!(waiters.is_empty());
         assert!(waiters.pop(CtxId::MAIN, Side::Recv).is_none());
     }
 
     #[test]
     fn a_notification_before_the_wait_is_not_lost() {
-        let parker = Parker::current();
+        let parker = Parker::take();
         parker.prepare();
         parker.waker().wake();
         assert!(parker.is_notified());

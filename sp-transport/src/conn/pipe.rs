@@ -42,6 +42,8 @@ pub(crate) struct StreamPipe {
     end_wanted: Mutex<Option<CloseReason>>,
     /// The driver has mail about this pipe: one piece at a time is enough.
     mailed: AtomicBool,
+    /// The worker looks after the pipe. Only the worker touches this.
+    tended: AtomicBool,
     /// Where the driver keeps the connection, once it does.
     slot: OnceLock<usize>,
 }
@@ -60,6 +62,7 @@ impl StreamPipe {
             resume_wanted: AtomicBool::new(false),
             end_wanted: Mutex::new(None),
             mailed: AtomicBool::new(false),
+            tended: AtomicBool::new(false),
             slot: OnceLock::new(),
         })
     }
@@ -68,7 +71,7 @@ impl StreamPipe {
     pub(crate) fn accepted(&self, peer: PeerId) {
         // Set once: the worker accepts each connection once.
         let _ = self.peer.set(peer);
-        if self.room_untold.swap(false, Ordering::SeqCst) {
+        if self.room_untold.swap(false, Ordering::AcqRel) {
             self.events.room(peer);
         }
     }
@@ -99,6 +102,11 @@ impl StreamPipe {
         again
     }
 
+    /// Notes whether the worker looks after the pipe; answers whether that is news. Only the worker asks.
+    pub(crate) fn set_tended(&self, tended: bool) -> bool {
+        self.tended.swap(tended, Ordering::Relaxed) != tended
+    }
+
     /// Takes the wish to be read again.
     pub(crate) fn take_resume(&self) -> bool {
         self.resume_wanted.swap(false, Ordering::AcqRel)
@@ -127,8 +135,9 @@ impl StreamPipe {
 
     /// The driver lets go of the connection: nothing is sent or received any more.
     pub(crate) fn shut(&self) {
-        self.tx.close();
+        // First the stream, so that a thread in the middle of writing stops at once.
         self.stream.shutdown();
+        self.tx.close();
     }
 
     fn follow(&self, flushed: Flushed) {
@@ -149,11 +158,11 @@ impl StreamPipe {
     }
 
     fn tell_room(&self) {
-        // Before the socket has given the peer its id the news waits for `accepted`. Both sides store first
-        // and load afterwards, so at least one of them sees the other.
-        self.room_untold.store(true, Ordering::SeqCst);
+        // Before the socket has given the peer its id the news waits for `accepted`: of the two swaps the later
+        // one sees what the other side did before its own.
+        self.room_untold.swap(true, Ordering::AcqRel);
         if let Some(peer) = self.peer.get()
-            && self.room_untold.swap(false, Ordering::SeqCst)
+            && self.room_untold.swap(false, Ordering::AcqRel)
         {
             self.events.room(*peer);
         }

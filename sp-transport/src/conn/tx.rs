@@ -127,7 +127,7 @@ impl Tx {
         let frame_bytes = self.framing.header_bytes() + payload_bytes;
         let large = payload_bytes >= GATHER_BYTES;
         let beside = if large { self.framing.header_bytes() } else { frame_bytes };
-        let frames = queue.frames_with_room(beside);
+        let frames = queue.frames_with_room(beside, if large { beside } else { FRAMES_BYTES });
         self.framing.encode_header(payload_bytes, |header| frames.extend_from_slice(header));
         if large {
             queue.pieces.push_back(Piece::Large(msg));
@@ -274,12 +274,14 @@ impl Tx {
 }
 
 impl Queue {
-    /// The last buffer of frames, with room for `bytes` more.
-    fn frames_with_room(&mut self, bytes: usize) -> &mut PooledBuf {
+    /// The last buffer of frames, with room for `bytes` more. A new one has room for `usual`, or for a few
+    /// frames where it is the first: most pipes have little to say.
+    fn frames_with_room(&mut self, bytes: usize, usual: usize) -> &mut PooledBuf {
         let fits = matches!(self.pieces.back(), Some(Piece::Frames(buf)) if buf.room() >= bytes);
         if !fits {
-            // A buffer of the largest pooled class: as much as one write usefully takes.
-            self.pieces.push_back(Piece::Frames(BufferPool::global().take(FRAMES_BYTES)));
+            let usual = if self.pieces.is_empty() { usual.min(FIRST_FRAMES_BYTES) } else { usual };
+            let buf = BufferPool::global().take(usual.max(bytes));
+            self.pieces.push_back(Piece::Frames(buf));
         }
         match self.pieces.back_mut() {
             Some(Piece::Frames(buf)) => buf,
@@ -343,7 +345,10 @@ impl Piece {
 /// another piece of a vectored write.
 const GATHER_BYTES: usize = 16 * 1024;
 
-/// The buffer that frames are gathered in.
+/// The first buffer of a queue: enough for a conversation, small for a publisher to thousands.
+const FIRST_FRAMES_BYTES: usize = 4 * 1024;
+
+/// The buffers that frames are gathered in: the largest pooled class, as much as one write usefully takes.
 const FRAMES_BYTES: usize = 64 * 1024;
 
 /// Pieces in one vectored write; more than two large messages and their framing at a time gain nothing.

@@ -28,16 +28,16 @@ use wheel::Wheel;
 
 /// One socket's poll set and connections.
 pub struct Driver {
-    gate: Mutex<Wheel>,
-    mail: Mutex<Vec<Mail>>,
+    /// `None` once the socket has ended.
+    gate: Mutex<Option<Wheel>>,
+    /// `None` once the socket has ended: its connections are gone.
+    mail: Mutex<Option<Vec<Mail>>>,
     has_mail: AtomicBool,
     sleep: Sleep,
     poll_fd: RawFd,
     worker: WorkerHandle,
     /// The worker's name for this driver.
     place: OnceLock<usize>,
-    /// The last to drive was a caller, who will come again when it needs more.
-    caller_drives: AtomicBool,
     /// The worker hears of this driver's events. Changed behind the gate.
     watched: AtomicBool,
     /// The worker looks from time to time whether callers still drive.
@@ -74,23 +74,21 @@ impl Driver {
         let poll_fd = wheel.poll_fd();
         let sleep = Sleep::new(wheel.registry(), WAKER)?;
         let driver = Arc::new(Self {
-            gate: Mutex::new(wheel),
-            mail: Mutex::default(),
+            gate: Mutex::new(Some(wheel)),
+            mail: Mutex::new(Some(Vec::new())),
             has_mail: AtomicBool::new(false),
             sleep,
             poll_fd,
             worker,
             place: OnceLock::new(),
-            caller_drives: AtomicBool::new(false),
             watched: AtomicBool::new(false),
             leased: AtomicBool::new(false),
             used: AtomicBool::new(false),
             missed: AtomicBool::new(false),
         });
-        let place = driver.worker.add_driver(&driver);
         // Set once, here.
-        let _ = driver.place.set(place);
-        driver.worker.watch(&driver)?;
+        let _ = driver.place.set(driver.worker.add_driver(&driver));
+        driver.worker.enroll(&driver).inspect_err(|_| driver.worker.remove_driver(&driver))?;
         driver.watched.store(true, Ordering::Relaxed);
         Ok(driver)
     }
@@ -100,17 +98,21 @@ impl Driver {
         self.place.get().copied().unwrap_or(usize::MAX)
     }
 
-    /// Ends every connection and takes the driver out of the worker's care.
+    /// Ends every connection, takes the driver out of the worker's care and gives its descriptors back.
     pub fn retire(self: &Arc<Self>, why: &CloseReason) {
         self.drive().close_all(why);
         self.worker.remove_driver(self);
+        let mail = lock(&self.mail).take();
+        drop(mail);
+        let wheel = lock(&self.gate).take();
+        drop(wheel);
+        self.sleep.retire();
     }
 
     /// Takes the wheel unless somebody else has it.
     pub fn try_drive(self: &Arc<Self>) -> Option<Drive<'_>> {
-        let wheel = try_lock(&self.gate)?;
-        self.caller_drives.store(true, Ordering::Relaxed);
-        Some(Drive::new(self, wheel))
+        let seat = try_lock(&self.gate).filter(|seat| seat.is_some())?;
+        Some(Drive::new(self, seat))
     }
 
     /// Takes the wheel, waiting for whoever has it. For closing only: a waiting receiver may hold it long.
@@ -152,18 +154,17 @@ impl Driver {
         self.notify();
     }
 
-    /// A pipe wishes to be read again, which can wait for a caller that drives: it comes when it has taken
-    /// what it got. Waking the worker for it would cost more and make two threads of one.
+    /// A pipe wishes to be read again, which can wait while the driver is on lease: the caller comes when it has
+    /// taken what it got. Sending the worker would cost more and make two threads of one.
     pub(crate) fn attend_when_needed(self: &Arc<Self>, pipe: Arc<StreamPipe>) {
         self.post(Mail::Attend(pipe));
-        if !self.caller_drives.load(Ordering::Relaxed) {
+        if !self.sleep.is_away() {
             self.notify();
         }
     }
 
     /// A receiver found nothing and does not drive: the worker has to.
     pub fn needs_worker(self: &Arc<Self>) {
-        self.caller_drives.store(false, Ordering::Relaxed);
         if !self.watched.load(Ordering::Acquire) {
             self.worker.come_again(Arc::clone(self));
         } else if self.has_mail.load(Ordering::Acquire) {
@@ -179,24 +180,28 @@ impl Driver {
         // Before the try: a caller that holds the gate now leases anew when it leaves.
         self.leased.store(false, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        let busy = try_lock(&self.gate).is_some_and(|wheel| self.take_over(wheel));
+        let busy = try_lock(&self.gate).is_some_and(|seat| self.take_over(seat));
         if busy { Lease::EndedBusy } else { Lease::Ended }
     }
 
     fn post(&self, mail: Mail) {
-        lock(&self.mail).push(mail);
+        if let Some(waiting) = &mut *lock(&self.mail) {
+            waiting.push(mail);
+        }
         // Release pairs with the acquire of whoever looks for mail.
         self.has_mail.store(true, Ordering::Release);
     }
 
     /// The worker's turn. Answers whether work is left that no event will announce.
     pub(crate) fn turn(&self) -> bool {
-        self.try_gate().is_some_and(|wheel| self.take_over(wheel))
+        self.try_gate().is_some_and(|seat| self.take_over(seat))
     }
 
     /// The worker drives, and from now on hears of events. Answers whether work is left.
-    fn take_over(&self, mut wheel: MutexGuard<'_, Wheel>) -> bool {
+    fn take_over(&self, mut seat: Seat<'_>) -> bool {
+        let Some(wheel) = seat.as_mut() else { return false };
         self.sleep.wake_up();
+        self.missed.store(false, Ordering::Relaxed);
         let mut busy = false;
         for _ in 0..WORKER_STEPS {
             busy = wheel.step(self, Some(Duration::ZERO));
@@ -209,14 +214,14 @@ impl Driver {
             let watched = self.worker.watch(self).is_ok();
             self.watched.store(watched, Ordering::Release);
         }
-        self.leave(&mut wheel);
+        self.leave(wheel);
         busy || wheel.has_work()
     }
 
     /// Tries the gate so that either it is ours or its holder knows that the worker came by.
-    fn try_gate(&self) -> Option<MutexGuard<'_, Wheel>> {
-        if let Some(wheel) = try_lock(&self.gate) {
-            return Some(wheel);
+    fn try_gate(&self) -> Option<Seat<'_>> {
+        if let Some(seat) = try_lock(&self.gate) {
+            return Some(seat);
         }
         self.missed.store(true, Ordering::SeqCst);
         // Pairs with the fence in `Drive::drop`: either this sees the gate free or that sees `missed`.
@@ -241,17 +246,21 @@ impl Driver {
 /// The wheel in one's hands; dropping it leaves it on lease.
 pub struct Drive<'a> {
     driver: &'a Arc<Driver>,
-    wheel: Option<MutexGuard<'a, Wheel>>,
+    /// Taken when dropped.
+    seat: Option<Seat<'a>>,
 }
 
+/// Who holds this drives.
+type Seat<'a> = MutexGuard<'a, Option<Wheel>>;
+
 impl<'a> Drive<'a> {
-    fn new(driver: &'a Arc<Driver>, wheel: MutexGuard<'a, Wheel>) -> Self {
+    fn new(driver: &'a Arc<Driver>, seat: Seat<'a>) -> Self {
         if driver.watched.swap(false, Ordering::Relaxed) {
-            driver.worker.release(driver.poll_fd);
+            driver.worker.release(driver);
         }
         driver.used.store(true, Ordering::Relaxed);
         driver.sleep.wake_up();
-        Self { driver, wheel: Some(wheel) }
+        Self { driver, seat: Some(seat) }
     }
 
     /// Polls, reads, delivers and writes until `done` says so or `deadline` passes. Answers what `done` said
@@ -259,25 +268,30 @@ impl<'a> Drive<'a> {
     ///
     /// Before it sleeps it polls for a bounded time that adapts to what that brought before.
     pub fn run_until(&mut self, done: impl Fn() -> bool, deadline: Option<Instant>) -> bool {
-        match self.wheel.as_mut() {
-            Some(wheel) => wheel.run_until(self.driver, done, deadline),
+        match self.wheel() {
+            Some((wheel, driver)) => wheel.run_until(driver, done, deadline),
             None => done(),
         }
     }
 
     /// Ends every connection. Their sockets are told as of any other end.
     pub fn close_all(&mut self, why: &CloseReason) {
-        if let Some(wheel) = self.wheel.as_mut() {
-            wheel.close_all(self.driver, why);
+        if let Some((wheel, driver)) = self.wheel() {
+            wheel.close_all(driver, why);
         }
+    }
+
+    fn wheel(&mut self) -> Option<(&mut Wheel, &'a Arc<Driver>)> {
+        Some((self.seat.as_mut()?.as_mut()?, self.driver))
     }
 }
 
 impl Drop for Drive<'_> {
     fn drop(&mut self) {
-        let Some(mut wheel) = self.wheel.take() else { return };
-        self.driver.leave(&mut wheel);
-        drop(wheel);
+        let Some(mut seat) = self.seat.take() else { return };
+        let Some(wheel) = seat.as_mut() else { return };
+        self.driver.leave(wheel);
+        drop(seat);
         // Pairs with the fences in `try_gate` and `renew`.
         fence(Ordering::SeqCst);
         if self.driver.missed.swap(false, Ordering::SeqCst) {

@@ -185,7 +185,9 @@ impl Wheel {
             return false;
         }
         let mut mail = std::mem::take(&mut self.mail_in);
-        std::mem::swap(&mut mail, &mut *lock(&driver.mail));
+        if let Some(waiting) = &mut *lock(&driver.mail) {
+            std::mem::swap(&mut mail, waiting);
+        }
         for item in mail.drain(..) {
             match item {
                 Mail::Adopt(conn) => self.adopt(*conn, driver),

@@ -1,7 +1,6 @@
 //! What other threads ask of a worker.
 
 use std::io;
-use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread::{self, ThreadId};
 use std::time::Instant;
@@ -51,7 +50,7 @@ pub(crate) enum Command {
     },
     Close {
         which: Which,
-        done: Sender<()>,
+        done: Option<Sender<()>>,
     },
     /// A pipe made elsewhere belongs to one of this worker's endpoints.
     Track {
@@ -96,7 +95,8 @@ struct Shared {
     /// What the worker asks of itself when the channel is full: it cannot wait for itself.
     own: Mutex<Vec<Command>>,
     sleep: Sleep,
-    registry: Registry,
+    /// The worker's poll set; `None` once the worker has ended.
+    registry: Mutex<Option<Registry>>,
     drivers: Mutex<Slab<Arc<Driver>>>,
     thread: OnceLock<ThreadId>,
 }
@@ -107,7 +107,7 @@ impl WorkerHandle {
             commands,
             own: Mutex::default(),
             sleep: Sleep::new(poll.registry(), Tag::Waker.token(0))?,
-            registry: poll.registry().try_clone()?,
+            registry: Mutex::new(Some(poll.registry().try_clone()?)),
             drivers: Mutex::default(),
             thread: OnceLock::new(),
         };
@@ -118,6 +118,14 @@ impl WorkerHandle {
     pub(super) fn settle(&self) {
         // Set once, when the thread starts.
         let _ = self.shared.thread.set(thread::current().id());
+    }
+
+    /// The worker ends: gives its descriptors back, whoever still has a handle.
+    pub(super) fn end(&self) {
+        self.shared.sleep.retire();
+        lock(&self.shared.registry).take();
+        let drivers = std::mem::take(&mut *lock(&self.shared.drivers));
+        drop(drivers);
     }
 
     pub(super) fn sleep(&self) -> &Sleep {
@@ -157,12 +165,18 @@ impl WorkerHandle {
 
     /// Closes endpoints and waits until they are closed.
     pub(crate) fn close(&self, which: Which) {
-        let (done, closed) = bounded(1);
-        self.send(Command::Close { which, done });
-        if !self.is_current() {
-            // An error means that the worker has stopped, and its endpoints with it.
-            let _ = closed.recv();
+        if self.is_current() {
+            return self.close_soon(which);
         }
+        let (done, closed) = bounded(1);
+        self.send(Command::Close { which, done: Some(done) });
+        // An error means that the worker has stopped, and its endpoints with it.
+        let _ = closed.recv();
+    }
+
+    /// Closes endpoints without waiting for it.
+    pub(crate) fn close_soon(&self, which: Which) {
+        self.send(Command::Close { which, done: None });
     }
 
     /// A pipe streams and wants its queue looked after.
@@ -193,21 +207,46 @@ impl WorkerHandle {
     }
 
     pub(crate) fn remove_driver(&self, driver: &Driver) {
-        self.release(driver.poll_fd());
+        // Fails only if it was not enrolled.
+        let _ =
+            self.with_registry(|registry| registry.deregister(&mut SourceFd(&driver.poll_fd())));
         lock(&self.shared.drivers).try_remove(driver.place());
+    }
+
+    /// The worker hears of a new driver.
+    pub(crate) fn enroll(&self, driver: &Driver) -> io::Result<()> {
+        let token = Tag::Driver.token(driver.place());
+        self.with_registry(|registry| {
+            registry.register(&mut SourceFd(&driver.poll_fd()), token, Interest::READABLE)
+        })
     }
 
     /// From now on the worker drives. Whatever is ready already makes it come.
     pub(crate) fn watch(&self, driver: &Driver) -> io::Result<()> {
-        let token = Tag::Driver.token(driver.place());
-        let fd = driver.poll_fd();
-        self.shared.registry.register(&mut SourceFd(&fd), token, Interest::READABLE)
+        self.listen_for(driver, Interest::READABLE)
     }
 
     /// The worker no longer hears of this driver.
-    pub(crate) fn release(&self, fd: RawFd) {
-        // Fails only if it was not watched.
-        let _ = self.shared.registry.deregister(&mut SourceFd(&fd));
+    pub(crate) fn release(&self, driver: &Driver) {
+        // Priority is what a poll set never reports. Taking the set out instead would make putting it back cost
+        // microseconds for every hundred connections, for the kernel looks for loops each time.
+        let silent = Interest::PRIORITY;
+        // Fails only if it was not enrolled.
+        let _ = self.listen_for(driver, silent);
+    }
+
+    fn listen_for(&self, driver: &Driver, interest: Interest) -> io::Result<()> {
+        let token = Tag::Driver.token(driver.place());
+        self.with_registry(|registry| {
+            registry.reregister(&mut SourceFd(&driver.poll_fd()), token, interest)
+        })
+    }
+
+    fn with_registry(&self, act: impl FnOnce(&Registry) -> io::Result<()>) -> io::Result<()> {
+        match &*lock(&self.shared.registry) {
+            Some(registry) => act(registry),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 }
 

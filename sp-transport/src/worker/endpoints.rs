@@ -67,7 +67,8 @@ impl Worker {
             self.sources.remove(key);
             return owner.events.refused(&endpoint, None, CloseReason::Io(error.kind()));
         }
-        let listener = Listener { bound, key, half_open: 0, pause: PAUSE_FIRST };
+        let listener =
+            Listener { bound, key, half_open: 0, pause: PAUSE_FIRST, waits_for_timer: false };
         self.endpoints.insert(id, Ep::new(owner, endpoint, Role::Listener(Box::new(listener))));
     }
 
@@ -82,6 +83,14 @@ impl Worker {
         self.attempt(id);
     }
 
+    /// The pause of a listener is over.
+    pub(super) fn accept_again(&mut self, id: EndpointId) {
+        if let Some(Ep { role: Role::Listener(listener), .. }) = self.endpoints.get_mut(&id) {
+            listener.waits_for_timer = false;
+            self.accept(id);
+        }
+    }
+
     /// Accepts whoever waits at a listener, a bounded number at a time.
     pub(super) fn accept(&mut self, id: EndpointId) {
         for _ in 0..ACCEPTS_PER_TURN {
@@ -90,14 +99,18 @@ impl Worker {
             else {
                 return;
             };
+            if listener.waits_for_timer {
+                return;
+            }
             let (stream, peer_addr) = match listener.accept() {
                 Accepted::Peer(stream, addr) => (stream, addr),
                 Accepted::Nobody => return,
                 Accepted::Gone => continue,
                 Accepted::Exhausted(error) => {
                     owner.events.refused(endpoint, None, CloseReason::Io(error.kind()));
-                    self.timers.add(clock::now() + listener.pause, Due::Accept(id));
+                    self.timers.add(clock::after(clock::now(), listener.pause), Due::Accept(id));
                     listener.pause = (listener.pause * 2).min(PAUSE_LAST);
+                    listener.waits_for_timer = true;
                     return;
                 }
             };
@@ -116,8 +129,11 @@ impl Worker {
             let framing = listener.bound.framing;
             self.shake_hands(id, stream, framing, peer_addr, false);
         }
-        // More may wait, and no new event would say so.
-        self.timers.add(clock::now(), Due::Accept(id));
+        if let Some(Ep { role: Role::Listener(listener), .. }) = self.endpoints.get_mut(&id) {
+            // More may wait, and no new event would say so.
+            listener.waits_for_timer = true;
+            self.timers.add(clock::now(), Due::Accept(id));
+        }
     }
 
     /// Starts a dialer's next attempt.
@@ -195,7 +211,7 @@ impl Worker {
             return;
         }
         let wait = dialer.backoff.fail();
-        self.timers.add(clock::now() + wait, Due::Redial(id));
+        self.timers.add(clock::after(clock::now(), wait), Due::Redial(id));
     }
 
     fn shake_hands(
@@ -216,7 +232,7 @@ impl Worker {
         let half_open =
             HalfOpen::new(stream, framing, protocol, (id, serial), connecting, peer_addr);
         let key = self.sources.insert(Source::HalfOpen(Box::new(half_open)));
-        self.timers.add(clock::now() + limit, Due::HandshakeLimit { key, serial });
+        self.timers.add(clock::after(clock::now(), limit), Due::HandshakeLimit { key, serial });
         match self.poll_source(fd, key) {
             // The stream may be ready already, but the first event says so just as well.
             Ok(()) => {}
@@ -355,10 +371,12 @@ impl Worker {
 
     pub(super) fn conn_ended(&mut self, origin: Origin) {
         let Some(ep) = self.endpoints.get_mut(&origin.endpoint) else { return };
-        ep.pipes.remove(&origin.serial);
+        if ep.pipes.remove(&origin.serial).is_none() {
+            return;
+        }
         if let Role::Dialer(dialer) = &mut ep.role {
-            let wait = dialer.backoff.fail();
-            self.timers.add(clock::now() + wait, Due::Redial(origin.endpoint));
+            let wait = dialer.lost();
+            self.timers.add(clock::after(clock::now(), wait), Due::Redial(origin.endpoint));
         }
     }
 

@@ -124,6 +124,7 @@ impl Worker {
                 self.serve(&events);
             }
         }
+        self.handle.end();
     }
 
     fn obey(&mut self, command: Command) {
@@ -138,13 +139,15 @@ impl Worker {
             Command::Resolved { id, addresses } => self.resolved(id, addresses),
             Command::Close { which, done } => {
                 self.close(which);
-                // The caller may have given up waiting.
-                let _ = done.send(());
+                if let Some(done) = done {
+                    // The caller may have given up waiting.
+                    let _ = done.send(());
+                }
             }
             Command::Track { origin, pipe } => self.track(origin, pipe),
             Command::ConnEnded(origin) => self.conn_ended(origin),
             Command::Tend(pipe) => {
-                if !self.tended.iter().any(|tended| Arc::ptr_eq(tended, &pipe)) {
+                if pipe.set_tended(true) {
                     self.tended.push(pipe);
                 }
             }
@@ -153,7 +156,10 @@ impl Worker {
                 if self.leases.is_empty() {
                     self.timers.add(clock::now() + LEASE_TICK, Due::Leases);
                 }
-                self.leases.push(place);
+                // A place may have changed hands within a tick.
+                if !self.leases.contains(&place) {
+                    self.leases.push(place);
+                }
             }
             Command::Arm { socket, events, key, at } => {
                 self.engine_timers.insert((socket, key), (at, events));
@@ -175,6 +181,8 @@ impl Worker {
         }
         // An interrupted poll is a poll without events.
         let _ = self.poll.poll(events, wait);
+        // What is asked for from now on is seen before the next sleep.
+        self.handle.sleep().wake_up();
     }
 
     fn longest_wait(&self) -> Option<Duration> {
@@ -229,7 +237,7 @@ impl Worker {
     }
 
     fn tend(&mut self) {
-        self.tended.retain(|pipe| pipe.tend());
+        self.tended.retain(|pipe| pipe.tend() || !pipe.set_tended(false));
     }
 
     fn check_lingering(&mut self) {
@@ -256,7 +264,7 @@ impl Worker {
                 Due::Engine(socket, key) => self.engine_timer(socket, key, now),
                 Due::HandshakeLimit { key, serial } => self.handshake_limit(key, serial),
                 Due::Redial(id) => self.attempt(id),
-                Due::Accept(id) => self.accept(id),
+                Due::Accept(id) => self.accept_again(id),
                 Due::Leases => self.renew_leases(now),
             }
         }

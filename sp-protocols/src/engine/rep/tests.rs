@@ -314,13 +314,15 @@ fn many_peers_share_one_bound_and_go_on_in_turn_once_half_is_free() {
 #[test]
 fn a_peer_that_was_held_back_and_dies_hands_its_turn_on() {
     let mut rig = narrow();
-    let [a, b, c, d] = [(); 4].map(|()| rig.peer());
+    let [a, b, gone, c, d] = [(); 5].map(|()| rig.peer());
     for peer in [a, b] {
         assert_eq!(rig.arrive(peer, empty(5)), Flow::More);
     }
-    for peer in [c, d] {
+    for peer in [gone, c, d] {
         assert_eq!(rig.arrive(peer, empty(1)), Flow::Pause);
     }
+    rig.close(gone);
+    assert_eq!(resumed(&mut rig), []);
     rig.close(a);
     assert_eq!(resumed(&mut rig), [c]);
     rig.close(c);
