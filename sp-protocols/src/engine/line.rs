@@ -26,6 +26,14 @@ impl<K: Id> Line<K> {
         }
     }
 
+    /// Lets `id` stand in front, unless it stands in line already.
+    pub(crate) fn push_front(&mut self, id: K) {
+        if !self.standing.contains(id) {
+            self.standing.insert(id, ());
+            self.order.push_front(id);
+        }
+    }
+
     /// Takes the first out.
     pub(crate) fn pop(&mut self) -> Option<K> {
         let first = self.order.pop_front()?;
@@ -40,11 +48,13 @@ impl<K: Id> Line<K> {
         Some(first)
     }
 
-    /// Takes `id` out; no harm if it does not stand here.
-    pub(crate) fn remove(&mut self, id: K) {
-        if self.standing.remove(id).is_some() {
+    /// Takes `id` out; answers whether it stood here.
+    pub(crate) fn remove(&mut self, id: K) -> bool {
+        let stood = self.standing.remove(id).is_some();
+        if stood {
             self.order.retain(|&other| other != id);
         }
+        stood
     }
 
     /// The first, left in place.

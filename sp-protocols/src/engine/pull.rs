@@ -25,6 +25,8 @@ pub struct Pull {
     sources: VecDeque<(PeerId, usize)>,
     /// Peers told to stop, longest first.
     paused: Line<PeerId>,
+    /// Peers let go that have not brought anything yet.
+    let_go: Line<PeerId>,
     receivers: Waiters,
 }
 
@@ -38,6 +40,7 @@ impl Engine for Pull {
             inbox: Queue::new(options.limit),
             sources: VecDeque::new(),
             paused: Line::new(),
+            let_go: Line::new(),
             receivers: Waiters::new(),
         }
     }
@@ -48,6 +51,7 @@ impl Engine for Pull {
 
     fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
         self.paused.remove(peer);
+        self.let_go.remove(peer);
         // It may have been the one whose turn it was.
         self.resume_next(fx);
     }
@@ -55,6 +59,7 @@ impl Engine for Pull {
     fn room(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
 
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
+        let had_its_turn = self.let_go.remove(peer);
         let taken = self.inbox.take_from(batch);
         self.note_source(peer, taken);
         self.receivers.wake_recv(taken, fx);
@@ -62,7 +67,12 @@ impl Engine for Pull {
             self.resume_next(fx);
             return Flow::More;
         }
-        self.paused.push(peer);
+        if had_its_turn && taken == 0 {
+            // Another peer was faster, so it still is its turn.
+            self.paused.push_front(peer);
+        } else {
+            self.paused.push(peer);
+        }
         Flow::Pause
     }
 }
@@ -95,6 +105,7 @@ impl Pull {
         if self.inbox.is_half_free()
             && let Some(peer) = self.paused.pop()
         {
+            self.let_go.push(peer);
             fx.resume(peer);
         }
     }

@@ -62,6 +62,23 @@ fn a_long_message_is_not_kept_out_by_short_ones() {
     assert!(rig.world.backlog_of(short) > 0);
 }
 
+#[test]
+fn a_peer_whose_turn_came_to_nothing_goes_first_next_time() {
+    let mut rig = pull(1);
+    let [a, b] = [rig.peer(), rig.peer()];
+    assert_eq!(rig.arrive(a, ["a1", "a2", "a3"]), Flow::Pause);
+    assert_eq!(rig.arrive(b, ["b1", "b2"]), Flow::Pause);
+    assert_eq!(rig.recv_all(1), [b"a1"]);
+    rig.expect([Effect::Resume(a)]);
+    assert!(rig.recv().is_err());
+    rig.expect([Effect::Resume(b)]);
+    // Both have been let go; a is faster and fills the inbox again.
+    assert_eq!(rig.read(a), Flow::Pause);
+    assert_eq!(rig.read(b), Flow::Pause);
+    assert_eq!(rig.recv_all(1), [b"a2"]);
+    rig.expect([Effect::Resume(b)]);
+}
+
 /// sp-wire 8.11 item 137
 #[test]
 fn what_arrives_before_a_receive_is_kept() {
