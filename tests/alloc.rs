@@ -9,14 +9,18 @@ use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::{mem, thread};
 
+use crossbeam_channel::{Sender, bounded};
 use sp::pool::BufferPool;
-use sp::{Message, Pub, Pull, Push, Rep, Req, Socket, Sub};
+use sp::{Message, Pub, Pull, Push, RecvError, Rep, Req, Socket, Sub};
 use sp_protocols::engine::{Engine, RecvEngine, SendEngine};
-use support::{DEADLINE, Transport, connect, spawn, wait_until};
+use support::{DEADLINE, Transport, connect, spawn, threads, wait_until};
 
 mod support;
 
@@ -29,6 +33,8 @@ fn a_message_in_steady_state_allocates_nothing() {
     let mut sites: BTreeMap<String, u64> = BTreeMap::new();
     for case in cases() {
         let found = spawn(move || case.run()).join();
+        // What a thread kept goes to the pool when it ends; that belongs to this case and not to the next.
+        wait_until("the worker ends", || threads().is_empty());
         let _ = writeln!(table, "{:>4} in {MEASURED} messages: {case:?}", found.count);
         for site in found.sites {
             *sites.entry(site).or_default() += 1;
@@ -131,40 +137,62 @@ impl Case {
 
     fn alternate<S: SendEngine, R: RecvEngine>(self, from: &Socket<S>, to: &Socket<R>) -> Found {
         let body = self.body();
+        let send = || from.send(Message::from(&body[..])).expect("the peer is connected");
         let mut sent = 0;
         measured(|| {
-            from.send(Message::from(&body[..])).expect("the peer is connected");
             sent += 1;
-            if sent <= FILLED {
-                // Nobody waits for it, so the worker reads it.
-                wait_until("the message has arrived", || messages_received(to) == sent);
-            }
-            let got = to.recv().expect("the message comes");
-            assert_eq!(got.len(), body.len(), "the message comes whole");
+            let got = if sent <= FILLED {
+                received_by_task(to, send)
+            } else {
+                send();
+                if sent <= SLEPT {
+                    // Nobody waits for it, so the worker reads it.
+                    wait_until("the message has arrived", || messages_received(to) == sent);
+                }
+                to.recv()
+            };
+            assert_eq!(got.expect("the message comes").len(), body.len(), "it comes whole");
         })
     }
 
     fn converse(self, req: &Req, rep: &Rep) -> Found {
         let body = self.body();
-        measured(|| {
-            req.send(Message::from(&body[..])).expect("the server is connected");
-            let request = rep.recv().expect("the request comes");
+        let ask = || req.send(Message::from(&body[..])).expect("the server is connected");
+        let answer = |request: Message| {
             rep.send(Message::from(request.body())).expect("there is a request");
-            let reply = req.recv().expect("the reply comes");
-            assert_eq!(reply.len(), body.len(), "the reply comes whole");
+        };
+        let mut sent = 0;
+        measured(|| {
+            sent += 1;
+            let reply = if sent <= FILLED {
+                let request = received_by_task(rep, ask).expect("the request comes");
+                received_by_task(req, || answer(request))
+            } else {
+                ask();
+                answer(rep.recv().expect("the request comes"));
+                req.recv()
+            };
+            assert_eq!(reply.expect("the reply comes").len(), body.len(), "it comes whole");
         })
     }
 
     /// A server of its own thread.
     fn serve(self, req: Req, rep: Rep) -> Found {
+        let body = self.body();
+        let request = received_by_task(&rep, || {
+            req.send(Message::from(&body[..])).expect("the server is connected");
+        });
+        let request = request.expect("the request comes");
+        let reply = received_by_task(&req, || rep.send(request).expect("there is a request"));
+        reply.expect("the reply comes");
         let server = spawn(move || {
+            warm_thread();
             for _ in 0..WARM_UP + MEASURED {
                 let request = rep.recv().expect("the request comes");
                 rep.send(Message::from(request.body())).expect("there is a request");
             }
             rep
         });
-        let body = self.body();
         let found = measured(|| {
             req.send(Message::from(&body[..])).expect("the server is connected");
             let reply = req.recv().expect("the reply comes");
@@ -176,11 +204,15 @@ impl Case {
 
     /// A stream from thread to thread, never more than a window under way.
     fn stream<S: SendEngine, R: RecvEngine>(self, from: Socket<S>, to: Socket<R>) -> Found {
+        let body = self.body();
+        let send = || from.send(Message::from(&body[..])).expect("the peer is connected");
+        received_by_task(&to, send).expect("the message comes");
         let received = Arc::new(AtomicU64::new(0));
         let full = Arc::new(Barrier::new(2));
         let receiver = spawn({
             let (received, full) = (Arc::clone(&received), Arc::clone(&full));
             move || {
+                warm_thread();
                 for n in 0..WARM_UP + MEASURED {
                     if n < FILLED && n % WINDOW == 0 {
                         full.wait();
@@ -191,7 +223,6 @@ impl Case {
                 to
             }
         });
-        let body = self.body();
         let mut sent = 0;
         let found = measured(|| {
             let window = match sent {
@@ -207,7 +238,7 @@ impl Case {
             if (FILLED..SLEPT).contains(&sent) {
                 receiver.wait_asleep();
             }
-            from.send(Message::from(&body[..])).expect("the peer is connected");
+            send();
             sent += 1;
             if sent <= FILLED && sent % WINDOW == 0 {
                 full.wait();
@@ -224,18 +255,63 @@ fn messages_received<E: Engine>(socket: &Socket<E>) -> u64 {
     stats.children.first().and_then(|peer| peer.get("messages_received")).unwrap_or_default()
 }
 
+/// What a task receives that waits while `send` is called: over a wire the worker reads it and wakes the task.
+fn received_by_task<E: RecvEngine>(
+    socket: &Socket<E>,
+    send: impl FnOnce(),
+) -> Result<Message, RecvError> {
+    /// Warms the thread that wakes, since the worker can be reached in no other way.
+    struct Warming(Sender<()>);
+
+    impl Wake for Warming {
+        fn wake(self: Arc<Self>) {
+            warm_thread();
+            // Full: it has been rung already.
+            let _ = self.0.try_send(());
+        }
+    }
+
+    let (ring, rung) = bounded(1);
+    let waker = Waker::from(Arc::new(Warming(ring)));
+    let mut cx = Context::from_waker(&waker);
+    let mut received = pin!(socket.recv_async());
+    assert!(received.as_mut().poll(&mut cx).is_pending(), "nothing was sent yet");
+    send();
+    loop {
+        rung.recv_timeout(DEADLINE).expect("the task is woken");
+        if let Poll::Ready(message) = received.as_mut().poll(&mut cx) {
+            return message;
+        }
+    }
+}
+
+/// Fills this thread's share of the pool, once, so that its lists have their size.
+fn warm_thread() {
+    thread_local! {
+        static WARM: Cell<bool> = const { Cell::new(false) };
+    }
+
+    if !WARM.replace(true) {
+        take_buffers(SHARED);
+    }
+}
+
 /// Fills the pool's depot as a long run does: a thread's share goes there when the thread ends.
 fn fill_pool() {
-    let filled = spawn(|| {
-        let pool = BufferPool::global();
-        pool.class_sizes()
-            .for_each(|size| drop((0..POOLED).map(|_| pool.take(size)).collect::<Vec<_>>()));
-    });
-    filled.join();
+    spawn(|| take_buffers(POOLED)).join();
+}
+
+/// Has so many buffers of each class in use at a time.
+fn take_buffers(of_each: usize) {
+    let pool = BufferPool::global();
+    for size in pool.class_sizes() {
+        drop((0..of_each).map(|_| pool.take(size)).collect::<Vec<_>>());
+    }
 }
 
 /// Calls `pass` until all is warm, then counts what it allocates.
 fn measured(mut pass: impl FnMut()) -> Found {
+    warm_thread();
     fill_pool();
     (0..WARM_UP).for_each(|_| pass());
     COUNT.store(0, Ordering::SeqCst);
@@ -251,7 +327,7 @@ fn site(trace: &Backtrace) -> String {
     let trace = trace.to_string();
     let places = trace.lines().filter_map(|line| line.trim().strip_prefix("at "));
     let ours = places.filter_map(|place| Some(&place[place.find("sp-")?..]));
-    let ours: Vec<_> = ours.filter(|place| place.contains("/src/")).take(6).collect();
+    let ours: Vec<_> = ours.filter(|place| place.contains("/src/")).take(10).collect();
     if ours.is_empty() { trace } else { ours.join("\n") }
 }
 
@@ -340,13 +416,17 @@ unsafe impl GlobalAlloc for Counting {
 const WARM_UP: u64 = 10_240;
 const MEASURED: u64 = 4_096;
 /// Messages under way at a time.
-const WINDOW: u64 = 64;
+///
+/// Odd, so that queues that swap their memory all have a turn in holding a window.
+const WINDOW: u64 = 63;
 /// Messages of the warm-up that wait before they are received; full windows.
-const FILLED: u64 = 512;
+const FILLED: u64 = 9 * WINDOW;
 /// Up to here each message of the warm-up is waited for.
 const SLEPT: u64 = FILLED + 64;
 /// Buffers of each class that are in the pool from the start.
 const POOLED: usize = 512;
+/// More buffers than a thread keeps of any class.
+const SHARED: usize = 130;
 /// Backtraces kept per case.
 const TRACES_MAX: u64 = 32;
 /// Connections made and ended.

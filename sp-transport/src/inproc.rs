@@ -2,9 +2,10 @@
 //!
 //! Names are exact bytes. A message passes as it would on a wire, header merged into the body, but its buffer
 //! moves instead of being copied. Each direction is a [`Lane`]: a queue, and one thread at a time that hands
-//! it to the receiving socket.
+//! it to the receiving socket, in batches while messages stream.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use sp_core::batch::Batch;
@@ -16,9 +17,10 @@ use sp_core::pipe::{CloseReason, Flow, Flush, Pipe, PipeEvents, PipeInfo};
 use sp_core::registry::{ConnControl, ConnSpec, conns};
 use sp_core::sync::lock;
 
+use crate::conn::{Decision, Pacer, Turn};
 use crate::error::ListenError;
 use crate::runtime::{EndpointId, Owner};
-use crate::worker::{Origin, WorkerHandle};
+use crate::worker::{Origin, Tended, WorkerHandle};
 
 /// Who listens on which name.
 static LISTENERS: Mutex<Option<HashMap<Box<str>, Listener>>> = Mutex::new(None);
@@ -129,6 +131,7 @@ pub(crate) fn connect(
 
 /// One socket's end of a connection within the process.
 struct InprocPipe {
+    me: Weak<Self>,
     info: PipeInfo,
     lane: Lane,
     events: Arc<dyn PipeEvents>,
@@ -156,6 +159,10 @@ struct Lane {
     queue: Mutex<Queue>,
     /// What the delivering thread is handing over; what the receiver had no room for stays here.
     delivery: Mutex<Batch>,
+    /// The other socket sent something since the last flush: this is a conversation.
+    heard: AtomicBool,
+    /// The worker looks after the lane. Only the worker touches this.
+    tended: AtomicBool,
 }
 
 struct Target {
@@ -163,32 +170,24 @@ struct Target {
     peer: PeerId,
 }
 
-#[derive(Default)]
+/// Delivering is to a lane what writing is to a connection, and a receiver that has paused what a full kernel
+/// is, so the same machine says who does it.
 struct Queue {
     waiting: Batch,
     bytes: usize,
     /// Messages that the receiver had no room for, and their bytes.
     stalled: usize,
     stalled_bytes: usize,
-    state: State,
-    /// The receiver took its pause back while messages were being delivered.
-    resumed: bool,
+    pacer: Pacer,
     room_owed: bool,
     closed: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Idle,
-    Delivering,
-    Paused,
 }
 
 impl InprocPipe {
     fn pair(near: End<'_>, far: End<'_>) -> (Arc<Self>, Arc<Self>) {
         let make = |end: &End<'_>, other: &End<'_>| {
-            Arc::new(Self {
+            Arc::new_cyclic(|me| Self {
+                me: me.clone(),
                 info: PipeInfo {
                     endpoint: Arc::clone(end.endpoint),
                     dialed: end.dialed,
@@ -198,8 +197,10 @@ impl InprocPipe {
                 },
                 lane: Lane {
                     target: OnceLock::new(),
-                    queue: Mutex::default(),
+                    queue: Mutex::new(Queue::new()),
                     delivery: Mutex::default(),
+                    heard: AtomicBool::new(false),
+                    tended: AtomicBool::new(false),
                 },
                 events: Arc::clone(&end.owner.events),
                 peer: OnceLock::new(),
@@ -236,29 +237,35 @@ impl InprocPipe {
         }
     }
 
-    /// Hands over what waits, unless another thread does or the receiver has paused.
+    /// Does what the machine decided.
+    fn follow(&self, decision: Decision) {
+        match decision {
+            Decision::Write => self.deliver(),
+            Decision::Delegate => {
+                if let Some(me) = self.me.upgrade() {
+                    self.worker.tend(me);
+                }
+            }
+            Decision::Leave => {}
+        }
+    }
+
+    /// Hands over what waits, until nothing does, the receiver pauses, or this thread has done its share. Only
+    /// for the thread that the machine chose.
     fn deliver(&self) {
         let Some(target) = self.lane.target.get() else { return };
-        loop {
-            {
-                let mut queue = lock(&self.lane.queue);
-                if queue.state != State::Idle || queue.is_empty() {
-                    return;
-                }
-                queue.state = State::Delivering;
-                queue.resumed = false;
+        let mut delivery = lock(&self.lane.delivery);
+        for _ in 0..ROUNDS_MAX {
+            if delivery.is_empty() && !self.load(&mut delivery) {
+                return;
             }
-            let mut delivery = lock(&self.lane.delivery);
-            if delivery.is_empty() {
-                let mut queue = lock(&self.lane.queue);
-                std::mem::swap(&mut *delivery, &mut queue.waiting);
-                queue.bytes = 0;
+            if let Some(other) = self.other.get().and_then(Weak::upgrade) {
+                other.lane.heard.store(true, Ordering::Relaxed);
             }
             let flow = target.events.arrived(target.peer, &mut delivery);
             let mut queue = lock(&self.lane.queue);
             queue.stalled = delivery.len();
             queue.stalled_bytes = delivery.bytes() as usize;
-            drop(delivery);
             if queue.room_owed && queue.has_room() && !queue.closed {
                 queue.room_owed = false;
                 drop(queue);
@@ -269,13 +276,29 @@ impl InprocPipe {
                 }
                 queue = lock(&self.lane.queue);
             }
-            let pause = flow == Flow::Pause && !queue.resumed;
-            queue.state = if pause { State::Paused } else { State::Idle };
             if queue.closed {
-                drop(queue);
-                return self.discard();
+                delivery.clear();
+                return;
+            }
+            if flow == Flow::Pause && !queue.pacer.writer.refused() {
+                return;
             }
         }
+        let decision = lock(&self.lane.queue).pacer.writer.handed_over();
+        drop(delivery);
+        self.follow(decision);
+    }
+
+    /// Moves what waits into the delivery; answers no if nothing does.
+    fn load(&self, delivery: &mut Batch) -> bool {
+        let mut queue = lock(&self.lane.queue);
+        if queue.closed || queue.waiting.is_empty() {
+            queue.pacer.drained();
+            return false;
+        }
+        std::mem::swap(delivery, &mut queue.waiting);
+        queue.bytes = 0;
+        true
     }
 
     /// Ends this side. Answers whether it had not ended before.
@@ -284,16 +307,18 @@ impl InprocPipe {
         if std::mem::replace(&mut queue.closed, true) {
             return false;
         }
-        let delivering = queue.state == State::Delivering;
+        let delivering = queue.pacer.writer.is_writing();
+        queue.pacer.writer.close();
         drop(queue);
-        // A delivering thread sees `closed` and discards by itself.
+        self.discard_waiting();
+        // A delivering thread sees `closed` and discards the rest by itself.
         if !delivering {
-            self.discard();
+            lock(&self.lane.delivery).clear();
         }
         true
     }
 
-    fn discard(&self) {
+    fn discard_waiting(&self) {
         let mut queue = lock(&self.lane.queue);
         let waiting = std::mem::take(&mut queue.waiting);
         queue.bytes = 0;
@@ -301,7 +326,6 @@ impl InprocPipe {
         queue.stalled_bytes = 0;
         drop(queue);
         drop(waiting);
-        lock(&self.lane.delivery).clear();
     }
 
     fn tell_closed(&self, why: CloseReason) {
@@ -342,25 +366,30 @@ impl Pipe for InprocPipe {
         }
         queue.bytes += msg.len();
         queue.waiting.push(msg);
-        // A thread that delivers looks again; a receiver that paused comes back for the rest.
-        queue.state == State::Idle
+        let pressing = queue.pressing();
+        queue.pacer.writer.wants_flush(pressing)
     }
 
-    fn flush(&self, _how: Flush) {
-        self.deliver();
+    fn flush(&self, how: Flush) {
+        if self.lane.target.get().is_none() {
+            // Flushed again when both sockets have agreed.
+            return;
+        }
+        let heard = self.lane.heard.swap(false, Ordering::Relaxed);
+        let decision = {
+            let mut queue = lock(&self.lane.queue);
+            let pressing = queue.pressing();
+            queue.pacer.flush(pressing, how, heard)
+        };
+        self.follow(decision);
     }
 
     /// Called on the receiver's pipe: the other one's lane goes on.
     fn resume(&self) {
         let Some(other) = self.other.get().and_then(Weak::upgrade) else { return };
-        {
-            let mut queue = lock(&other.lane.queue);
-            queue.resumed = true;
-            if queue.state == State::Paused {
-                queue.state = State::Idle;
-            }
+        if lock(&other.lane.queue).pacer.writer.writable() {
+            other.deliver();
         }
-        other.deliver();
     }
 
     fn close(&self, why: CloseReason) {
@@ -382,16 +411,50 @@ impl Pipe for InprocPipe {
     }
 }
 
+impl Tended for InprocPipe {
+    fn tend(&self) -> bool {
+        let turn = {
+            let mut queue = lock(&self.lane.queue);
+            let pressing = queue.pressing();
+            queue.pacer.writer.turn(pressing)
+        };
+        if turn == Turn::Write {
+            self.deliver();
+        }
+        turn != Turn::Done
+    }
+
+    fn set_tended(&self, tended: bool) -> bool {
+        self.lane.tended.swap(tended, Ordering::Relaxed) != tended
+    }
+}
+
 impl Queue {
-    fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.stalled == 0
+    const fn new() -> Self {
+        Self {
+            waiting: Batch::new(),
+            bytes: 0,
+            stalled: 0,
+            stalled_bytes: 0,
+            pacer: Pacer::new(),
+            room_owed: false,
+            closed: false,
+        }
+    }
+
+    /// How much presses for delivery: bytes, and the messages themselves, for those may be empty.
+    fn pressing(&self) -> usize {
+        self.bytes + self.waiting.len() * size_of::<Message>()
     }
 
     fn has_room(&self) -> bool {
         self.waiting.len() + self.stalled < LIMITS.send_queue_messages
-            && self.bytes < LIMITS.send_queue_bytes
+            && self.bytes + self.stalled_bytes < LIMITS.send_queue_bytes
     }
 }
 
 /// The queue of a pipe within the process has the same limits as any other.
 const LIMITS: Config = Config::new();
+
+/// Batches that one thread hands over on behalf of others before the worker takes over.
+const ROUNDS_MAX: usize = 64;

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -94,19 +94,20 @@ pub(crate) struct Task<T> {
     outcome: Receiver<thread::Result<T>>,
     /// The thread's directory below `/proc`.
     place: String,
+    thread: JoinHandle<()>,
 }
 
 /// Starts a thread.
 pub(crate) fn spawn<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Task<T> {
     let (tell_place, place) = bounded(1);
     let (tell, outcome) = bounded(1);
-    thread::spawn(move || {
+    let thread = thread::spawn(move || {
         let place = fs::read_link("/proc/thread-self").unwrap_or_default();
         let _ = tell_place.send(place.display().to_string());
         let _ = tell.send(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)));
     });
     let place = place.recv_timeout(DEADLINE).expect("the thread starts");
-    Task { outcome, place }
+    Task { outcome, place, thread }
 }
 
 impl<T> Task<T> {
@@ -120,7 +121,10 @@ impl<T> Task<T> {
 
     /// How the thread ended.
     pub(crate) fn end(self) -> thread::Result<T> {
-        self.outcome.recv_timeout(DEADLINE).expect("the thread hangs")
+        let outcome = self.outcome.recv_timeout(DEADLINE).expect("the thread hangs");
+        // What it keeps for itself goes when it ends for good.
+        self.thread.join().expect("panics were caught inside");
+        outcome
     }
 
     /// Waits until the thread sleeps in the kernel, since it waits for something, or has ended.
@@ -134,6 +138,17 @@ impl<T> Task<T> {
             stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
         });
     }
+}
+
+/// The names of the library's threads that run.
+pub(crate) fn threads() -> Vec<String> {
+    let tasks = fs::read_dir("/proc/self/task").expect("Linux has it").flatten();
+    // A thread that ends while one looks has no name.
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    let mut names: Vec<_> =
+        names.map(|name| name.trim().to_owned()).filter(|name| name.starts_with("sp-")).collect();
+    names.sort_unstable();
+    names
 }
 
 /// A waker, and what hears it. Wakes merge.

@@ -1,13 +1,16 @@
 //! One live stream connection: what its driver owns ([`Conn`]) and what everybody may touch ([`StreamPipe`]).
 
+mod pacer;
 mod pipe;
 mod rx;
 mod tx;
 mod writer;
 
+pub(crate) use pacer::Pacer;
 pub(crate) use pipe::{PipeSpec, StreamPipe};
 pub(crate) use rx::{Progress, ReadBuf, Rx};
 pub(crate) use tx::SendLimits;
+pub(crate) use writer::{Decision, Turn};
 
 use std::sync::Arc;
 

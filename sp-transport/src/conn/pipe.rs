@@ -14,6 +14,7 @@ use super::tx::{Flushed, SendLimits, Tx};
 use crate::driver::Driver;
 use crate::stream::Stream;
 use crate::wire::Framing;
+use crate::worker::Tended;
 
 /// What a connection is made of.
 pub(crate) struct PipeSpec {
@@ -95,18 +96,6 @@ impl StreamPipe {
         self.follow(flushed);
     }
 
-    /// The worker looks after a pipe that streams. Answers whether it has to look again.
-    pub(crate) fn tend(&self) -> bool {
-        let (flushed, again) = self.tx.tend(&self.stream);
-        self.follow(flushed);
-        again
-    }
-
-    /// Notes whether the worker looks after the pipe; answers whether that is news. Only the worker asks.
-    pub(crate) fn set_tended(&self, tended: bool) -> bool {
-        self.tended.swap(tended, Ordering::Relaxed) != tended
-    }
-
     /// Takes the wish to be read again.
     pub(crate) fn take_resume(&self) -> bool {
         self.resume_wanted.swap(false, Ordering::AcqRel)
@@ -171,6 +160,18 @@ impl StreamPipe {
     /// Itself, unless the driver has mail about it already.
     fn to_mail(&self) -> Option<Arc<Self>> {
         if self.mailed.swap(true, Ordering::AcqRel) { None } else { self.me.upgrade() }
+    }
+}
+
+impl Tended for StreamPipe {
+    fn tend(&self) -> bool {
+        let (flushed, again) = self.tx.tend(&self.stream);
+        self.follow(flushed);
+        again
+    }
+
+    fn set_tended(&self, tended: bool) -> bool {
+        self.tended.swap(tended, Ordering::Relaxed) != tended
     }
 }
 

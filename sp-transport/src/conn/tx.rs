@@ -7,15 +7,14 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
-use sp_core::clock;
 use sp_core::message::Message;
 use sp_core::pipe::Flush;
 use sp_core::pool::{BufferPool, PooledBuf};
 use sp_core::sync::lock;
 
-use super::writer::{Decision, STREAM_FLUSH_BYTES, Turn, Writer};
+use super::pacer::Pacer;
+use super::writer::{Decision, STREAM_FLUSH_BYTES, Turn};
 use crate::stream::Stream;
 use crate::wire::Framing;
 
@@ -61,11 +60,10 @@ struct Queue {
     pieces: VecDeque<Piece>,
     bytes: usize,
     messages: usize,
-    writer: Writer,
+    pacer: Pacer,
     /// Somebody was told that there is no room and is owed the news that there is.
     room_owed: bool,
     closed: bool,
-    wrote_at: Option<Instant>,
 }
 
 /// What one thread is writing.
@@ -90,10 +88,9 @@ impl Tx {
             pieces: VecDeque::new(),
             bytes: 0,
             messages: 0,
-            writer: Writer::new(),
+            pacer: Pacer::new(),
             room_owed: false,
             closed: false,
-            wrote_at: None,
         };
         Self {
             framing,
@@ -140,21 +137,16 @@ impl Tx {
         if !self.has_room(&queue) {
             self.roomy.store(false, Ordering::Relaxed);
         }
-        queue.writer.wants_flush(self.pressing(&queue))
+        queue.pacer.writer.wants_flush(self.pressing(&queue))
     }
 
     /// Lets queued messages leave, by this thread if the writer machine says so.
     pub(crate) fn flush(&self, stream: &Stream, how: Flush) -> Flushed {
         let decision = {
             let mut queue = lock(&self.queue);
-            if self.heard.swap(false, Ordering::Relaxed) {
-                queue.writer.conversed();
-            }
-            if queue.writer.is_counting() && how == Flush::Now && queue.has_paused() {
-                queue.writer.conversed();
-            }
+            let heard = self.heard.swap(false, Ordering::Relaxed);
             let queued = self.pressing(&queue);
-            queue.writer.flush(queued, how)
+            queue.pacer.flush(queued, how, heard)
         };
         match decision {
             Decision::Write => self.write(stream),
@@ -168,7 +160,7 @@ impl Tx {
         let turn = {
             let mut queue = lock(&self.queue);
             let queued = queue.bytes;
-            queue.writer.turn(queued)
+            queue.pacer.writer.turn(queued)
         };
         match turn {
             Turn::Write => (self.write(stream), true),
@@ -179,7 +171,11 @@ impl Tx {
 
     /// The kernel reports room: goes on writing if a write had been refused.
     pub(crate) fn writable(&self, stream: &Stream) -> Flushed {
-        if lock(&self.queue).writer.writable() { self.write(stream) } else { Flushed::default() }
+        if lock(&self.queue).pacer.writer.writable() {
+            self.write(stream)
+        } else {
+            Flushed::default()
+        }
     }
 
     /// Something came in on this connection.
@@ -191,7 +187,7 @@ impl Tx {
     pub(crate) fn close(&self) {
         let mut queue = lock(&self.queue);
         queue.closed = true;
-        queue.writer.close();
+        queue.pacer.writer.close();
         let pieces = std::mem::take(&mut queue.pieces);
         let bytes = std::mem::take(&mut queue.bytes);
         drop(queue);
@@ -235,14 +231,14 @@ impl Tx {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if !lock(&self.queue).writer.refused() {
+                    if !lock(&self.queue).pacer.writer.refused() {
                         flushed.blocked = true;
                         return flushed;
                     }
                 }
                 Err(error) => {
                     flushed.failed = Some(error.kind());
-                    lock(&self.queue).writer.close();
+                    lock(&self.queue).pacer.writer.close();
                     return flushed;
                 }
             }
@@ -254,14 +250,11 @@ impl Tx {
     fn load(&self, flight: &mut Flight, share: usize, flushed: &mut Flushed) -> bool {
         let mut queue = lock(&self.queue);
         if queue.closed || queue.pieces.is_empty() {
-            queue.writer.drained();
-            if queue.writer.is_counting() {
-                queue.wrote_at = Some(clock::now());
-            }
+            queue.pacer.drained();
             return false;
         }
         if share == 0 {
-            flushed.delegate |= queue.writer.handed_over() == Decision::Delegate;
+            flushed.delegate |= queue.pacer.writer.handed_over() == Decision::Delegate;
             return false;
         }
         std::mem::swap(&mut queue.pieces, &mut flight.pieces);
@@ -287,11 +280,6 @@ impl Queue {
             Some(Piece::Frames(buf)) => buf,
             _ => unreachable!("a buffer of frames was found or pushed just now"),
         }
-    }
-
-    /// Whether the sender has taken a break since its last direct write.
-    fn has_paused(&self) -> bool {
-        self.wrote_at.is_some_and(|at| clock::now().duration_since(at) > PAUSE)
     }
 }
 
@@ -356,6 +344,3 @@ const PIECES_PER_WRITE: usize = 16;
 
 /// What one thread writes on behalf of others before the worker takes over.
 const SHARE_BYTES: usize = 4 * 1024 * 1024;
-
-/// A gap between direct writes that makes the next one a first one again: a few times what a write costs.
-const PAUSE: Duration = Duration::from_micros(20);

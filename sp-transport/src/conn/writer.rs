@@ -180,6 +180,11 @@ impl Writer {
         self.state = State::Closed;
     }
 
+    /// Whether a thread is writing.
+    pub(crate) const fn is_writing(&self) -> bool {
+        matches!(self.state, State::Writing { .. })
+    }
+
     /// Whether the next flush may be written directly only because it is one of the first.
     pub(crate) const fn is_counting(&self) -> bool {
         matches!(self.state, State::Idle) && self.streak > 0

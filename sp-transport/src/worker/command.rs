@@ -14,8 +14,7 @@ use sp_core::id::{SocketId, TimerKey};
 use sp_core::pipe::{Pipe, PipeEvents};
 use sp_core::sync::lock;
 
-use super::{Origin, Tag};
-use crate::conn::StreamPipe;
+use super::{Origin, Tag, Tended};
 use crate::dialer::Dialer;
 use crate::driver::Driver;
 use crate::listener::Bound;
@@ -58,7 +57,7 @@ pub(crate) enum Command {
         pipe: Weak<dyn Pipe>,
     },
     ConnEnded(Origin),
-    Tend(Arc<StreamPipe>),
+    Tend(Arc<dyn Tended>),
     ComeAgain(Arc<Driver>),
     /// Look from time to time whether callers still drive.
     Lease(usize),
@@ -180,7 +179,7 @@ impl WorkerHandle {
     }
 
     /// A pipe streams and wants its queue looked after.
-    pub(crate) fn tend(&self, pipe: Arc<StreamPipe>) {
+    pub(crate) fn tend(&self, pipe: Arc<dyn Tended>) {
         self.send(Command::Tend(pipe));
     }
 

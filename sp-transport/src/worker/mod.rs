@@ -18,7 +18,6 @@ use sp_core::clock;
 use sp_core::id::{SocketId, TimerKey};
 use sp_core::pipe::PipeEvents;
 
-use crate::conn::StreamPipe;
 use crate::driver::{Driver, Lease};
 use crate::half_open::HalfOpen;
 use crate::resolver::Resolver;
@@ -50,10 +49,19 @@ pub(crate) struct Worker {
     /// Drivers that callers drive.
     leases: Vec<usize>,
     /// Pipes that stream.
-    tended: Vec<Arc<StreamPipe>>,
+    tended: Vec<Arc<dyn Tended>>,
     lingering: Vec<(Box<dyn Lingering>, Instant)>,
     next_serial: u64,
     stopping: bool,
+}
+
+/// A queue that streams: somebody has to see to its end.
+pub(crate) trait Tended: Send + Sync {
+    /// Looks after the queue. Answers whether to look again.
+    fn tend(&self) -> bool;
+
+    /// Notes whether the worker looks after it; answers whether that is news. Only the worker asks.
+    fn set_tended(&self, tended: bool) -> bool;
 }
 
 /// What the worker polls by itself.
