@@ -208,10 +208,8 @@ impl<E: Engine> Shared<E> {
                 .retry(side, &mut ticket, &mut attempt, || (!out_of_time).then(|| parker.waker()));
             match tried {
                 Retry::Answer(answer) => return Some(answer),
-                Retry::Waits => {
-                    // Whatever woke this thread or ran out, the next try tells.
-                    parker.wait(&self.driver, deadline);
-                }
+                // Whatever woke this thread or ran out, the next try tells.
+                Retry::Waits => parker.wait(&self.driver, deadline),
                 Retry::GaveUp { was_woken, others_wait } => {
                     if was_woken {
                         self.pass_on(side);

@@ -146,14 +146,14 @@ impl Parker {
         Waker::from(Arc::clone(self))
     }
 
-    /// Waits until notified, driving `driver` if nobody else does. Answers no when `deadline` passes first.
-    pub(crate) fn wait(&self, driver: &Arc<Driver>, deadline: Option<Instant>) -> bool {
+    /// Waits until notified or `deadline` passes, driving `driver` if nobody else does.
+    pub(crate) fn wait(&self, driver: &Arc<Driver>, deadline: Option<Instant>) {
         if let Some(mut drive) = self.take_wheel(driver) {
             *lock(&self.drives) = Some(Arc::clone(driver));
-            let notified = drive.run_until(|| self.is_notified(), deadline);
+            drive.run_until(|| self.is_notified(), deadline);
             drop(drive);
             *lock(&self.drives) = None;
-            return notified || self.is_notified();
+            return;
         }
         // Somebody else drives, and wakes this thread when it has something for it.
         if !self.is_notified() {
@@ -165,13 +165,12 @@ impl Parker {
                 Some(at) => {
                     let left = at.saturating_duration_since(clock::now());
                     if left.is_zero() {
-                        return false;
+                        return;
                     }
                     thread::park_timeout(left);
                 }
             }
         }
-        true
     }
 
     /// Tries to drive; a moment longer than the worker's turns take, which are short.
