@@ -1,7 +1,9 @@
 //! How long to poll before sleeping, learned from what polling brought.
 //!
 //! To be woken costs about fifty microseconds, so polling for a while pays when an answer is near. When it
-//! was in vain a few times, it is left out for more and more waits, then tried again.
+//! was in vain a few times, it is left out for more and more waits, then tried again. Where other threads want
+//! the core, one yield takes milliseconds: then it is left out at once, for a sleeper that is woken gets the core
+//! sooner than one that yields.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,7 +27,9 @@ pub(crate) struct Patience {
 #[derive(Debug)]
 pub(crate) struct Tries {
     until: Instant,
-    count: u32,
+    now: Instant,
+    /// Somebody else had the core for long.
+    crowded: bool,
 }
 
 impl Patience {
@@ -42,8 +46,9 @@ impl Patience {
             self.skip -= 1;
             return None;
         }
-        let until = clock::now() + self.budget;
-        Some(Tries { until: deadline.map_or(until, |at| at.min(until)), count: 0 })
+        let now = clock::now();
+        let until = clock::after(now, self.budget);
+        Some(Tries { until: deadline.map_or(until, |at| at.min(until)), now, crowded: false })
     }
 
     /// Polling found what was waited for.
@@ -53,8 +58,12 @@ impl Patience {
     }
 
     /// Polling was in vain.
-    pub(crate) fn miss(&mut self) {
+    pub(crate) fn miss(&mut self, tries: &Tries) {
         self.misses += 1;
+        if tries.crowded {
+            self.misses = MISSES_MAX;
+            self.next_skip = SKIP_MAX;
+        }
         if self.misses >= MISSES_MAX {
             self.skip = self.next_skip;
             self.next_skip = (self.next_skip * 2).min(SKIP_MAX);
@@ -78,9 +87,9 @@ impl Tries {
         }
         // Never polls without yielding: with more threads than cores the one waited for may need this core.
         thread::yield_now();
-        self.count += 1;
-        // The clock costs as much as a look; every eighth try is exact enough.
-        !self.count.is_multiple_of(8) || clock::now() < self.until
+        let before = std::mem::replace(&mut self.now, clock::now());
+        self.crowded = self.now.saturating_duration_since(before) > CROWDED;
+        !self.crowded && self.now < self.until
     }
 }
 
@@ -89,27 +98,46 @@ const SKIP_FIRST: u32 = 16;
 const SKIP_MAX: u32 = 256;
 const LOOKS_PER_YIELD: u32 = 32;
 
+/// A round of polling takes two microseconds, a scheduler's slice three milliseconds.
+const CROWDED: Duration = Duration::from_micros(200);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn poll(patience: &mut Patience) -> Option<Tries> {
+        patience.begin(None)
+    }
 
     #[test]
     fn polling_in_vain_is_skipped_more_and_more_and_a_hit_forgives() {
         let mut patience = Patience::new(Duration::from_micros(1));
         for _ in 0..MISSES_MAX {
-            assert!(patience.begin(None).is_some());
-            patience.miss();
+            let tries = poll(&mut patience).expect("not skipped yet");
+            patience.miss(&tries);
         }
         for expected in [16, 32, 64, 128, 256, 256] {
-            let skipped = (0..).take_while(|_| patience.begin(None).is_none()).count();
+            let skipped =
+                (0..).take_while(|_| patience.skip > 0 && poll(&mut patience).is_none()).count();
             assert_eq!(skipped, expected);
-            patience.miss();
+            let tries = poll(&mut patience).expect("skipped enough");
+            patience.miss(&tries);
         }
-        let _ = (0..).take_while(|_| patience.begin(None).is_none()).count();
+        while poll(&mut patience).is_none() {}
         patience.hit();
-        assert!(patience.begin(None).is_some());
-        patience.miss();
-        assert!(patience.begin(None).is_some(), "one miss after a hit is forgiven");
+        let tries = poll(&mut patience).expect("a hit is followed by another try");
+        patience.miss(&tries);
+        assert!(poll(&mut patience).is_some(), "one miss after a hit is forgiven");
+    }
+
+    #[test]
+    fn a_crowded_core_ends_polling_at_once() {
+        let mut patience = Patience::new(Duration::from_micros(1));
+        let mut tries = poll(&mut patience).expect("not skipped yet");
+        tries.crowded = true;
+        patience.miss(&tries);
+        let skipped = (0..).take_while(|_| poll(&mut patience).is_none()).count();
+        assert_eq!(skipped, SKIP_MAX as usize);
     }
 
     #[test]

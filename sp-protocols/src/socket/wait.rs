@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sp_core::clock;
 use sp_core::id::{CtxId, IdMap};
@@ -175,16 +175,16 @@ impl Parker {
 
     /// Tries to drive; a moment longer than the worker's turns take, which are short.
     fn take_wheel<'a>(&self, driver: &'a Arc<Driver>) -> Option<Drive<'a>> {
-        for _ in 0..WHEEL_TRIES {
+        let until = clock::now() + WHEEL_TRY;
+        loop {
             if let Some(drive) = driver.try_drive() {
                 return Some(drive);
             }
-            if self.is_notified() {
+            if self.is_notified() || clock::now() >= until {
                 return None;
             }
             thread::yield_now();
         }
-        None
     }
 
     fn is_notified(&self) -> bool {
@@ -207,8 +207,8 @@ impl Wake for Parker {
     }
 }
 
-/// Parking costs a wake-up of fifty microseconds; as many tries cost ten.
-const WHEEL_TRIES: usize = 16;
+/// Parking costs a wake-up of fifty microseconds.
+const WHEEL_TRY: Duration = Duration::from_micros(20);
 
 #[cfg(test)]
 mod tests {

@@ -65,7 +65,7 @@ impl Wheel {
                     return true;
                 }
             }
-            self.patience.miss();
+            self.patience.miss(&tries);
         }
         loop {
             let wait = deadline.map(|at| at.saturating_duration_since(clock::now()));
