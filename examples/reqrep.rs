@@ -8,11 +8,22 @@
 #![expect(clippy::print_stdout, reason = "an example prints what it does")]
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::thread;
 
 use sp::{Message, Rep, Req};
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => both(),

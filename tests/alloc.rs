@@ -187,7 +187,7 @@ impl Case {
         reply.expect("the reply comes");
         let server = spawn(move || {
             warm_thread();
-            for _ in 0..WARM_UP + MEASURED {
+            for _ in 0..WARM_UP + MEASURED_ROUNDS * MEASURED {
                 let request = rep.recv().expect("the request comes");
                 rep.send(Message::from(request.body())).expect("there is a request");
             }
@@ -213,7 +213,7 @@ impl Case {
             let (received, full) = (Arc::clone(&received), Arc::clone(&full));
             move || {
                 warm_thread();
-                for n in 0..WARM_UP + MEASURED {
+                for n in 0..WARM_UP + MEASURED_ROUNDS * MEASURED {
                     if n < FILLED && n % WINDOW == 0 {
                         full.wait();
                     }
@@ -309,17 +309,21 @@ fn take_buffers(of_each: usize) {
     }
 }
 
-/// Calls `pass` until all is warm, then counts what it allocates.
+/// Calls `pass` until all is warm, then counts what it allocates in the round in which it allocates least: a queue
+/// that is fuller than ever before grows once, what a message allocates it allocates in each round.
 fn measured(mut pass: impl FnMut()) -> Found {
     warm_thread();
     fill_pool();
     (0..WARM_UP).for_each(|_| pass());
-    COUNT.store(0, Ordering::SeqCst);
-    COUNTS.store(true, Ordering::SeqCst);
-    (0..MEASURED).for_each(|_| pass());
-    COUNTS.store(false, Ordering::SeqCst);
-    let traces = mem::take(&mut *TRACES.lock().expect("nobody panics with it"));
-    Found { count: COUNT.load(Ordering::SeqCst), sites: traces.iter().map(site).collect() }
+    let rounds = (0..MEASURED_ROUNDS).map(|_| {
+        COUNT.store(0, Ordering::SeqCst);
+        COUNTS.store(true, Ordering::SeqCst);
+        (0..MEASURED).for_each(|_| pass());
+        COUNTS.store(false, Ordering::SeqCst);
+        let traces = mem::take(&mut *TRACES.lock().expect("nobody panics with it"));
+        Found { count: COUNT.load(Ordering::SeqCst), sites: traces.iter().map(site).collect() }
+    });
+    rounds.min_by_key(|found| found.count).expect("there are rounds")
 }
 
 /// The library's own lines of a backtrace, innermost first.
@@ -415,6 +419,7 @@ unsafe impl GlobalAlloc for Counting {
 /// Most of it runs freely: queues that swap their memory grow in turn.
 const WARM_UP: u64 = 10_240;
 const MEASURED: u64 = 4_096;
+const MEASURED_ROUNDS: u64 = 3;
 /// Messages under way at a time.
 ///
 /// Odd, so that queues that swap their memory all have a turn in holding a window.
