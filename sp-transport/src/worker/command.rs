@@ -222,16 +222,23 @@ impl WorkerHandle {
 
     /// From now on the worker drives. Whatever is ready already makes it come.
     pub(crate) fn watch(&self, driver: &Driver) -> io::Result<()> {
-        self.listen_for(driver, Interest::READABLE)
+        if cfg!(any(target_os = "linux", target_os = "android")) {
+            self.listen_for(driver, Interest::READABLE)
+        } else {
+            self.enroll(driver)
+        }
     }
 
     /// The worker no longer hears of this driver.
     pub(crate) fn release(&self, driver: &Driver) {
+        // Fails only if it was not enrolled.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
         // Priority is what a poll set never reports. Taking the set out instead would make putting it back cost
         // microseconds for every hundred connections, for the kernel looks for loops each time.
-        let silent = Interest::PRIORITY;
-        // Fails only if it was not enrolled.
-        let _ = self.listen_for(driver, silent);
+        let _ = self.listen_for(driver, Interest::PRIORITY);
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let _ =
+            self.with_registry(|registry| registry.deregister(&mut SourceFd(&driver.poll_fd())));
     }
 
     fn listen_for(&self, driver: &Driver, interest: Interest) -> io::Result<()> {
