@@ -1,8 +1,9 @@
 //! The receiving side of a connection: from ready bytes to batches in the engine.
 //!
-//! All connections of a driver share one read buffer. A connection owns memory only for what it could not
+//! All connections that a thread drives share one read buffer. A connection owns memory only for what it could not
 //! hand on: the beginning of a message whose rest has not come, or messages the engine has no room for.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind};
 
 use sp_core::batch::Batch;
@@ -25,7 +26,7 @@ pub(crate) enum Progress {
     Ended(CloseReason),
 }
 
-/// What the connections of one driver share: the read buffer, the batch under way, and batches to spare.
+/// What the connections that one thread drives share: the read buffer, the batch under way, batches to spare.
 pub(crate) struct ReadBuf {
     bytes: AlignedBytes,
     batch: Batch,
@@ -33,10 +34,24 @@ pub(crate) struct ReadBuf {
 }
 
 impl ReadBuf {
-    pub(crate) fn new() -> Self {
-        let bytes = AlignedBytes::zeroed(CARRY_BYTES_MAX + READ_BYTES);
-        Self { bytes, batch: Batch::new(), spares: Vec::new() }
+    /// Takes the calling thread's, or a new one if that is in use: delivering may lead to driving again.
+    pub(crate) fn take() -> Box<Self> {
+        let spare = SPARE.try_with(Cell::take).ok().flatten();
+        spare.unwrap_or_else(|| {
+            let bytes = AlignedBytes::zeroed(CARRY_BYTES_MAX + READ_BYTES);
+            Box::new(Self { bytes, batch: Batch::new(), spares: Vec::new() })
+        })
     }
+
+    /// Keeps it for what the thread reads next.
+    pub(crate) fn put_back(self: Box<Self>) {
+        // A thread that is ending keeps nothing.
+        let _ = SPARE.try_with(|spare| spare.set(Some(self)));
+    }
+}
+
+thread_local! {
+    static SPARE: Cell<Option<Box<ReadBuf>>> = const { Cell::new(None) };
 }
 
 /// One connection's receiving side.

@@ -25,7 +25,6 @@ pub(super) struct Wheel {
     poll: Poll,
     events: Events,
     conns: Slab<Conn>,
-    read_buf: ReadBuf,
     /// Connections with work left although no event will say so.
     ready: VecDeque<usize>,
     /// The room that mail is read in, kept from time to time.
@@ -39,7 +38,6 @@ impl Wheel {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_PER_POLL),
             conns: Slab::new(),
-            read_buf: ReadBuf::new(),
             ready: VecDeque::new(),
             mail_in: Vec::new(),
             patience: Patience::new(spin),
@@ -157,10 +155,12 @@ impl Wheel {
     fn receive(&mut self, key: usize, driver: &Driver) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Conn { pipe, rx, peer, events, .. } = conn;
-        let progress = rx.receive(pipe.stream(), &mut self.read_buf, |batch| {
+        let mut read_buf = ReadBuf::take();
+        let progress = rx.receive(pipe.stream(), &mut read_buf, |batch| {
             pipe.heard();
             events.arrived(*peer, batch)
         });
+        read_buf.put_back();
         match progress {
             Progress::Drained => {}
             // A pause that was taken back meanwhile left mail; nothing to do here.
