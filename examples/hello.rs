@@ -55,5 +55,6 @@ fn publish_and_subscribe() -> Result<(), Box<dyn Error>> {
     for line in subscriber.iter().take(2) {
         println!("  subscribed: {line}");
     }
+    publisher.close();
     Ok(())
 }

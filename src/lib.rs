@@ -19,15 +19,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Addresses are URLs: `tcp://host:port`, `ipc:///path`, `inproc://name`. Every call comes in four forms: `try_`,
+//! Addresses are URLs: `tcp://host:port`, `ipc:///path`, `inproc://name`. Every send and receive comes in four forms: `try_`,
 //! blocking, with a timeout or deadline, and as a plain [`Future`] for any runtime.
 //!
 //! All sockets of a process share one I/O thread, started with the first and ended with the last. A call that
 //! waits does its socket's I/O itself.
 
 pub use sp_core::endpoint::{Endpoint, EndpointError};
-pub use sp_core::id::PeerId;
-pub use sp_core::message::Message;
+pub use sp_core::id::{PeerId, SocketId};
+pub use sp_core::message::{Message, TooShort};
 pub use sp_core::pipe::{CloseReason, Fault, PipeInfo, ProtocolId};
 pub use sp_core::stats::Stats;
 pub use sp_core::{config, pool, registry};
@@ -36,8 +36,8 @@ pub use sp_protocols::engine::{
     SendEngine, SubOptions,
 };
 pub use sp_protocols::socket::{
-    Dialer, Iter, Listener, OpenError, PipeEvent, RecvError, RecvFuture, SendError, SendFuture,
-    Socket, TryIter, TryRecvError, TrySendError,
+    Dialer, Events, Iter, Listener, OpenError, PipeEvent, RecvError, RecvFuture, SendError,
+    SendFuture, Socket, TryIter, TryRecvError, TrySendError,
 };
 pub use sp_protocols::sockets::{Pub, Pull, Push, Rep, Req, Sub};
 pub use sp_transport::{DialError, DialOptions, ListenError, ListenOptions};

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sp::{
-    Message, Pub, PubOptions, Pull, Push, RecvError, Rep, Req, SendError, Sub, SubOptions,
-    TryRecvError, TrySendError,
+    Message, Pub, PubOptions, Pull, PullOptions, Push, RecvError, Rep, Req, SendError, Sub,
+    SubOptions, TryRecvError, TrySendError,
 };
 use sp_core::clock;
 use support::{DEADLINE, Task, Transport, bell, block_on, connect, spawn};
@@ -582,3 +582,27 @@ const PRODUCERS: u32 = 4;
 const WAITERS: u32 = 6;
 const MESSAGES: u32 = 2_000;
 const ROUNDS: u32 = 200;
+
+#[test]
+fn close_says_how_much_could_not_be_sent() {
+    for transport in Transport::ALL {
+        let (pull, push) = (Pull::with(PullOptions::new().queue(1)), Push::new());
+        let (pull, push) = (pull.expect("PULL opens"), push.expect("PUSH opens"));
+        connect(transport, &pull, &push);
+        while push.try_send(&support::pattern(4096)[..]).is_ok() {}
+        assert!(push.close_within(Duration::ZERO) > 0, "{transport:?}: the backlog is lost");
+        assert_eq!(pull.close(), 0, "{transport:?}: a PULL has nothing to send");
+    }
+}
+
+#[test]
+fn statistics_keep_what_passed_with_peers_that_are_gone() {
+    let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
+    connect(Transport::Tcp, &pull, &push);
+    push.send("hello").expect("the receiver is connected");
+    assert_eq!(pull.recv().expect("the message comes"), "hello");
+    assert_eq!(push.close(), 0, "it has been received");
+    support::wait_until("the peer is gone", || pull.peers().is_empty());
+    support::wait_until("it is counted", || pull.stats().get("messages_received") == Some(1));
+    assert_eq!(pull.stats().get("bytes_received"), Some(5));
+}

@@ -380,7 +380,9 @@ fn what_was_sent_before_the_drop_reaches_the_receiver() {
 fn a_reply_sent_before_the_end_reaches_its_client() {
     for transport in Transport::ALL {
         alone(|| {
-            for close in [drop as fn(Rep), Rep::close] {
+            for close in [drop as fn(Rep), |rep| {
+                rep.close();
+            }] {
                 let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
                 connect(transport, &rep, &req);
                 req.send_timeout("ping", DEADLINE).expect("the server is connected");
@@ -431,9 +433,9 @@ fn a_thousand_peers_that_come_and_go_leave_no_trace() {
                 pull.recv_timeout(DEADLINE).expect("the message comes");
                 rounds += 1;
                 if rounds % 2 == 0 {
-                    push.close()
+                    push.close();
                 } else {
-                    drop(push)
+                    drop(push);
                 }
                 wait_until("the peer is gone", || pull.peers().is_empty());
             });

@@ -11,7 +11,7 @@ use crate::socket::Socket;
 /// ```
 ///
 /// `send` a request, `recv` its reply. One request is outstanding at a time: a new `send` cancels the one before
-/// it. `send` waits until some REP can take the request. If the peer that has it vanishes, the request is sent
+/// it, which the server may still see. `send` waits until some REP can take the request. If the peer that has it vanishes, the request is sent
 /// again to another at once; if no reply comes within the resend time (60 s), it is sent again to whoever is
 /// ready. A REP may therefore see a request twice. `recv` without a request is an error.
 ///

@@ -13,10 +13,7 @@ pub enum DialError {
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
     /// Nobody accepted the connection, or it broke before both sides had said who they are.
-    #[error(
-        "dial {url}: {why}; check the address and that the other side listens, or dial in the background to \
-         keep trying"
-    )]
+    #[error("dial {url}: {why}; {}", advice(why))]
     Failed {
         /// The URL dialled.
         url: String,
@@ -35,6 +32,20 @@ pub enum DialError {
         /// The URL dialled.
         url: String,
     },
+}
+
+/// What the caller of a dial can do about it.
+const fn advice(why: &CloseReason) -> &'static str {
+    match why {
+        CloseReason::Io(_) | CloseReason::Unresolved | CloseReason::HandshakeTimeout => {
+            "check the address and that the other side listens, or dial in the background to keep trying"
+        }
+        CloseReason::WrongProtocol { .. } => "check which pattern listens at this address",
+        CloseReason::TooMany { .. } | CloseReason::PeerClosed | CloseReason::Truncated => {
+            "the other side turned the connection away; its events say why"
+        }
+        _ => "check what listens at this address",
+    }
 }
 
 impl DialError {

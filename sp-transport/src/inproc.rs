@@ -407,7 +407,7 @@ impl Pipe for InprocPipe {
     fn unsent(&self) -> usize {
         let queue = lock(&self.lane.queue);
         // An empty message is something to wait for, too.
-        queue.bytes + queue.stalled_bytes + queue.waiting.len() + queue.stalled
+        (queue.bytes + queue.stalled_bytes).max(queue.waiting.len() + queue.stalled)
     }
 }
 

@@ -129,7 +129,8 @@ impl<E: RecvEngine> Socket<E> {
 
     /// Receives the next message, waiting for at most `timeout`.
     ///
-    /// On REQ a receive that times out ends the request: its reply is dropped should it come later.
+    /// On REQ a receive that times out ends the request: its reply is dropped should it come later, and the next
+    /// step is another send. To wait on for the same reply use [`recv_async`](Self::recv_async) and drop it.
     ///
     /// # Errors
     ///
@@ -149,12 +150,13 @@ impl<E: RecvEngine> Socket<E> {
 
     /// Receives the next message without blocking the thread, on any runtime.
     ///
-    /// A future that is dropped has taken no message; on REQ the request goes on.
+    /// A future that is dropped has taken no message. On REQ the request goes on, other than after
+    /// [`recv_timeout`](Self::recv_timeout): receive again for its reply.
     pub fn recv_async(&self) -> RecvFuture<'_, E> {
         RecvFuture { wait: Registration::new(self, Side::Recv) }
     }
 
-    /// Every message as it comes, until the socket is closed.
+    /// Every message as it comes, until a receive fails: as a rule because the socket is closed.
     pub fn iter(&self) -> Iter<'_, E> {
         Iter { socket: self }
     }

@@ -13,7 +13,7 @@ use sp_core::config::Config;
 use sp_core::endpoint::Endpoint;
 use sp_core::id::{IdMap, PeerId, SocketId, TimerKey};
 use sp_core::pipe::{CloseReason, Flow, Flush, Pipe, PipeEvents, ProtocolId};
-use sp_core::registry::{PeerAddr, PeerRegistry, PeerState, conns, next_socket_id};
+use sp_core::registry::{PeerAddr, PeerRegistry, PeerState, Traffic, conns, next_socket_id};
 use sp_core::sync::lock;
 use sp_transport::{Driver, Lingering, Owner, Runtime};
 
@@ -35,6 +35,8 @@ pub(crate) struct Shared<E: Engine> {
     pub(crate) counts: Counts,
     /// Peers turned away, attempts that failed.
     pub(crate) refused: AtomicU64,
+    /// What passed between this socket and the peers that are gone.
+    past: Mutex<Traffic>,
     options: E::Options,
     /// Where timers report.
     me: Weak<Self>,
@@ -69,6 +71,7 @@ impl<E: Engine> Shared<E> {
             monitor: Monitor::default(),
             counts: Counts::default(),
             refused: AtomicU64::new(0),
+            past: Mutex::default(),
             options,
             me: me.clone(),
         }))
@@ -140,8 +143,20 @@ impl<E: Engine> Shared<E> {
         self.pipes().iter().for_each(|pipe| pipe.flush(Flush::Urgent));
     }
 
+    /// Bytes that wait to be sent.
+    pub(crate) fn unsent(&self) -> usize {
+        lock(&self.core).lines.iter().map(|(_, line)| line.pipe.unsent()).sum()
+    }
+
     pub(crate) fn is_drained(&self) -> bool {
-        lock(&self.core).lines.iter().all(|(_, line)| line.pipe.unsent() == 0)
+        self.unsent() == 0
+    }
+
+    /// What passed since the socket was opened.
+    pub(crate) fn traffic(&self) -> Traffic {
+        let mut total = *lock(&self.past);
+        self.peers.all().iter().for_each(|peer| add(&mut total, peer.traffic()));
+        total
     }
 
     /// Waits until everything queued has left, or `until` has come. The calling thread drives meanwhile.
@@ -251,6 +266,7 @@ impl<E: Engine> PipeEvents for Shared<E> {
             core.lines.remove(id)
         });
         if let Some(peer) = self.peers.remove(id) {
+            add(&mut lock(&self.past), peer.traffic());
             peer.advance(PeerState::Disconnected);
         }
         self.monitor.tell(|| PipeEvent::Closed { peer: id, why });
@@ -280,6 +296,13 @@ impl<E: Engine> Lingering for Farewell<E> {
     fn finish(self: Box<Self>) {
         self.0.finish();
     }
+}
+
+fn add(total: &mut Traffic, more: Traffic) {
+    total.messages_sent += more.messages_sent;
+    total.bytes_sent += more.bytes_sent;
+    total.messages_received += more.messages_received;
+    total.bytes_received += more.bytes_received;
 }
 
 /// A seed for the engine from std: the hasher's keys come from the system.

@@ -121,6 +121,11 @@ impl TrySendError {
     pub const fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. })
     }
+
+    /// Whether the socket is closed.
+    pub const fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed { .. })
+    }
 }
 
 /// Why a blocking or timed receive failed.
@@ -180,6 +185,47 @@ impl RecvError {
     /// Whether the socket is closed.
     pub const fn is_closed(&self) -> bool {
         matches!(self, Self::Closed { .. })
+    }
+}
+
+impl TryRecvError {
+    /// Whether a later try may succeed.
+    pub const fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    /// Whether the socket is closed.
+    pub const fn is_closed(&self) -> bool {
+        matches!(self, Self::Failed(RecvError::Closed { .. }))
+    }
+}
+
+impl From<TryRecvError> for io::Error {
+    fn from(error: TryRecvError) -> Self {
+        match error {
+            TryRecvError::Empty => Self::new(io::ErrorKind::WouldBlock, error),
+            TryRecvError::Failed(error) => error.into(),
+        }
+    }
+}
+
+impl From<TrySendError> for io::Error {
+    fn from(error: TrySendError) -> Self {
+        let kind = match &error {
+            TrySendError::Full { .. } => io::ErrorKind::WouldBlock,
+            TrySendError::Closed { .. } => io::ErrorKind::NotConnected,
+            TrySendError::State { .. } => io::ErrorKind::InvalidInput,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<OpenError> for io::Error {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Option(_) => Self::new(io::ErrorKind::InvalidInput, error),
+            OpenError::System { source, .. } => source,
+        }
     }
 }
 

@@ -14,14 +14,13 @@ mod wait;
 pub use calls::{Iter, RecvFuture, SendFuture, TryIter};
 pub use endpoints::{Dialer, Listener};
 pub use error::{OpenError, RecvError, SendError, TryRecvError, TrySendError};
-pub use monitor::PipeEvent;
+pub use monitor::{Events, PipeEvent};
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
 use sp_core::clock;
 use sp_core::config::Config;
 use sp_core::id::{CtxId, PeerId, SocketId};
@@ -68,7 +67,7 @@ impl<E: Engine> Socket<E> {
     ///
     /// The channel keeps 1,024 events; a program too slow for that misses some, which the statistics count as
     /// `events_lost`. It ends when the socket closes.
-    pub fn events(&self) -> Receiver<PipeEvent> {
+    pub fn events(&self) -> Events {
         self.shared().monitor.watch()
     }
 
@@ -82,11 +81,17 @@ impl<E: Engine> Socket<E> {
         self.shared().peers.get(peer).map(|peer| peer.attached().info().clone())
     }
 
-    /// What passed, what was dropped and why, per socket and per peer.
+    /// What passed, what was dropped and why: for the socket since it was opened, and for each peer that is
+    /// connected.
     pub fn stats(&self) -> Stats {
         let shared = self.shared();
+        let total = shared.traffic();
         let mut stats = Stats::new(E::SELF.to_string())
             .value("peers", shared.peers.count() as u64)
+            .value("messages_sent", total.messages_sent)
+            .value("bytes_sent", total.bytes_sent)
+            .value("messages_received", total.messages_received)
+            .value("bytes_received", total.bytes_received)
             .value("refused", shared.refused.load(Ordering::Relaxed))
             .value("events_lost", shared.monitor.lost());
         for (counter, count) in shared.counts.iter() {
@@ -117,20 +122,26 @@ impl<E: Engine> Socket<E> {
     ///
     /// Waiting calls end with an error. Afterwards every connection, buffer, descriptor and, with the process's
     /// last socket, the worker thread is gone. What was handed to the system may still be lost if the peer dies.
-    pub fn close(self) {
-        self.close_within(Config::new().linger);
+    ///
+    /// Answers how many bytes were still queued and are lost: 0, unless a peer did not take them in time. The
+    /// call that closes gets the answer; for a socket that is closed already it is 0.
+    pub fn close(self) -> usize {
+        self.close_within(Config::new().linger)
     }
 
     /// As [`close`](Self::close), with a linger time of one's own. Zero drops what is still queued.
-    pub fn close_within(self, linger: Duration) {
+    pub fn close_within(self, linger: Duration) -> usize {
         let shared = self.shared();
+        let mut lost = 0;
         if shared.begin_close() {
             if let Some(runtime) = shared.runtime() {
                 runtime.close_endpoints_of(shared.id);
             }
             shared.drain(clock::after(clock::now(), linger));
+            lost = shared.unsent();
             shared.finish();
         }
+        lost
     }
 
     /// The socket's number in this process.

@@ -42,6 +42,9 @@ pub enum PipeEvent {
     },
 }
 
+/// Where a socket's events come out; see [`Socket::events`](super::Socket::events).
+pub type Events = Receiver<PipeEvent>;
+
 /// Hands events to whoever asked for them.
 #[derive(Debug)]
 pub(crate) struct Monitor {
@@ -52,7 +55,7 @@ pub(crate) struct Monitor {
 
 impl Monitor {
     /// Events from now on.
-    pub(crate) fn watch(&self) -> Receiver<PipeEvent> {
+    pub(crate) fn watch(&self) -> Events {
         let (send, events) = bounded(EVENTS_MAX);
         if let Some(watchers) = &mut *lock(&self.watchers) {
             watchers.push(send);
