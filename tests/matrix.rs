@@ -195,7 +195,7 @@ fn sizes() -> impl Iterator<Item = usize> {
 
 fn mixed_sizes() -> impl Iterator<Item = usize> {
     const ROUND: [usize; 12] =
-        [0, 70_000, 1, 109, 16_384, 110, 40_000, 300_000, 3, 32_768, 5_000, 65_536];
+        [0, 70_000, 1, 112, 16_384, 113, 40_000, 300_000, 3, 32_768, 5_000, 65_536];
     (0..25).flat_map(|_| ROUND)
 }
 

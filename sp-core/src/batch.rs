@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::id::PeerId;
 use crate::message::Message;
 
 /// A run of messages on its way from a connection into an engine, or into a user's hands.
@@ -10,22 +11,51 @@ use crate::message::Message;
 #[derive(Debug, Default)]
 pub struct Batch {
     messages: VecDeque<Message>,
+    /// Payload bytes of all messages.
+    bytes: u64,
 }
 
 impl Batch {
     /// An empty batch; allocates nothing.
     pub const fn new() -> Self {
-        Self { messages: VecDeque::new() }
+        Self { messages: VecDeque::new(), bytes: 0 }
     }
 
     /// Adds a message at the end.
     pub fn push(&mut self, msg: Message) {
+        self.bytes += msg.payload_len() as u64;
         self.messages.push_back(msg);
+    }
+
+    /// Adds a message with a copy of what came from `source`, made in its place: moving one that has just been
+    /// filled costs more than filling it.
+    pub fn push_payload(&mut self, payload: &[u8], source: Option<PeerId>) {
+        self.messages.push_back(Message::new());
+        if let Some(msg) = self.messages.back_mut() {
+            msg.append(payload);
+            self.bytes += payload.len() as u64;
+            msg.set_source(source);
+        }
+    }
+
+    /// Takes the first message into `into`. Answers false and leaves it alone if there is none.
+    #[inline]
+    pub fn pop_into(&mut self, into: &mut Message) -> bool {
+        match self.messages.pop_front() {
+            Some(first) => {
+                *into = first;
+                self.bytes -= into.payload_len() as u64;
+                true
+            }
+            None => false,
+        }
     }
 
     /// Takes the first message.
     pub fn pop(&mut self) -> Option<Message> {
-        self.messages.pop_front()
+        let first = self.messages.pop_front()?;
+        self.bytes -= first.payload_len() as u64;
+        Some(first)
     }
 
     /// Moves at most `limit` messages from the front of `other` to the end of this batch and says how many.
@@ -37,13 +67,21 @@ impl Batch {
             return self.len();
         }
         let taken = other.len().min(limit);
+        let bytes = if taken == other.len() {
+            other.bytes
+        } else {
+            other.messages.iter().take(taken).map(|msg| msg.payload_len() as u64).sum()
+        };
         self.messages.extend(other.messages.drain(..taken));
+        self.bytes += bytes;
+        other.bytes -= bytes;
         taken
     }
 
     /// Drops every message; room above the cap is given back.
     pub fn clear(&mut self) {
         self.messages.clear();
+        self.bytes = 0;
         if self.messages.capacity() > KEPT_MESSAGES {
             self.messages = VecDeque::new();
         }
@@ -54,9 +92,9 @@ impl Batch {
         self.messages.front()
     }
 
-    /// The payload bytes of all messages together. Looks at each of them.
-    pub fn bytes(&self) -> u64 {
-        self.messages.iter().map(|msg| msg.payload_len() as u64).sum()
+    /// The payload bytes of all messages together.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// How many messages wait.
@@ -72,7 +110,9 @@ impl Batch {
 
 impl FromIterator<Message> for Batch {
     fn from_iter<I: IntoIterator<Item = Message>>(iter: I) -> Self {
-        Self { messages: iter.into_iter().collect() }
+        let mut batch = Self::new();
+        iter.into_iter().for_each(|msg| batch.push(msg));
+        batch
     }
 }
 

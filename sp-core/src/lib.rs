@@ -12,6 +12,7 @@ pub mod batch;
 pub mod clock;
 pub mod config;
 pub mod endpoint;
+pub mod held;
 pub mod id;
 pub mod message;
 pub mod pipe;

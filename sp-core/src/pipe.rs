@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use crate::batch::Batch;
 use crate::endpoint::Endpoint;
+use crate::held::Held;
 use crate::id::{PeerId, TimerKey};
 use crate::message::Message;
 
@@ -97,9 +98,15 @@ pub trait Pipe: Send + Sync {
 
     /// Puts `msg` at the end of the send queue. Called under the socket's lock: short, no system call.
     ///
-    /// A message queued without [`room`](Self::room) is taken all the same; a closed pipe drops it. Answers
-    /// whether the caller has to [`flush`](Self::flush) afterwards; if not, somebody else sees to the queue.
-    fn queue(&self, msg: Message) -> bool;
+    /// Takes what it needs out of `msg`, whatever is left there.
+    /// While messages stream the pipe may leave it in `held`, which is always the same one for a pipe, and asks
+    /// for it with [`PipeEvents::commit`] within a fraction of a millisecond. A message queued without
+    /// [`room`](Self::room) is taken all the same; a closed pipe drops it. Answers whether the caller has to
+    /// [`flush`](Self::flush) afterwards; if not, somebody else sees to the queue.
+    fn queue(&self, msg: &mut Message, held: &mut Held) -> bool;
+
+    /// Takes over what is `held`. Called under the socket's lock; answers as [`queue`](Self::queue) does.
+    fn commit(&self, held: &mut Held) -> bool;
 
     /// Sees to it that queued messages leave. Called under no lock.
     fn flush(&self, how: Flush);
@@ -110,7 +117,7 @@ pub trait Pipe: Send + Sync {
     /// Ends the connection. [`PipeEvents::closed`] follows, unless the socket itself is closing.
     fn close(&self, why: CloseReason);
 
-    /// Bytes queued and not yet taken by the transport; 0 once everything has left.
+    /// Bytes queued and not yet taken by the transport, without those held; 0 once everything has left.
     fn unsent(&self) -> usize;
 }
 
@@ -130,6 +137,9 @@ pub trait PipeEvents: Send + Sync {
 
     /// A pipe that had no room has some again.
     fn room(&self, peer: PeerId);
+
+    /// The pipe wants what is held for it: [`Pipe::commit`] and, if that says so, [`Pipe::flush`].
+    fn commit(&self, peer: PeerId);
 
     /// The connection is gone.
     fn closed(&self, peer: PeerId, why: CloseReason);

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use sp_core::id::{CtxId, PeerId};
-use sp_protocols::engine::testing::Rig;
-use sp_protocols::engine::{Effects as _, Push, SendBlocked};
+use sp_protocols::engine::testing::{Rig, Unsent};
+use sp_protocols::engine::{Effects as _, Push};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -82,12 +82,12 @@ impl Pair {
                 prop_assert_eq!(transmitted.len(), 1);
                 prop_assert_eq!(&transmitted[0].1[..], body);
             }
-            Err(SendBlocked::Full(msg)) => {
+            Err(Unsent::Full(msg)) => {
                 prop_assert_eq!(room, 0);
                 prop_assert!(transmitted.is_empty());
                 prop_assert_eq!(msg.body(), body);
             }
-            Err(SendBlocked::State(_)) => prop_assert!(false, "a PUSH has no state"),
+            Err(Unsent::State(_)) => prop_assert!(false, "a PUSH has no state"),
         }
         Ok(())
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 use sp_core::id::{CtxId, PeerId};
-use sp_protocols::engine::testing::{Effect, Rig, with_words};
-use sp_protocols::engine::{Counter, Effects as _, RecvBlocked, Rep, RepOptions, SendBlocked};
+use sp_protocols::engine::testing::{Effect, Rig, Unsent, with_words};
+use sp_protocols::engine::{Counter, Effects as _, RecvBlocked, Rep, RepOptions};
 
 const END_BIT: u32 = 0x8000_0000;
 
@@ -260,7 +260,7 @@ impl Pair {
         let room = held.as_ref().map_or(0, |(peer, _)| self.rig.world.room_of(*peer));
         let sent = self.rig.send_in(ctx, &body[..]);
         let Some((to, header)) = held.clone() else {
-            prop_assert!(matches!(sent, Err(SendBlocked::State(msg)) if msg.body() == body));
+            prop_assert!(matches!(sent, Err(Unsent::State(msg)) if msg.body() == body));
             return Ok(());
         };
         prop_assert!(sent.is_ok());

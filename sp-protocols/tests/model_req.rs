@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sp_core::id::{CtxId, PeerId};
-use sp_protocols::engine::testing::{Effect, Rig, with_words};
-use sp_protocols::engine::{Counter, Effects as _, RecvBlocked, Req, ReqOptions, SendBlocked};
+use sp_protocols::engine::testing::{Effect, Rig, Unsent, with_words};
+use sp_protocols::engine::{Counter, Effects as _, RecvBlocked, Req, ReqOptions};
 
 /// The resend time of these tests, in seconds.
 const RESEND: u64 = 10;
@@ -184,7 +184,7 @@ impl Pair {
         let bytes = body.to_be_bytes();
         let sent =
             if wait { self.rig.send_waiting(ctx, bytes) } else { self.rig.send_in(ctx, bytes) };
-        prop_assert!(!matches!(sent, Err(SendBlocked::State(_))));
+        prop_assert!(!matches!(sent, Err(Unsent::State(_))));
         prop_assert_eq!(sent.is_ok(), has_room, "sent exactly if there was room");
         if sent.is_ok() {
             let sent = self.rig.transmitted();

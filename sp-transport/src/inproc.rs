@@ -4,75 +4,26 @@
 //! moves instead of being copied. Each direction is a [`Lane`]: a queue, and one thread at a time that hands
 //! it to the receiving socket, in batches while messages stream.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use sp_core::batch::Batch;
 use sp_core::config::Config;
 use sp_core::endpoint::Endpoint;
+use sp_core::held::Held;
 use sp_core::id::{ConnId, PeerId, SocketId};
 use sp_core::message::Message;
 use sp_core::pipe::{CloseReason, Flow, Flush, Pipe, PipeEvents, PipeInfo};
 use sp_core::registry::{ConnControl, ConnSpec, conns};
 use sp_core::sync::lock;
 
-use crate::conn::{Decision, Pacer, Turn};
-use crate::error::ListenError;
-use crate::runtime::{EndpointId, Owner};
+use crate::conn::{Decision, Pacer, STREAM_FLUSH_BYTES, Turn};
+use crate::runtime::Owner;
 use crate::worker::{Origin, Tended, WorkerHandle};
 
-/// Who listens on which name.
-static LISTENERS: Mutex<Option<HashMap<Box<str>, Listener>>> = Mutex::new(None);
+mod names;
 
-#[derive(Clone)]
-struct Listener {
-    id: EndpointId,
-    owner: Owner,
-    endpoint: Arc<Endpoint>,
-    worker: WorkerHandle,
-}
-
-/// Takes a name.
-pub(crate) fn listen(
-    id: EndpointId,
-    name: &str,
-    endpoint: &Arc<Endpoint>,
-    owner: &Owner,
-    worker: &WorkerHandle,
-) -> Result<(), ListenError> {
-    let mut listeners = lock(&LISTENERS);
-    let listeners = listeners.get_or_insert_default();
-    if listeners.contains_key(name) {
-        return Err(ListenError::InUse { url: endpoint.to_string() });
-    }
-    let listener = Listener {
-        id,
-        owner: owner.clone(),
-        endpoint: Arc::clone(endpoint),
-        worker: worker.clone(),
-    };
-    listeners.insert(name.into(), listener);
-    Ok(())
-}
-
-/// Gives back the names of an endpoint.
-pub(crate) fn unlisten(id: EndpointId) {
-    forget(|listener| listener.id == id);
-}
-
-/// Gives back the names of a socket.
-pub(crate) fn unlisten_socket(socket: SocketId) {
-    forget(|listener| listener.owner.socket == socket);
-}
-
-fn forget(gone: impl Fn(&Listener) -> bool) {
-    // Dropped after the lock is released: an owner's last reference may be among them.
-    let mut dropped = Vec::new();
-    if let Some(listeners) = lock(&LISTENERS).as_mut() {
-        dropped.extend(listeners.extract_if(|_, listener| gone(listener)));
-    }
-}
+pub(crate) use names::{listen, unlisten, unlisten_socket};
 
 /// Connects a dialer with whoever listens on `name`.
 pub(crate) fn connect(
@@ -82,8 +33,7 @@ pub(crate) fn connect(
     worker: &WorkerHandle,
     origin: Origin,
 ) -> Result<Arc<dyn Pipe>, CloseReason> {
-    let found = lock(&LISTENERS).as_ref().and_then(|listeners| listeners.get(name).cloned());
-    let Some(listener) = found else {
+    let Some(listener) = names::find(name) else {
         return Err(CloseReason::Io(std::io::ErrorKind::ConnectionRefused));
     };
     let (ours, theirs) = (&dialer.events, &listener.owner.events);
@@ -163,6 +113,9 @@ struct Lane {
     heard: AtomicBool,
     /// The worker looks after the lane. Only the worker touches this.
     tended: AtomicBool,
+    /// The worker looks after the lane, so messages may be held back with the socket. Changed with the queue's
+    /// lock.
+    holds: AtomicBool,
 }
 
 struct Target {
@@ -201,6 +154,7 @@ impl InprocPipe {
                     delivery: Mutex::default(),
                     heard: AtomicBool::new(false),
                     tended: AtomicBool::new(false),
+                    holds: AtomicBool::new(false),
                 },
                 events: Arc::clone(&end.owner.events),
                 peer: OnceLock::new(),
@@ -234,6 +188,13 @@ impl InprocPipe {
         let _ = self.conn.set(entry.id());
         if lock(&self.lane.queue).closed {
             conns().unregister(entry.id());
+        }
+    }
+
+    /// Takes over what the socket holds for this pipe.
+    fn collect(&self) {
+        if let Some(peer) = self.peer.get() {
+            self.events.commit(*peer);
         }
     }
 
@@ -357,15 +318,31 @@ impl Pipe for InprocPipe {
         room
     }
 
-    fn queue(&self, mut msg: Message) -> bool {
+    fn queue(&self, msg: &mut Message, held: &mut Held) -> bool {
         msg.merge_header();
-        msg.set_source(None);
-        let mut queue = lock(&self.lane.queue);
-        if queue.closed {
+        msg.set_source(self.lane.target.get().map(|target| target.peer));
+        held.messages += 1;
+        held.bytes += msg.len();
+        held.batch.push(std::mem::take(msg));
+        let pressing = held.bytes + held.messages * size_of::<Message>();
+        if self.lane.holds.load(Ordering::Relaxed) && pressing < STREAM_FLUSH_BYTES {
             return false;
         }
-        queue.bytes += msg.len();
-        queue.waiting.push(msg);
+        self.commit(held)
+    }
+
+    fn commit(&self, held: &mut Held) -> bool {
+        if held.is_empty() {
+            return false;
+        }
+        let mut queue = lock(&self.lane.queue);
+        if queue.closed {
+            held.clear();
+            return false;
+        }
+        queue.waiting.take_from(&mut held.batch, usize::MAX);
+        queue.bytes += std::mem::take(&mut held.bytes);
+        held.messages = 0;
         let pressing = queue.pressing();
         queue.pacer.writer.wants_flush(pressing)
     }
@@ -379,7 +356,11 @@ impl Pipe for InprocPipe {
         let decision = {
             let mut queue = lock(&self.lane.queue);
             let pressing = queue.pressing();
-            queue.pacer.flush(pressing, how, heard)
+            let decision = queue.pacer.flush(pressing, how, heard);
+            if decision == Decision::Delegate {
+                self.lane.holds.store(true, Ordering::Relaxed);
+            }
+            decision
         };
         self.follow(decision);
     }
@@ -413,13 +394,26 @@ impl Pipe for InprocPipe {
 
 impl Tended for InprocPipe {
     fn tend(&self) -> bool {
+        if lock(&self.lane.queue).pacer.writer.take_flushed() {
+            return true;
+        }
+        self.collect();
         let turn = {
             let mut queue = lock(&self.lane.queue);
             let pressing = queue.pressing();
-            queue.pacer.writer.turn(pressing)
+            let turn = queue.pacer.writer.turn(pressing);
+            if turn == Turn::Done {
+                self.lane.holds.store(false, Ordering::Relaxed);
+            }
+            turn
         };
         if turn == Turn::Write {
             self.deliver();
+        }
+        if turn == Turn::Done {
+            // What was held before the socket saw that nothing is to be held any more.
+            self.collect();
+            self.flush(Flush::Soon);
         }
         turn != Turn::Done
     }

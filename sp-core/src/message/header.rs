@@ -15,7 +15,7 @@ impl Message {
             return false;
         }
         self.store.prepend(&word.to_be_bytes());
-        self.header_len += WORD as u8;
+        self.store.set_header_len(self.header_len() + WORD);
         true
     }
 
@@ -23,7 +23,7 @@ impl Message {
     pub fn pop_header(&mut self) -> Option<u32> {
         let word = self.peek_header()?;
         self.store.trim_front(WORD);
-        self.header_len -= WORD as u8;
+        self.store.set_header_len(self.header_len() - WORD);
         Some(word)
     }
 
@@ -40,7 +40,7 @@ impl Message {
         if self.header_len() + WORD > Self::HEADER_MAX {
             return None;
         }
-        self.header_len += WORD as u8;
+        self.store.set_header_len(self.header_len() + WORD);
         Some(u32::from_be_bytes(word))
     }
 
@@ -60,19 +60,19 @@ impl Message {
         }
         self.clear_header();
         self.store.prepend(header);
-        self.header_len = header.len() as u8;
+        self.store.set_header_len(header.len());
         true
     }
 
     /// Makes the header part of the body, as a message looks to whoever receives it. Copies nothing.
     pub const fn merge_header(&mut self) {
-        self.header_len = 0;
+        self.store.set_header_len(0);
     }
 
     /// Removes the header; the body stays.
     pub fn clear_header(&mut self) {
         self.store.trim_front(self.header_len());
-        self.header_len = 0;
+        self.store.set_header_len(0);
     }
 }
 

@@ -15,7 +15,7 @@ use store::Store;
 /// A message. It owns its memory alone and gives it back when dropped.
 ///
 /// The *body* is the program's. The *header* belongs to the protocol: a program meets it only on raw sockets.
-/// Both lie side by side as they go on the wire; together they are the *payload*. Payloads up to 109 bytes lie
+/// Both lie side by side as they go on the wire; together they are the *payload*. Payloads up to 112 bytes lie
 /// inside the message itself, longer ones in a pooled buffer.
 ///
 /// A message dereferences to its body, and comparing messages compares bodies.
@@ -34,10 +34,8 @@ use store::Store;
 ///
 /// No method panics. Growing aborts or panics, as a [`Vec`] does, only when memory is exhausted.
 pub struct Message {
+    /// Its header is never longer than the payload or `HEADER_MAX`.
     store: Store,
-    source: Option<PeerId>,
-    /// How much of the front of the payload is header; never more than the payload or `HEADER_MAX`.
-    header_len: u8,
 }
 
 // Two cache lines: queues of messages are walked in order, and a message is moved about ten times on its way.
@@ -61,9 +59,7 @@ impl Message {
 
     /// A message with a copy of `body`.
     pub fn from_slice(body: &[u8]) -> Self {
-        let mut msg = Self::with_capacity(body.len());
-        msg.append(body);
-        msg
+        Self { store: Store::copy_of(body) }
     }
 
     /// A message with a copy of what came from the wire. All of it is body until the protocol takes its header.
@@ -73,11 +69,11 @@ impl Message {
 
     /// A message of what came from the wire, in the buffer it came in. All of it is body at first.
     pub const fn from_buf(payload: PooledBuf) -> Self {
-        Self::with_store(Store::Pooled(payload))
+        Self::with_store(Store::pooled(payload))
     }
 
     const fn with_store(store: Store) -> Self {
-        Self { store, source: None, header_len: 0 }
+        Self { store }
     }
 
     /// Adds `bytes` at the end of the body.
@@ -144,14 +140,14 @@ impl Message {
 
     /// Notes whom the message came from.
     pub const fn set_source(&mut self, peer: Option<PeerId>) {
-        self.source = peer;
+        self.store.set_source(peer);
     }
 
     /// A second message with the same header, body and source, without copying a body that lies in a buffer.
     ///
     /// Whichever of the two is changed first gets a buffer of its own at that moment.
     pub fn share(&mut self) -> Self {
-        Self { store: self.store.share(), source: self.source, header_len: self.header_len }
+        Self { store: self.store.share() }
     }
 
     /// The body.
@@ -200,11 +196,11 @@ impl Message {
 
     /// Whom the message came from; `None` on messages that were not received.
     pub const fn source(&self) -> Option<PeerId> {
-        self.source
+        self.store.source()
     }
 
     const fn header_len(&self) -> usize {
-        self.header_len as usize
+        self.store.header_len()
     }
 
     fn check_len(&self, wanted: usize) -> Result<(), TooShort> {
@@ -253,7 +249,7 @@ numbers! {
 impl Clone for Message {
     /// A deep copy with a buffer of its own; [`share`](Self::share) copies nothing.
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), source: self.source, header_len: self.header_len }
+        Self { store: self.store.clone() }
     }
 }
 
@@ -269,10 +265,10 @@ impl fmt::Debug for Message {
         let shown = self.body().get(..SHOWN).unwrap_or_else(|| self.body());
         let rest = if shown.len() < self.len() { "..." } else { "" };
         write!(f, "Message({} bytes, \"{}\"{rest}", self.len(), shown.escape_ascii())?;
-        if self.header_len > 0 {
+        if self.header_len() > 0 {
             write!(f, ", header {:02x?}", self.header())?;
         }
-        if let Some(source) = self.source {
+        if let Some(source) = self.source() {
             write!(f, ", from {source}")?;
         }
         f.write_str(")")

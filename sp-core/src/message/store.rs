@@ -1,165 +1,250 @@
 //! Where a message's bytes lie: inside the message while they are few, in a pooled buffer above.
 
+use crate::id::PeerId;
 use crate::pool::{BufferPool, PooledBuf};
 
-/// Contiguous bytes that can grow and shrink at both ends. A clone has memory of its own.
+/// Contiguous bytes that can grow and shrink at both ends, and what is known of them. A clone has memory of its
+/// own.
+///
+/// The layout is fixed for the sake of moves: what is small stands in the first 16 bytes, the rest is moved in
+/// aligned pieces of 16. Where a piece spans two earlier stores the processor waits for both, which costs as much
+/// as everything else that is done to a small message.
 #[derive(Clone)]
+#[repr(u8)]
 pub(super) enum Store {
-    Inline(Inline),
-    Pooled(PooledBuf),
+    /// `start <= end <= INLINE` always.
+    Inline {
+        header_len: u8,
+        start: u8,
+        end: u8,
+        source: Option<PeerId>,
+        bytes: [u8; INLINE],
+    },
+    Pooled {
+        header_len: u8,
+        source: Option<PeerId>,
+        buf: PooledBuf,
+    },
 }
 
-/// Bytes inside the message; `start <= end <= INLINE` always.
-#[derive(Clone)]
-pub(super) struct Inline {
-    start: u8,
-    end: u8,
-    bytes: [u8; INLINE],
-}
-
-/// Payloads up to this many bytes need no buffer: what 128 bytes leave beside the header length and the source.
-pub(super) const INLINE: usize = 109;
+/// Payloads up to this many bytes need no buffer: what 128 bytes leave beside the rest.
+pub(super) const INLINE: usize = 112;
 
 /// Room kept in front of short inline payloads, for up to four header words.
 const INLINE_HEADROOM: usize = 16;
 
 impl Store {
     pub(super) const fn new() -> Self {
-        Self::Inline(Inline::new(0))
+        Self::starting_at(INLINE_HEADROOM)
     }
 
     /// Room for `n` bytes without growing.
     pub(super) fn with_room(n: usize, pool: &BufferPool) -> Self {
-        if n <= INLINE { Self::Inline(Inline::new(n)) } else { Self::Pooled(pool.take(n)) }
+        if n <= INLINE { Self::starting_at(start_for(n)) } else { Self::pooled(pool.take(n)) }
     }
 
-    pub(super) fn extend(&mut self, bytes: &[u8]) {
-        self.reserve(bytes.len());
-        match self {
-            Self::Inline(inline) => inline.extend(bytes),
-            Self::Pooled(buf) => buf.extend_from_slice(bytes),
+    /// A copy of `from`, with the usual room in front.
+    ///
+    /// In one expression, so that it is made where it is to stand: moving what has just been written in pieces
+    /// costs more than writing it.
+    #[inline]
+    pub(super) fn copy_of(from: &[u8]) -> Self {
+        if from.len() > INLINE - INLINE_HEADROOM {
+            return Self::long_copy_of(from);
+        }
+        let mut bytes = [0; INLINE];
+        bytes[INLINE_HEADROOM..][..from.len()].copy_from_slice(from);
+        Self::Inline {
+            header_len: 0,
+            start: small(INLINE_HEADROOM),
+            end: small(INLINE_HEADROOM + from.len()),
+            source: None,
+            bytes,
         }
     }
 
-    pub(super) fn prepend(&mut self, bytes: &[u8]) {
+    fn long_copy_of(from: &[u8]) -> Self {
+        let mut store = Self::with_room(from.len(), BufferPool::global());
+        store.extend(from);
+        store
+    }
+
+    pub(super) const fn pooled(buf: PooledBuf) -> Self {
+        Self::Pooled { header_len: 0, source: None, buf }
+    }
+
+    const fn starting_at(start: usize) -> Self {
+        let at = small(start);
+        Self::Inline { header_len: 0, start: at, end: at, source: None, bytes: [0; INLINE] }
+    }
+
+    /// How much of the front is header.
+    #[inline]
+    pub(super) const fn header_len(&self) -> usize {
         match self {
-            Self::Inline(inline) if inline.len() + bytes.len() <= INLINE => inline.prepend(bytes),
-            Self::Inline(inline) => {
-                let mut buf = BufferPool::global().take(inline.len().saturating_add(bytes.len()));
-                buf.extend_from_slice(bytes);
-                buf.extend_from_slice(inline.bytes());
-                *self = Self::Pooled(buf);
+            Self::Inline { header_len, .. } | Self::Pooled { header_len, .. } => {
+                *header_len as usize
             }
-            Self::Pooled(buf) => buf.prepend(bytes),
+        }
+    }
+
+    #[inline]
+    pub(super) const fn set_header_len(&mut self, len: usize) {
+        match self {
+            Self::Inline { header_len, .. } | Self::Pooled { header_len, .. } => {
+                *header_len = small(len);
+            }
+        }
+    }
+
+    /// Whom the bytes came from.
+    #[inline]
+    pub(super) const fn source(&self) -> Option<PeerId> {
+        match self {
+            Self::Inline { source, .. } | Self::Pooled { source, .. } => *source,
+        }
+    }
+
+    #[inline]
+    pub(super) const fn set_source(&mut self, peer: Option<PeerId>) {
+        match self {
+            Self::Inline { source, .. } | Self::Pooled { source, .. } => *source = peer,
+        }
+    }
+
+    #[inline]
+    pub(super) fn extend(&mut self, more: &[u8]) {
+        if let Self::Inline { end, bytes, .. } = self
+            && let Some(room) = bytes.get_mut(usize::from(*end)..usize::from(*end) + more.len())
+        {
+            room.copy_from_slice(more);
+            *end += small(more.len());
+            return;
+        }
+        self.extend_elsewhere(more);
+    }
+
+    fn extend_elsewhere(&mut self, more: &[u8]) {
+        self.reserve(more.len());
+        match self {
+            Self::Inline { end, bytes, .. } => {
+                let from = usize::from(*end);
+                bytes[from..from + more.len()].copy_from_slice(more);
+                *end += small(more.len());
+            }
+            Self::Pooled { buf, .. } => buf.extend_from_slice(more),
+        }
+    }
+
+    pub(super) fn prepend(&mut self, more: &[u8]) {
+        let len = self.bytes().len();
+        match self {
+            Self::Inline { start, .. } if len + more.len() <= INLINE => {
+                if usize::from(*start) < more.len() {
+                    // All the room goes in front: who prepends once does it again.
+                    self.move_to(INLINE - len);
+                }
+                let Self::Inline { start, bytes, .. } = self else { return };
+                let to = usize::from(*start);
+                bytes[to - more.len()..to].copy_from_slice(more);
+                *start -= small(more.len());
+            }
+            Self::Inline { .. } => {
+                let mut buf = BufferPool::global().take(len.saturating_add(more.len()));
+                buf.extend_from_slice(more);
+                buf.extend_from_slice(self.bytes());
+                self.take_over(buf);
+            }
+            Self::Pooled { buf, .. } => buf.prepend(more),
         }
     }
 
     /// Makes room for `n` more bytes behind.
     pub(super) fn reserve(&mut self, n: usize) {
+        let len = self.bytes().len();
         match self {
-            Self::Inline(inline) if n <= INLINE - inline.len() => inline.make_room(n),
-            Self::Inline(inline) => {
-                let mut buf = BufferPool::global().take(inline.len().saturating_add(n));
-                buf.extend_from_slice(inline.bytes());
-                *self = Self::Pooled(buf);
+            Self::Inline { end, .. } if n <= INLINE - len => {
+                if INLINE - usize::from(*end) < n {
+                    self.move_to(start_for(len + n));
+                }
             }
-            Self::Pooled(buf) => buf.reserve(n),
+            Self::Inline { .. } => {
+                let mut buf = BufferPool::global().take(len.saturating_add(n));
+                buf.extend_from_slice(self.bytes());
+                self.take_over(buf);
+            }
+            Self::Pooled { buf, .. } => buf.reserve(n),
         }
     }
 
     /// Forgets the first `n` bytes, or all if there are fewer.
     pub(super) fn trim_front(&mut self, n: usize) {
         match self {
-            Self::Inline(inline) => inline.start += small(n.min(inline.len())),
-            Self::Pooled(buf) => buf.trim_front(n),
+            Self::Inline { start, end, .. } => *start += small(n.min(usize::from(*end - *start))),
+            Self::Pooled { buf, .. } => buf.trim_front(n),
         }
     }
 
     /// Forgets all but the first `n` bytes.
     pub(super) fn truncate(&mut self, n: usize) {
         match self {
-            Self::Inline(inline) => inline.end = inline.start + small(n.min(inline.len())),
-            Self::Pooled(buf) => buf.truncate(n),
+            Self::Inline { start, end, .. } => {
+                *end = *start + small(n.min(usize::from(*end - *start)));
+            }
+            Self::Pooled { buf, .. } => buf.truncate(n),
         }
     }
 
+    #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Inline(inline) => inline.bytes(),
-            Self::Pooled(buf) => buf,
+            Self::Inline { start, end, bytes, .. } => {
+                &bytes[usize::from(*start)..usize::from(*end)]
+            }
+            Self::Pooled { buf, .. } => buf,
         }
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
-            Self::Inline(inline) => inline.bytes_mut(),
-            Self::Pooled(buf) => buf,
+            Self::Inline { start, end, bytes, .. } => {
+                &mut bytes[usize::from(*start)..usize::from(*end)]
+            }
+            Self::Pooled { buf, .. } => buf,
         }
     }
 
     /// Bytes that still fit behind without moving anything.
     pub(super) fn room(&self) -> usize {
         match self {
-            Self::Inline(inline) => INLINE - usize::from(inline.end),
-            Self::Pooled(buf) => buf.room(),
+            Self::Inline { end, .. } => INLINE - usize::from(*end),
+            Self::Pooled { buf, .. } => buf.room(),
         }
     }
 
     /// A second store of the same bytes: memory is shared where there is a buffer.
     pub(super) fn share(&self) -> Self {
         match self {
-            Self::Inline(inline) => Self::Inline(inline.clone()),
-            Self::Pooled(buf) => Self::Pooled(buf.share()),
-        }
-    }
-}
-
-impl Inline {
-    /// Nothing yet, placed so that `n` bytes fit behind and as much headroom in front as that leaves.
-    const fn new(n: usize) -> Self {
-        let start = small(start_for(n));
-        Self { start, end: start, bytes: [0; INLINE] }
-    }
-
-    fn extend(&mut self, bytes: &[u8]) {
-        let from = usize::from(self.end);
-        self.bytes[from..from + bytes.len()].copy_from_slice(bytes);
-        self.end += small(bytes.len());
-    }
-
-    fn prepend(&mut self, bytes: &[u8]) {
-        if usize::from(self.start) < bytes.len() {
-            // All the room goes in front: who prepends once does it again.
-            self.move_to(INLINE - self.len());
-        }
-        let to = usize::from(self.start);
-        self.bytes[to - bytes.len()..to].copy_from_slice(bytes);
-        self.start -= small(bytes.len());
-    }
-
-    fn make_room(&mut self, n: usize) {
-        if INLINE - usize::from(self.end) < n {
-            self.move_to(start_for(self.len() + n));
+            Self::Inline { .. } => self.clone(),
+            Self::Pooled { header_len, source, buf } => {
+                Self::Pooled { header_len: *header_len, source: *source, buf: buf.share() }
+            }
         }
     }
 
-    fn move_to(&mut self, start: usize) {
-        let len = self.len();
-        self.bytes.copy_within(usize::from(self.start)..usize::from(self.end), start);
-        self.start = small(start);
-        self.end = small(start + len);
+    /// The bytes are in `buf` from now on.
+    fn take_over(&mut self, buf: PooledBuf) {
+        *self = Self::Pooled { header_len: small(self.header_len()), source: self.source(), buf };
     }
 
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[usize::from(self.start)..usize::from(self.end)]
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[usize::from(self.start)..usize::from(self.end)]
-    }
-
-    const fn len(&self) -> usize {
-        (self.end - self.start) as usize
+    /// Moves inline bytes to `to`.
+    fn move_to(&mut self, to: usize) {
+        if let Self::Inline { start, end, bytes, .. } = self {
+            let len = *end - *start;
+            bytes.copy_within(usize::from(*start)..usize::from(*end), to);
+            *start = small(to);
+            *end = *start + len;
+        }
     }
 }
 
@@ -169,7 +254,7 @@ const fn start_for(n: usize) -> usize {
     if free < INLINE_HEADROOM { free } else { INLINE_HEADROOM }
 }
 
-/// A position within the inline bytes.
+/// A position within the inline bytes, or a header's length.
 const fn small(n: usize) -> u8 {
     debug_assert!(n <= INLINE);
     n as u8

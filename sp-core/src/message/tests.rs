@@ -229,10 +229,10 @@ fn words_of_a_header_need_no_move_in_short_and_in_long_messages() {
 #[test]
 fn short_messages_need_no_buffer_and_long_ones_bring_theirs_home() {
     let pool = BufferPool::new(PoolConfig::new());
-    let short = Message::with_capacity_in(&pool, 109);
+    let short = Message::with_capacity_in(&pool, 112);
     assert_eq!(pool.stats().gets, 0);
-    let mut long = Message::with_capacity_in(&pool, 110);
-    long.append(&[1; 110]);
+    let mut long = Message::with_capacity_in(&pool, 113);
+    long.append(&[1; 113]);
     let (shared, copy) = (long.share(), long.clone());
     assert_eq!(pool.stats().out, 2);
     assert_eq!(shared.body().as_ptr(), long.body().as_ptr());

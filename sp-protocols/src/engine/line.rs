@@ -43,8 +43,10 @@ impl<K: Id> Line<K> {
 
     /// Moves the first to the end and says who it is.
     pub(crate) fn rotate(&mut self) -> Option<K> {
-        let first = self.order.pop_front()?;
-        self.order.push_back(first);
+        let first = self.first()?;
+        if self.order.len() > 1 {
+            self.order.rotate_left(1);
+        }
         Some(first)
     }
 

@@ -58,7 +58,10 @@ pub trait Effects {
     fn room(&self, peer: PeerId) -> bool;
 
     /// Puts `msg` on the pipe of `peer`; its place in the order of that pipe is fixed now.
-    fn transmit(&mut self, peer: PeerId, msg: Message);
+    ///
+    /// Takes what it needs out of `msg`, whatever is left there. By reference, for a message that was filled a
+    /// moment ago costs more to move than to send.
+    fn transmit(&mut self, peer: PeerId, msg: &mut Message);
 
     /// Lets `peer` be read again after [`Flow::Pause`].
     fn resume(&mut self, peer: PeerId);
@@ -183,7 +186,8 @@ pub trait Engine: Sized + Send + 'static {
     /// The pipe to `peer` has room again.
     fn room(&mut self, peer: PeerId, fx: &mut impl Effects);
 
-    /// Messages came from `peer`. What does not fit stays in `batch`, and then the answer is [`Flow::Pause`].
+    /// Messages came from `peer`, which they name as their source. What does not fit stays in `batch`, and then
+    /// the answer is [`Flow::Pause`].
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow;
 
     /// A timer is due. Patterns without timers need not care.
@@ -214,11 +218,11 @@ pub struct BadOption {
     note = "SUB and PULL only receive; send from the PUB or PUSH at the other end"
 )]
 pub trait SendEngine: Engine {
-    /// Accepts `msg` for sending, or gives it back.
+    /// Accepts `msg` for sending and takes what it needs out of it, or leaves its body alone.
     fn try_send(
         &mut self,
         ctx: CtxId,
-        msg: Message,
+        msg: &mut Message,
         fx: &mut impl Effects,
     ) -> Result<(), SendBlocked>;
 
@@ -232,8 +236,15 @@ pub trait SendEngine: Engine {
     note = "PUB and PUSH only send; receive on the SUB or PULL at the other end"
 )]
 pub trait RecvEngine: Engine {
-    /// Takes the next message for `ctx`.
-    fn try_recv(&mut self, ctx: CtxId, fx: &mut impl Effects) -> Result<Message, RecvBlocked>;
+    /// Takes the next message for `ctx` into `into`, or leaves that alone.
+    ///
+    /// By reference: a message that is wrapped into a result is taken apart and put together at each level.
+    fn try_recv(
+        &mut self,
+        ctx: CtxId,
+        into: &mut Message,
+        fx: &mut impl Effects,
+    ) -> Result<(), RecvBlocked>;
 
     /// A receive of `ctx` that was waiting gave up: its deadline passed. A future that is dropped does not say so.
     fn recv_abandoned(&mut self, _ctx: CtxId, _fx: &mut impl Effects) {}
@@ -256,13 +267,13 @@ pub trait ContextEngine: Engine {
     fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects);
 }
 
-/// Why a send did not happen. The message comes back.
-#[derive(Debug)]
+/// Why a send did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendBlocked {
     /// There is no room now; [`Effects::wake_send`] follows when there may be.
-    Full(Message),
+    Full,
     /// The pattern's state does not allow a send now; waiting would not help.
-    State(Message),
+    State,
 }
 
 /// Why a receive did not happen.

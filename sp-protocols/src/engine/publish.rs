@@ -1,6 +1,6 @@
 //! PUB: publishes to every subscriber.
 
-use std::fmt;
+use std::{fmt, mem};
 
 use sp_core::batch::Batch;
 use sp_core::id::{CtxId, IdMap, PeerId};
@@ -43,8 +43,8 @@ impl Engine for Pub {
     fn room(&mut self, peer: PeerId, fx: &mut impl Effects) {
         let Some(queue) = self.queues.get_mut(peer) else { return };
         while !queue.is_empty() && fx.room(peer) {
-            if let Some(msg) = queue.pop() {
-                fx.transmit(peer, msg);
+            if let Some(mut msg) = queue.pop() {
+                fx.transmit(peer, &mut msg);
             }
         }
     }
@@ -63,7 +63,7 @@ impl SendEngine for Pub {
     fn try_send(
         &mut self,
         _ctx: CtxId,
-        mut msg: Message,
+        msg: &mut Message,
         fx: &mut impl Effects,
     ) -> Result<(), SendBlocked> {
         msg.clear_header();
@@ -71,7 +71,7 @@ impl SendEngine for Pub {
         let Some((mut peer, mut queue)) = peers.next() else { return Ok(()) };
         // Each peer but the last gets a share; so a single subscriber gets the message itself.
         for (next_peer, next_queue) in peers {
-            deliver(peer, queue, msg.share(), fx);
+            deliver(peer, queue, &mut msg.share(), fx);
             (peer, queue) = (next_peer, next_queue);
         }
         deliver(peer, queue, msg, fx);
@@ -79,11 +79,11 @@ impl SendEngine for Pub {
     }
 }
 
-fn deliver(peer: PeerId, queue: &mut Queue, msg: Message, fx: &mut impl Effects) {
+fn deliver(peer: PeerId, queue: &mut Queue, msg: &mut Message, fx: &mut impl Effects) {
     if queue.is_empty() && fx.room(peer) {
         fx.transmit(peer, msg);
     } else {
-        fx.count_times(Counter::DroppedOnSend, queue.push_dropping_oldest(msg));
+        fx.count_times(Counter::DroppedOnSend, queue.push_dropping_oldest(mem::take(msg)));
     }
 }
 

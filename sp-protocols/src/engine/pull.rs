@@ -1,6 +1,5 @@
 //! PULL: collects work.
 
-use std::collections::VecDeque;
 use std::fmt;
 
 use sp_core::batch::Batch;
@@ -21,8 +20,6 @@ use super::{BadOption, Effects, Engine, Options, RecvBlocked, RecvEngine};
 #[derive(Debug)]
 pub struct Pull {
     inbox: Queue,
-    /// Whose messages stand in the inbox, as runs; their lengths add up to the inbox's.
-    sources: VecDeque<(PeerId, usize)>,
     /// Peers told to stop, longest first.
     paused: Line<PeerId>,
     /// Peers let go that have not brought anything yet.
@@ -38,7 +35,6 @@ impl Engine for Pull {
     fn new(options: PullOptions, _seed: u64) -> Self {
         Self {
             inbox: Queue::new(options.limit),
-            sources: VecDeque::new(),
             paused: Line::new(),
             let_go: Line::new(),
             receivers: Waiters::new(),
@@ -61,7 +57,6 @@ impl Engine for Pull {
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
         let had_its_turn = self.let_go.remove(peer);
         let taken = self.inbox.take_from(batch);
-        self.note_source(peer, taken);
         self.receivers.wake_recv(taken, fx);
         if batch.is_empty() {
             self.resume_next(fx);
@@ -78,15 +73,19 @@ impl Engine for Pull {
 }
 
 impl RecvEngine for Pull {
-    fn try_recv(&mut self, ctx: CtxId, fx: &mut impl Effects) -> Result<Message, RecvBlocked> {
-        let next = self.inbox.pop();
+    fn try_recv(
+        &mut self,
+        ctx: CtxId,
+        into: &mut Message,
+        fx: &mut impl Effects,
+    ) -> Result<(), RecvBlocked> {
+        let received = self.inbox.pop_into(into);
         self.resume_next(fx);
-        let Some(mut msg) = next else {
-            self.receivers.add(ctx);
-            return Err(RecvBlocked::Empty);
-        };
-        msg.set_source(self.take_source());
-        Ok(msg)
+        if received {
+            return Ok(());
+        }
+        self.receivers.add(ctx);
+        Err(RecvBlocked::Empty)
     }
 
     fn recv_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
@@ -108,24 +107,6 @@ impl Pull {
             self.let_go.push(peer);
             fx.resume(peer);
         }
-    }
-
-    fn note_source(&mut self, peer: PeerId, taken: usize) {
-        match self.sources.back_mut() {
-            Some((last, run)) if *last == peer => *run = run.saturating_add(taken),
-            _ if taken > 0 => self.sources.push_back((peer, taken)),
-            _ => {}
-        }
-    }
-
-    fn take_source(&mut self) -> Option<PeerId> {
-        let (peer, run) = self.sources.front_mut()?;
-        let peer = *peer;
-        *run = run.saturating_sub(1);
-        if *run == 0 {
-            self.sources.pop_front();
-        }
-        Some(peer)
     }
 }
 

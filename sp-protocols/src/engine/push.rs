@@ -56,13 +56,13 @@ impl SendEngine for Push {
     fn try_send(
         &mut self,
         ctx: CtxId,
-        mut msg: Message,
+        msg: &mut Message,
         fx: &mut impl Effects,
     ) -> Result<(), SendBlocked> {
         msg.clear_header();
         let Some(peer) = self.peers.next(fx) else {
             self.senders.add(ctx);
-            return Err(SendBlocked::Full(msg));
+            return Err(SendBlocked::Full);
         };
         fx.transmit(peer, msg);
         self.senders.wake_send(&mut self.peers, fx);

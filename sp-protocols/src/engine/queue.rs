@@ -95,6 +95,13 @@ impl Queue {
         self.len().saturating_sub(before)
     }
 
+    /// Takes the first message into `into`. Answers false and leaves it alone if there is none.
+    pub(crate) fn pop_into(&mut self, into: &mut Message) -> bool {
+        let Some(first) = self.messages.first() else { return false };
+        self.load.remove(cost(first));
+        self.messages.pop_into(into)
+    }
+
     /// Takes the first message.
     pub(crate) fn pop(&mut self) -> Option<Message> {
         // Looked at in its place: so it is moved once, into the caller's hands.
@@ -193,7 +200,7 @@ pub(crate) fn cost(msg: &Message) -> usize {
     msg.payload_len().saturating_add(OVERHEAD)
 }
 
-/// The bytes that the messages of `batch` cost while they wait. One pass over them.
+/// The bytes that the messages of `batch` cost while they wait.
 pub(crate) fn cost_of_all(batch: &Batch) -> usize {
     let payloads = usize::try_from(batch.bytes()).unwrap_or(usize::MAX);
     payloads.saturating_add(batch.len().saturating_mul(OVERHEAD))

@@ -1,6 +1,6 @@
 //! REP: answers requests.
 
-use std::fmt;
+use std::{fmt, mem};
 
 use sp_core::batch::Batch;
 use sp_core::id::{CtxId, IdMap, PeerId};
@@ -106,9 +106,9 @@ impl Engine for Rep {
             return;
         }
         while !link.replies.is_empty() && fx.room(peer) {
-            if let Some(msg) = link.replies.pop() {
+            if let Some(mut msg) = link.replies.pop() {
                 self.parked.remove(cost(&msg));
-                fx.transmit(peer, msg);
+                fx.transmit(peer, &mut msg);
             }
         }
         self.serve_again(peer, fx);
@@ -138,7 +138,6 @@ impl Engine for Rep {
                     return Flow::More;
                 }
             }
-            msg.set_source(Some(peer));
             self.waiting.add(cost(&msg));
             let queued = link.requests.push(msg);
             debug_assert!(queued.is_ok(), "it was not full");
@@ -159,24 +158,24 @@ impl SendEngine for Rep {
     fn try_send(
         &mut self,
         ctx: CtxId,
-        mut msg: Message,
+        msg: &mut Message,
         fx: &mut impl Effects,
     ) -> Result<(), SendBlocked> {
         let held = self.contexts.get_mut(ctx).and_then(|talk| talk.hold.take());
         let Some((peer, trace)) = held else {
             msg.clear_header();
-            return Err(SendBlocked::State(msg));
+            return Err(SendBlocked::State);
         };
         let Some(link) = self.peers.get_mut(peer) else {
             fx.count(Counter::PeerGone);
             return Ok(());
         };
-        trace.put_on(&mut msg);
+        trace.put_on(msg);
         if link.replies.is_empty() && fx.room(peer) {
             fx.transmit(peer, msg);
         } else {
-            self.parked.add(cost(&msg));
-            link.replies.push(msg);
+            self.parked.add(cost(msg));
+            link.replies.push(mem::take(msg));
             self.line.remove(peer);
         }
         self.let_go(peer, fx);
@@ -185,20 +184,25 @@ impl SendEngine for Rep {
 }
 
 impl RecvEngine for Rep {
-    fn try_recv(&mut self, ctx: CtxId, fx: &mut impl Effects) -> Result<Message, RecvBlocked> {
+    fn try_recv(
+        &mut self,
+        ctx: CtxId,
+        into: &mut Message,
+        fx: &mut impl Effects,
+    ) -> Result<(), RecvBlocked> {
         if !self.contexts.contains(ctx) {
             return Err(RecvBlocked::State);
         }
-        let next = self.next_request(fx);
+        let next = self.next_request(into, fx);
         self.read_on(fx);
-        let Some((peer, mut msg)) = next else {
+        let Some(peer) = next else {
             self.receivers.add(ctx);
             return Err(RecvBlocked::Empty);
         };
-        let hold = (peer, Backtrace::take_from(&mut msg));
+        let hold = (peer, Backtrace::take_from(into));
         let before = self.contexts.get_mut(ctx).and_then(|talk| talk.hold.replace(hold));
         self.leave_unanswered(before, fx);
-        Ok(msg)
+        Ok(())
     }
 
     fn recv_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
@@ -221,8 +225,8 @@ impl ContextEngine for Rep {
 }
 
 impl Rep {
-    /// The first request of the peer whose turn it is.
-    fn next_request(&mut self, fx: &impl Effects) -> Option<(PeerId, Message)> {
+    /// Takes the first request of the peer whose turn it is.
+    fn next_request(&mut self, into: &mut Message, fx: &impl Effects) -> Option<PeerId> {
         while let Some(peer) = self.line.pop() {
             let Some(link) = self.peers.get_mut(peer) else { continue };
             debug_assert!(link.is_ready(), "{peer} stands in line");
@@ -231,8 +235,10 @@ impl Rep {
                 link.passed_over = true;
                 continue;
             }
-            let Some(msg) = link.requests.pop() else { continue };
-            self.waiting.remove(cost(&msg));
+            if !link.requests.pop_into(into) {
+                continue;
+            }
+            self.waiting.remove(cost(into));
             link.held = link.held.saturating_add(1);
             if link.is_ready() {
                 self.line.push(peer);
@@ -240,7 +246,7 @@ impl Rep {
             if link.may_go_on() {
                 self.held_back.push(peer);
             }
-            return Some((peer, msg));
+            return Some(peer);
         }
         None
     }

@@ -118,7 +118,6 @@ impl Engine for Req {
                 continue;
             };
             msg.clear_header();
-            msg.set_source(Some(peer));
             talk.state = State::Replied(msg);
             fx.wake_recv(ctx);
         }
@@ -153,16 +152,16 @@ impl SendEngine for Req {
     fn try_send(
         &mut self,
         ctx: CtxId,
-        mut msg: Message,
+        msg: &mut Message,
         fx: &mut impl Effects,
     ) -> Result<(), SendBlocked> {
         msg.clear_header();
-        let Some(talk) = self.contexts.get_mut(ctx) else { return Err(SendBlocked::State(msg)) };
+        let Some(talk) = self.contexts.get_mut(ctx) else { return Err(SendBlocked::State) };
         talk.forget(ctx, &mut self.ids, fx);
         self.send_again(fx);
         let Some(peer) = self.peers.next(fx) else {
             self.senders.add(ctx);
-            return Err(SendBlocked::Full(msg));
+            return Err(SendBlocked::Full);
         };
         let id = self.ids.assign(ctx);
         let fits = msg.push_header(id);
@@ -185,8 +184,14 @@ impl SendEngine for Req {
 }
 
 impl RecvEngine for Req {
-    fn try_recv(&mut self, ctx: CtxId, fx: &mut impl Effects) -> Result<Message, RecvBlocked> {
-        self.contexts.get_mut(ctx).ok_or(RecvBlocked::State)?.take_reply(ctx, fx)
+    fn try_recv(
+        &mut self,
+        ctx: CtxId,
+        into: &mut Message,
+        fx: &mut impl Effects,
+    ) -> Result<(), RecvBlocked> {
+        *into = self.contexts.get_mut(ctx).ok_or(RecvBlocked::State)?.take_reply(ctx, fx)?;
+        Ok(())
     }
 
     fn recv_abandoned(&mut self, ctx: CtxId, fx: &mut impl Effects) {
@@ -233,7 +238,7 @@ impl Req {
                 continue;
             };
             let Some(peer) = self.peers.next(fx) else { return };
-            fx.transmit(peer, kept.share());
+            fx.transmit(peer, &mut kept.share());
             fx.count(Counter::Resent);
             self.resends.pop();
             self.note_sent(ctx, peer, fx);

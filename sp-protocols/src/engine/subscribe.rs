@@ -89,10 +89,9 @@ impl Engine for Sub {
 
     fn room(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
 
-    fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
-        while let Some(mut msg) = batch.pop() {
+    fn arrived(&mut self, _peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
+        while let Some(msg) = batch.pop() {
             if self.topics.matches(msg.body()) {
-                msg.set_source(Some(peer));
                 self.keep(msg, fx);
             } else {
                 fx.count(Counter::Unwanted);
@@ -103,14 +102,20 @@ impl Engine for Sub {
 }
 
 impl RecvEngine for Sub {
-    fn try_recv(&mut self, ctx: CtxId, _fx: &mut impl Effects) -> Result<Message, RecvBlocked> {
+    fn try_recv(
+        &mut self,
+        ctx: CtxId,
+        into: &mut Message,
+        _fx: &mut impl Effects,
+    ) -> Result<(), RecvBlocked> {
         if ctx != CtxId::MAIN {
             return Err(RecvBlocked::State);
         }
-        self.inbox.pop().ok_or_else(|| {
-            self.receivers.add(ctx);
-            RecvBlocked::Empty
-        })
+        if self.inbox.pop_into(into) {
+            return Ok(());
+        }
+        self.receivers.add(ctx);
+        Err(RecvBlocked::Empty)
     }
 
     fn recv_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {

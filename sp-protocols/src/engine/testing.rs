@@ -170,7 +170,7 @@ impl Effects for World {
         link.room > 0
     }
 
-    fn transmit(&mut self, peer: PeerId, msg: Message) {
+    fn transmit(&mut self, peer: PeerId, msg: &mut Message) {
         let link = self.peers.entry(peer).or_default();
         assert!(link.room > 0, "a message went to {peer}, which has no room or is gone");
         assert!(!link.is_closing, "a message went to {peer}, which the engine had closed");
@@ -289,7 +289,9 @@ impl<E: Engine> Rig<E> {
     ) -> Flow {
         let Some(link) = self.world.peers.get_mut(&peer) else { return Flow::More };
         for msg in messages {
-            link.backlog.push(msg.into());
+            let mut msg = msg.into();
+            msg.set_source(Some(peer));
+            link.backlog.push(msg);
         }
         if link.is_paused {
             return Flow::Pause;
@@ -374,22 +376,35 @@ impl<E: Engine> Default for Rig<E> {
     }
 }
 
+/// Why a send did not happen, with the message as it was left.
+#[derive(Debug)]
+pub enum Unsent {
+    /// There was no room.
+    Full(Message),
+    /// The pattern's state allowed no send.
+    State(Message),
+}
+
 impl<E: SendEngine> Rig<E> {
     /// Sends in the main context without waiting.
-    pub fn send(&mut self, msg: impl Into<Message>) -> Result<(), SendBlocked> {
+    pub fn send(&mut self, msg: impl Into<Message>) -> Result<(), Unsent> {
         self.send_in(CtxId::MAIN, msg)
     }
 
     /// Sends without waiting.
-    pub fn send_in(&mut self, ctx: CtxId, msg: impl Into<Message>) -> Result<(), SendBlocked> {
-        self.engine.try_send(ctx, msg.into(), &mut self.world)
+    pub fn send_in(&mut self, ctx: CtxId, msg: impl Into<Message>) -> Result<(), Unsent> {
+        let mut msg = msg.into();
+        self.engine.try_send(ctx, &mut msg, &mut self.world).map_err(|blocked| match blocked {
+            SendBlocked::Full => Unsent::Full(msg),
+            SendBlocked::State => Unsent::State(msg),
+        })
     }
 
     /// Sends, and waits if there is no room. A send of `ctx` that has been woken is taken to try again so.
-    pub fn send_waiting(&mut self, ctx: CtxId, msg: impl Into<Message>) -> Result<(), SendBlocked> {
+    pub fn send_waiting(&mut self, ctx: CtxId, msg: impl Into<Message>) -> Result<(), Unsent> {
         take_one(&mut self.world.sends.woken, ctx);
         let sent = self.send_in(ctx, msg);
-        if let Err(SendBlocked::Full(_)) = &sent {
+        if let Err(Unsent::Full(_)) = &sent {
             self.world.sends.wait(ctx);
         }
         sent
@@ -411,7 +426,9 @@ impl<E: RecvEngine> Rig<E> {
 
     /// Receives without waiting.
     pub fn recv_in(&mut self, ctx: CtxId) -> Result<Message, RecvBlocked> {
-        self.engine.try_recv(ctx, &mut self.world)
+        let mut msg = Message::new();
+        self.engine.try_recv(ctx, &mut msg, &mut self.world)?;
+        Ok(msg)
     }
 
     /// Receives, and waits if nothing is there. A receive of `ctx` that has been woken is taken to try again

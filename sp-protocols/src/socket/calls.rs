@@ -1,6 +1,7 @@
 //! Sending and receiving in four forms: at once or not at all, blocking, until a deadline, and as a future.
 
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -12,7 +13,7 @@ use sp_core::message::Message;
 
 use super::Socket;
 use super::core::{Core, Shared};
-use super::error::{RecvError, SendError, TryRecvError, TrySendError};
+use super::error::{RecvError, SendError, TryRecvError, TrySendError, Unreceived, Unsent};
 use super::live::Deferred;
 use super::wait::{Parker, Side, Ticket};
 use crate::engine::{Engine, RecvBlocked, RecvEngine, SendBlocked, SendEngine};
@@ -27,7 +28,8 @@ impl<E: SendEngine> Socket<E> {
     ///
     /// [`SendError::Closed`], or [`SendError::State`] where the pattern allows no send now.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.send_until(message.into(), None)
+        let mut message = message.into();
+        self.send_until(&mut message, None)
     }
 
     /// Sends `message` if a peer can take it now.
@@ -36,21 +38,16 @@ impl<E: SendEngine> Socket<E> {
     ///
     /// [`TrySendError::Full`] with the message if none can.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
-        let mut message = Some(message.into());
-        let shared = self.shared();
+        let (shared, protocol) = (self.shared(), E::SELF);
+        let mut message = message.into();
         match shared.step(|core, deferred| shared.try_send(core, deferred, &mut message)) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(SendError::State { protocol, message })) => {
-                Err(TrySendError::State { protocol, message })
-            }
-            Some(Err(error)) => {
-                Err(TrySendError::Closed { protocol: E::SELF, message: error.into_message() })
-            }
-            None => {
+            Ok(()) => Ok(()),
+            Err(Unsent::Full) => {
                 shared.driver.needs_worker();
-                let message = message.unwrap_or_default();
-                Err(TrySendError::Full { protocol: E::SELF, message })
+                Err(TrySendError::Full { protocol, message })
             }
+            Err(Unsent::State) => Err(TrySendError::State { protocol, message }),
+            Err(Unsent::Closed) => Err(TrySendError::Closed { protocol, message }),
         }
     }
 
@@ -64,7 +61,8 @@ impl<E: SendEngine> Socket<E> {
         message: impl Into<Message>,
         timeout: Duration,
     ) -> Result<(), SendError> {
-        self.send_until(message.into(), clock::now().checked_add(timeout))
+        let mut message = message.into();
+        self.send_until(&mut message, clock::now().checked_add(timeout))
     }
 
     /// Sends `message`, waiting until `deadline` at the latest.
@@ -77,26 +75,45 @@ impl<E: SendEngine> Socket<E> {
         message: impl Into<Message>,
         deadline: Instant,
     ) -> Result<(), SendError> {
-        self.send_until(message.into(), Some(deadline))
+        let mut message = message.into();
+        self.send_until(&mut message, Some(deadline))
     }
 
     /// Sends `message` without blocking the thread, on any runtime.
     ///
     /// Nothing is sent if the future is dropped before it is ready; the message is dropped with it.
     pub fn send_async(&self, message: impl Into<Message>) -> SendFuture<'_, E> {
-        SendFuture { wait: Registration::new(self, Side::Send), message: Some(message.into()) }
+        SendFuture { wait: Registration::new(self, Side::Send), message: message.into() }
     }
 
-    fn send_until(&self, message: Message, deadline: Option<Instant>) -> Result<(), SendError> {
+    /// The usual case sets nothing up for waiting. By reference: moving a message that has just been filled
+    /// costs more than sending it.
+    fn send_until(
+        &self,
+        message: &mut Message,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
         let shared = self.shared();
-        let mut message = Some(message);
+        match shared.step(|core, deferred| shared.try_send(core, deferred, message)) {
+            Ok(()) => Ok(()),
+            Err(Unsent::Full) => self.wait_to_send(message, deadline),
+            Err(unsent) => Err(unsent.into_error(E::SELF, mem::take(message))),
+        }
+    }
+
+    #[cold]
+    fn wait_to_send(
+        &self,
+        message: &mut Message,
+        deadline: Option<Instant>,
+    ) -> Result<(), SendError> {
+        let shared = self.shared();
         let sent = shared.block(Side::Send, deadline, |core, deferred| {
-            shared.try_send(core, deferred, &mut message)
+            shared.retry_send(core, deferred, message)
         });
         sent.unwrap_or_else(|| {
             shared.engine(|engine, fx| engine.send_abandoned(CtxId::MAIN, fx));
-            let message = message.unwrap_or_default();
-            Err(SendError::TimedOut { protocol: E::SELF, message })
+            Err(Unsent::Full.into_error(E::SELF, mem::take(message)))
         })
     }
 }
@@ -118,12 +135,14 @@ impl<E: RecvEngine> Socket<E> {
     /// [`TryRecvError::Empty`] if there is none.
     pub fn try_recv(&self) -> Result<Message, TryRecvError> {
         let shared = self.shared();
-        match shared.step(|core, deferred| shared.try_recv(core, deferred)) {
-            Some(received) => received.map_err(TryRecvError::Failed),
-            None => {
+        let mut message = Message::new();
+        match shared.step(|core, deferred| shared.try_recv(core, deferred, &mut message)) {
+            Ok(()) => Ok(message),
+            Err(Unreceived::Empty) => {
                 shared.driver.needs_worker();
                 Err(TryRecvError::Empty)
             }
+            Err(unreceived) => Err(TryRecvError::Failed(unreceived.into_error(E::SELF))),
         }
     }
 
@@ -168,11 +187,23 @@ impl<E: RecvEngine> Socket<E> {
 
     fn recv_until(&self, deadline: Option<Instant>) -> Result<Message, RecvError> {
         let shared = self.shared();
+        let mut message = Message::new();
+        // The usual case sets nothing up for waiting.
+        match shared.step(|core, deferred| shared.try_recv(core, deferred, &mut message)) {
+            Ok(()) => Ok(message),
+            Err(Unreceived::Empty) => self.wait_to_recv(deadline),
+            Err(unreceived) => Err(unreceived.into_error(E::SELF)),
+        }
+    }
+
+    #[cold]
+    fn wait_to_recv(&self, deadline: Option<Instant>) -> Result<Message, RecvError> {
+        let shared = self.shared();
         let received =
-            shared.block(Side::Recv, deadline, |core, deferred| shared.try_recv(core, deferred));
+            shared.block(Side::Recv, deadline, |core, deferred| shared.retry_recv(core, deferred));
         received.unwrap_or_else(|| {
             shared.engine(|engine, fx| engine.recv_abandoned(CtxId::MAIN, fx));
-            Err(RecvError::TimedOut { protocol: E::SELF })
+            Err(Unreceived::Empty.into_error(E::SELF))
         })
     }
 }
@@ -183,12 +214,8 @@ impl<E: Engine> Shared<E> {
         &self,
         side: Side,
         deadline: Option<Instant>,
-        mut attempt: impl FnMut(&mut Core<E>, &mut Deferred) -> Option<T>,
+        attempt: impl FnMut(&mut Core<E>, &mut Deferred) -> Option<T>,
     ) -> Option<T> {
-        // The usual case finds what it wants without setting anything up for waiting.
-        if let Some(answer) = self.step(&mut attempt) {
-            return Some(answer);
-        }
         let parker = Parker::take();
         let answer = self.wait(&parker, side, deadline, attempt);
         parker.put_back();
@@ -244,6 +271,7 @@ impl<E: Engine> Shared<E> {
                 Some(answer) => Retry::Answer(answer),
                 None => match waker() {
                     Some(waker) => {
+                        core.lines.hurry(deferred);
                         *ticket = Some(core.waiters.add(ctx, side, waker));
                         Retry::Waits
                     }
@@ -266,51 +294,74 @@ impl<E: Engine> Shared<E> {
 }
 
 impl<E: SendEngine> Shared<E> {
-    /// One try; `None` if there is no room, and then the message is back.
+    /// One try.
+    #[inline]
     fn try_send(
         &self,
         core: &mut Core<E>,
         deferred: &mut Deferred,
-        message: &mut Option<Message>,
-    ) -> Option<Result<(), SendError>> {
-        let msg = message.take()?;
-        let protocol = E::SELF;
+        msg: &mut Message,
+    ) -> Result<(), Unsent> {
         if core.closed {
-            return Some(Err(SendError::Closed { protocol, message: msg }));
+            return Err(Unsent::Closed);
         }
         let sent =
             core.engine(&self.counts, deferred, |engine, fx| engine.try_send(CtxId::MAIN, msg, fx));
-        match sent {
+        sent.map_err(|blocked| match blocked {
+            SendBlocked::Full => Unsent::Full,
+            SendBlocked::State => Unsent::State,
+        })
+    }
+
+    /// One try; `None` if there is no room.
+    fn retry_send(
+        &self,
+        core: &mut Core<E>,
+        deferred: &mut Deferred,
+        msg: &mut Message,
+    ) -> Option<Result<(), SendError>> {
+        match self.try_send(core, deferred, msg) {
             Ok(()) => Some(Ok(())),
-            Err(SendBlocked::State(message)) => Some(Err(SendError::State { protocol, message })),
-            Err(SendBlocked::Full(msg)) => {
-                *message = Some(msg);
-                None
-            }
+            Err(Unsent::Full) => None,
+            Err(unsent) => Some(Err(unsent.into_error(E::SELF, mem::take(msg)))),
         }
     }
 }
 
 impl<E: RecvEngine> Shared<E> {
-    /// One try; `None` if there is nothing.
+    /// One try.
+    #[inline]
     fn try_recv(
         &self,
         core: &mut Core<E>,
         deferred: &mut Deferred,
-    ) -> Option<Result<Message, RecvError>> {
-        let protocol = E::SELF;
+        into: &mut Message,
+    ) -> Result<(), Unreceived> {
         if core.closed {
-            return Some(Err(RecvError::Closed { protocol }));
+            return Err(Unreceived::Closed);
         }
-        let received =
-            core.engine(&self.counts, deferred, |engine, fx| engine.try_recv(CtxId::MAIN, fx));
-        Some(match received {
-            Ok(message) => Ok(message),
-            Err(RecvBlocked::Empty) => return None,
-            Err(RecvBlocked::State) => Err(RecvError::State { protocol }),
-            Err(RecvBlocked::Canceled) => Err(RecvError::Canceled { protocol }),
-            Err(RecvBlocked::PeerGone) => Err(RecvError::PeerGone { protocol }),
+        let received = core
+            .engine(&self.counts, deferred, |engine, fx| engine.try_recv(CtxId::MAIN, into, fx));
+        received.map_err(|blocked| match blocked {
+            RecvBlocked::Empty => Unreceived::Empty,
+            RecvBlocked::State => Unreceived::State,
+            RecvBlocked::Canceled => Unreceived::Canceled,
+            RecvBlocked::PeerGone => Unreceived::PeerGone,
         })
+    }
+
+    /// One try; `None` if there is nothing.
+    fn retry_recv(
+        &self,
+        core: &mut Core<E>,
+        deferred: &mut Deferred,
+    ) -> Option<Result<Message, RecvError>> {
+        let mut message = Message::new();
+        match self.try_recv(core, deferred, &mut message) {
+            Ok(()) => Some(Ok(message)),
+            Err(Unreceived::Empty) => None,
+            Err(unreceived) => Some(Err(unreceived.into_error(E::SELF))),
+        }
     }
 }
 
@@ -369,7 +420,7 @@ impl<E: Engine> Drop for Registration<'_, E> {
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct SendFuture<'a, E: SendEngine> {
     wait: Registration<'a, E>,
-    message: Option<Message>,
+    message: Message,
 }
 
 impl<E: SendEngine> Future for SendFuture<'_, E> {
@@ -378,7 +429,7 @@ impl<E: SendEngine> Future for SendFuture<'_, E> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { wait, message } = self.get_mut();
         let shared = wait.socket.shared();
-        wait.poll(cx, |core, deferred| shared.try_send(core, deferred, message))
+        wait.poll(cx, |core, deferred| shared.retry_send(core, deferred, message))
     }
 }
 
@@ -394,7 +445,7 @@ impl<E: RecvEngine> Future for RecvFuture<'_, E> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let wait = &mut self.get_mut().wait;
         let shared = wait.socket.shared();
-        wait.poll(cx, |core, deferred| shared.try_recv(core, deferred))
+        wait.poll(cx, |core, deferred| shared.retry_recv(core, deferred))
     }
 }
 

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use sp_core::batch::Batch;
 use sp_core::config::Config;
 use sp_core::endpoint::Endpoint;
-use sp_core::id::{IdMap, PeerId, SocketId, TimerKey};
+use sp_core::id::{PeerId, SocketId, TimerKey};
 use sp_core::pipe::{CloseReason, Flow, Flush, Pipe, PipeEvents, ProtocolId};
 use sp_core::registry::{PeerAddr, PeerRegistry, PeerState, Traffic, conns, next_socket_id};
 use sp_core::sync::lock;
 use sp_transport::{Driver, Lingering, Owner, Runtime};
 
 use super::error::OpenError;
-use super::live::{Counts, Deferred, Line, Live};
+use super::live::{Counts, Deferred, Line, Lines, Live};
 use super::monitor::{Monitor, PipeEvent};
 use super::wait::Waiters;
 use crate::engine::{Effects, Engine, Options};
@@ -45,7 +45,7 @@ pub(crate) struct Shared<E: Engine> {
 /// What the socket's lock guards.
 pub(crate) struct Core<E> {
     pub(crate) engine: E,
-    lines: IdMap<PeerId, Line>,
+    pub(crate) lines: Lines,
     pub(crate) waiters: Waiters,
     pub(crate) closed: bool,
 }
@@ -58,7 +58,7 @@ impl<E: Engine> Shared<E> {
         let driver = runtime.driver(Config::new().spin).map_err(failed)?;
         let core = Core {
             engine: E::new(options.clone(), seed()),
-            lines: IdMap::new(),
+            lines: Lines::default(),
             waiters: Waiters::default(),
             closed: false,
         };
@@ -78,8 +78,9 @@ impl<E: Engine> Shared<E> {
     }
 
     /// Runs `call` on the engine under the lock, then carries out its effects without it.
+    #[inline]
     pub(crate) fn step<R>(&self, call: impl FnOnce(&mut Core<E>, &mut Deferred) -> R) -> R {
-        let mut deferred = Deferred::take();
+        let mut deferred = Deferred::new();
         let result = call(&mut lock(&self.core), &mut deferred);
         deferred.run(|key, at| self.arm(key, at));
         result
@@ -109,7 +110,7 @@ impl<E: Engine> Shared<E> {
 
     /// Every pipe of the socket.
     pub(crate) fn pipes(&self) -> Vec<Arc<dyn Pipe>> {
-        lock(&self.core).lines.iter().map(|(_, line)| Arc::clone(&line.pipe)).collect()
+        lock(&self.core).lines.all.iter().map(|(_, line)| Arc::clone(&line.pipe)).collect()
     }
 
     /// From now on calls fail. Answers no if they did already. The endpoints are the caller's to end.
@@ -140,12 +141,18 @@ impl<E: Engine> Shared<E> {
 
     /// Everything that waits is written, as far as the kernel takes it.
     pub(crate) fn flush(&self) {
+        self.step(|core, deferred| core.lines.hurry(deferred));
         self.pipes().iter().for_each(|pipe| pipe.flush(Flush::Urgent));
     }
 
     /// Bytes that wait to be sent.
     pub(crate) fn unsent(&self) -> usize {
-        lock(&self.core).lines.iter().map(|(_, line)| line.pipe.unsent()).sum()
+        lock(&self.core).lines.unsent()
+    }
+
+    /// Bytes that wait to be sent to `peer`.
+    pub(crate) fn unsent_to(&self, peer: PeerId) -> usize {
+        lock(&self.core).lines.all.get(peer).map_or(0, Line::unsent)
     }
 
     pub(crate) fn is_drained(&self) -> bool {
@@ -215,10 +222,10 @@ impl<E: Engine> PipeEvents for Shared<E> {
             if core.closed {
                 return Err(CloseReason::Closed);
             }
-            core.lines.insert(id, Line { pipe, peer });
+            core.lines.all.insert(id, Line::new(pipe, peer));
             let opened = core.engine(&self.counts, deferred, |engine, fx| engine.opened(id, fx));
             if opened.is_err() {
-                core.lines.remove(id);
+                core.lines.all.remove(id);
             }
             opened
         });
@@ -241,17 +248,20 @@ impl<E: Engine> PipeEvents for Shared<E> {
                 return Flow::More;
             }
             let Core { engine, lines, waiters, .. } = core;
-            let Some(line) = lines.get(peer) else {
+            if !lines.all.contains(peer) {
                 batch.clear();
                 return Flow::More;
-            };
+            }
             let before = batch.len() as u64;
             let bytes_before = batch.bytes();
             let counts = &self.counts;
             let mut fx = Live { lines, waiters, counts, deferred, now: None };
             let flow = engine.arrived(peer, batch, &mut fx);
             let taken = before - batch.len() as u64;
-            line.peer.count_received(taken, bytes_before - batch.bytes(), fx.now());
+            let now = fx.now();
+            if let Some(line) = lines.all.get(peer) {
+                line.peer.count_received(taken, bytes_before - batch.bytes(), now);
+            }
             flow
         })
     }
@@ -260,10 +270,18 @@ impl<E: Engine> PipeEvents for Shared<E> {
         self.engine(|engine, fx| engine.room(peer, fx));
     }
 
+    fn commit(&self, peer: PeerId) {
+        self.step(|core, deferred| {
+            if let Some(line) = core.lines.all.get_mut(peer) {
+                line.commit(deferred);
+            }
+        });
+    }
+
     fn closed(&self, id: PeerId, why: CloseReason) {
         self.step(|core, deferred| {
             core.engine(&self.counts, deferred, |engine, fx| engine.closed(id, fx));
-            core.lines.remove(id)
+            core.lines.all.remove(id)
         });
         if let Some(peer) = self.peers.remove(id) {
             add(&mut lock(&self.past), peer.traffic());

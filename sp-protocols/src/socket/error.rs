@@ -252,3 +252,51 @@ impl From<RecvError> for io::Error {
         Self::new(kind, error)
     }
 }
+
+/// Why a send did not happen.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unsent {
+    /// No peer takes it now.
+    Full,
+    /// The pattern allows none now.
+    State,
+    /// The socket is closed.
+    Closed,
+}
+
+impl Unsent {
+    /// What the caller is told, who waits no longer.
+    pub(super) fn into_error(self, protocol: ProtocolId, message: Message) -> SendError {
+        match self {
+            Self::Full => SendError::TimedOut { protocol, message },
+            Self::State => SendError::State { protocol, message },
+            Self::Closed => SendError::Closed { protocol, message },
+        }
+    }
+}
+
+/// Why a receive did not happen.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unreceived {
+    /// Nothing is there.
+    Empty,
+    /// The pattern allows none now.
+    State,
+    Canceled,
+    PeerGone,
+    /// The socket is closed.
+    Closed,
+}
+
+impl Unreceived {
+    /// What the caller is told, who waits no longer.
+    pub(super) const fn into_error(self, protocol: ProtocolId) -> RecvError {
+        match self {
+            Self::Empty => RecvError::TimedOut { protocol },
+            Self::State => RecvError::State { protocol },
+            Self::Canceled => RecvError::Canceled { protocol },
+            Self::PeerGone => RecvError::PeerGone { protocol },
+            Self::Closed => RecvError::Closed { protocol },
+        }
+    }
+}

@@ -10,6 +10,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use sp_core::clock;
+use sp_core::held::Held;
 use sp_core::id::{CtxId, IdMap, PeerId, TimerKey};
 use sp_core::message::Message;
 use sp_core::pipe::{CloseReason, Flush, Pipe};
@@ -22,6 +23,54 @@ use crate::engine::{Counter, Effects};
 pub(crate) struct Line {
     pub(crate) pipe: Arc<dyn Pipe>,
     pub(crate) peer: Arc<Peer<Arc<dyn Pipe>>>,
+    /// What the pipe gathers while messages stream.
+    pub(crate) held: Held,
+    /// The socket has it in its list of pipes that may hold something.
+    listed: bool,
+}
+
+impl Line {
+    pub(crate) const fn new(pipe: Arc<dyn Pipe>, peer: Arc<Peer<Arc<dyn Pipe>>>) -> Self {
+        Self { pipe, peer, held: Held::new(), listed: false }
+    }
+
+    /// Bytes that wait to be sent.
+    pub(crate) fn unsent(&self) -> usize {
+        // An empty message is something to wait for, too.
+        self.pipe.unsent() + self.held.bytes.max(self.held.messages)
+    }
+
+    /// Lets the pipe take over what is held for it.
+    pub(crate) fn commit(&mut self, deferred: &mut Deferred) {
+        if self.pipe.commit(&mut self.held) {
+            deferred.flush(&self.pipe);
+        }
+    }
+}
+
+/// Every pipe of a socket, and which of them may hold something.
+#[derive(Default)]
+pub(crate) struct Lines {
+    pub(crate) all: IdMap<PeerId, Line>,
+    holding: Vec<PeerId>,
+}
+
+impl Lines {
+    /// Lets everything leave that is held, now: the caller has nothing to add for the moment.
+    #[inline]
+    pub(crate) fn hurry(&mut self, deferred: &mut Deferred) {
+        for peer in self.holding.drain(..) {
+            let Some(line) = self.all.get_mut(peer) else { continue };
+            line.listed = false;
+            line.pipe.commit(&mut line.held);
+            deferred.lists().urgent.push(Arc::clone(&line.pipe));
+        }
+    }
+
+    /// Bytes that wait to be sent.
+    pub(crate) fn unsent(&self) -> usize {
+        self.all.iter().map(|(_, line)| line.unsent()).sum()
+    }
 }
 
 /// Engine counters, bumped under the socket's lock and read without it.
@@ -44,7 +93,7 @@ impl Counts {
 
 /// The effects of one engine call.
 pub(crate) struct Live<'a> {
-    pub(crate) lines: &'a IdMap<PeerId, Line>,
+    pub(crate) lines: &'a mut Lines,
     pub(crate) waiters: &'a mut Waiters,
     pub(crate) counts: &'a Counts,
     pub(crate) deferred: &'a mut Deferred,
@@ -57,35 +106,44 @@ impl Effects for Live<'_> {
     }
 
     fn room(&self, peer: PeerId) -> bool {
-        self.lines.get(peer).is_some_and(|line| line.pipe.room())
+        self.lines.all.get(peer).is_some_and(|line| line.pipe.room())
     }
 
-    fn transmit(&mut self, peer: PeerId, msg: Message) {
-        let Some(line) = self.lines.get(peer) else { return };
+    fn transmit(&mut self, peer: PeerId, msg: &mut Message) {
+        let Lines { all, holding } = &mut *self.lines;
+        let Some(line) = all.get_mut(peer) else { return };
         line.peer.count_sent(1, msg.payload_len() as u64);
-        if line.pipe.queue(msg) {
+        if line.pipe.queue(msg, &mut line.held) {
             self.deferred.flush(&line.pipe);
+        }
+        if !line.listed && !line.held.is_empty() {
+            line.listed = true;
+            holding.push(peer);
         }
     }
 
     fn resume(&mut self, peer: PeerId) {
-        if let Some(line) = self.lines.get(peer) {
-            self.deferred.resume.push(Arc::clone(&line.pipe));
+        if let Some(line) = self.lines.all.get(peer) {
+            self.deferred.lists().resume.push(Arc::clone(&line.pipe));
         }
     }
 
     fn close(&mut self, peer: PeerId, why: CloseReason) {
-        if let Some(line) = self.lines.get(peer) {
-            self.deferred.close.push((Arc::clone(&line.pipe), why));
+        if let Some(line) = self.lines.all.get(peer) {
+            self.deferred.lists().close.push((Arc::clone(&line.pipe), why));
         }
     }
 
     fn wake_recv(&mut self, ctx: CtxId) {
-        self.deferred.wake.extend(self.waiters.pop(ctx, Side::Recv));
+        if let Some(waker) = self.waiters.pop(ctx, Side::Recv) {
+            self.deferred.wake(waker);
+        }
     }
 
     fn wake_send(&mut self, ctx: CtxId) {
-        self.deferred.wake.extend(self.waiters.pop(ctx, Side::Send));
+        if let Some(waker) = self.waiters.pop(ctx, Side::Send) {
+            self.deferred.wake(waker);
+        }
     }
 
     fn recv_waits(&self, ctx: CtxId) -> bool {
@@ -97,7 +155,7 @@ impl Effects for Live<'_> {
     }
 
     fn arm(&mut self, key: TimerKey, at: Instant) {
-        self.deferred.arm.push((key, at));
+        self.deferred.lists().arm.push((key, at));
     }
 
     fn count(&mut self, what: Counter) {
@@ -105,9 +163,15 @@ impl Effects for Live<'_> {
     }
 }
 
-/// What is left to do once the socket's lock is released.
+/// What is left to do once the socket's lock is released. Most calls leave nothing and touch no list.
 #[derive(Default)]
 pub(crate) struct Deferred {
+    lists: Option<Box<Lists>>,
+}
+
+#[derive(Default)]
+struct Lists {
+    urgent: Vec<Arc<dyn Pipe>>,
     flush: Vec<Arc<dyn Pipe>>,
     resume: Vec<Arc<dyn Pipe>>,
     close: Vec<(Arc<dyn Pipe>, CloseReason)>,
@@ -117,43 +181,44 @@ pub(crate) struct Deferred {
 
 thread_local! {
     /// Lists not in use, with the room they have. More than one when a flush leads to another engine call.
-    #[expect(clippy::vec_box, reason = "a list of lists is taken and put back with every call: moved by pointer")]
-    static SPARE: RefCell<Vec<Box<Deferred>>> = const { RefCell::new(Vec::new()) };
+    #[expect(clippy::vec_box, reason = "a list of lists is taken and put back: moved by pointer")]
+    static SPARE: RefCell<Vec<Box<Lists>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Deferred {
-    pub(crate) fn take() -> Box<Self> {
-        SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+    pub(crate) const fn new() -> Self {
+        Self { lists: None }
     }
 
     pub(crate) fn wake(&mut self, waker: Waker) {
-        self.wake.push(waker);
+        self.lists().wake.push(waker);
     }
 
     /// Carries everything out; `arm` gets the timers.
-    pub(crate) fn run(mut self: Box<Self>, arm: impl Fn(TimerKey, Instant)) {
-        if !self.is_empty() {
-            self.carry_out(arm);
+    #[inline]
+    pub(crate) fn run(self, arm: impl Fn(TimerKey, Instant)) {
+        if let Some(lists) = self.lists {
+            lists.carry_out(arm);
         }
-        // A thread that is ending has no spare lists any more.
-        let _ = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            if spare.len() < SPARE_MAX {
-                spare.push(self);
-            }
-        });
     }
 
-    fn is_empty(&self) -> bool {
-        let Self { flush, resume, close, arm, wake } = self;
-        flush.is_empty()
-            && wake.is_empty()
-            && resume.is_empty()
-            && close.is_empty()
-            && arm.is_empty()
+    fn flush(&mut self, pipe: &Arc<dyn Pipe>) {
+        let flush = &mut self.lists().flush;
+        if !flush.last().is_some_and(|last| Arc::ptr_eq(last, pipe)) {
+            flush.push(Arc::clone(pipe));
+        }
     }
 
-    fn carry_out(&mut self, arm: impl Fn(TimerKey, Instant)) {
+    fn lists(&mut self) -> &mut Lists {
+        self.lists.get_or_insert_with(|| {
+            SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+        })
+    }
+}
+
+impl Lists {
+    fn carry_out(mut self: Box<Self>, arm: impl Fn(TimerKey, Instant)) {
+        self.urgent.drain(..).for_each(|pipe| pipe.flush(Flush::Urgent));
         for (nth, pipe) in self.flush.drain(..).enumerate() {
             // Each direct write costs as much as waking the worker: past a few it writes the rest.
             pipe.flush(if nth < DIRECT_PIPES_MAX { Flush::Now } else { Flush::Soon });
@@ -162,12 +227,13 @@ impl Deferred {
         self.close.drain(..).for_each(|(pipe, why)| pipe.close(why));
         self.arm.drain(..).for_each(|(key, at)| arm(key, at));
         self.wake.drain(..).for_each(Waker::wake);
-    }
-
-    fn flush(&mut self, pipe: &Arc<dyn Pipe>) {
-        if !self.flush.last().is_some_and(|last| Arc::ptr_eq(last, pipe)) {
-            self.flush.push(Arc::clone(pipe));
-        }
+        // A thread that is ending has no spare lists any more.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_MAX {
+                spare.push(self);
+            }
+        });
     }
 }
 

@@ -105,7 +105,7 @@ impl<E: Engine> Socket<E> {
                     .value("bytes_sent", traffic.bytes_sent)
                     .value("messages_received", traffic.messages_received)
                     .value("bytes_received", traffic.bytes_received)
-                    .value("unsent_bytes", peer.attached().unsent() as u64),
+                    .value("unsent_bytes", shared.unsent_to(peer.id()) as u64),
             )
         })
     }

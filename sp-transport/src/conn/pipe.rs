@@ -4,6 +4,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use sp_core::held::Held;
 use sp_core::id::PeerId;
 use sp_core::message::Message;
 use sp_core::pipe::{CloseReason, Flush, Pipe, PipeEvents, PipeInfo};
@@ -129,6 +130,13 @@ impl StreamPipe {
         self.tx.close();
     }
 
+    /// Takes over what the socket holds for this pipe.
+    fn collect(&self) {
+        if let Some(peer) = self.peer.get() {
+            self.events.commit(*peer);
+        }
+    }
+
     fn follow(&self, flushed: Flushed) {
         if flushed.delegate
             && let Some(me) = self.me.upgrade()
@@ -165,8 +173,17 @@ impl StreamPipe {
 
 impl Tended for StreamPipe {
     fn tend(&self) -> bool {
+        if self.tx.is_cared_for() {
+            return true;
+        }
+        self.collect();
         let (flushed, again) = self.tx.tend(&self.stream);
         self.follow(flushed);
+        if !again {
+            // What was held before the socket saw that nothing is to be held any more.
+            self.collect();
+            self.flush(Flush::Soon);
+        }
         again
     }
 
@@ -190,8 +207,12 @@ impl Pipe for StreamPipe {
         self.tx.room()
     }
 
-    fn queue(&self, msg: Message) -> bool {
-        self.tx.queue(msg)
+    fn queue(&self, msg: &mut Message, held: &mut Held) -> bool {
+        self.tx.queue(msg, held)
+    }
+
+    fn commit(&self, held: &mut Held) -> bool {
+        self.tx.commit(held)
     }
 
     fn flush(&self, how: Flush) {

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::io::{self, ErrorKind};
 
 use sp_core::batch::Batch;
+use sp_core::id::PeerId;
 use sp_core::pipe::{CloseReason, Flow};
 use sp_core::pool::{AlignedBytes, BufferPool, PooledBuf};
 
@@ -69,8 +70,8 @@ pub(crate) struct Rx {
 }
 
 impl Rx {
-    pub(crate) const fn new(framing: Framing, limit: Option<u64>) -> Self {
-        let decoder = Decoder::new(framing, limit);
+    pub(crate) fn new(framing: Framing, limit: Option<u64>, peer: PeerId) -> Self {
+        let decoder = Decoder::new(framing, limit).from_peer(peer);
         Self { decoder, carry: None, undecoded: false, stalled: None, closing: false }
     }
 
@@ -242,10 +243,11 @@ const READ_BYTES: usize = 64 * 1024;
 /// of its own. A paused connection may carry a whole read besides, which this leaves room for as well.
 const CARRY_BYTES_MAX: usize = LARGE_BODY_BYTES + 16 + READ_BYTES;
 
-/// Messages handed over under one lock: 256 fill the second-level cache and not more.
-const BATCH_MESSAGES: usize = 256;
+/// Messages handed over under one lock: about as many small ones as one read brings, so that an empty queue takes
+/// them all by swapping. 128 KiB, a part of the second-level cache.
+const BATCH_MESSAGES: usize = 1024;
 
-/// What one connection may read before the others have their turn.
-const SHARE_BYTES: usize = 512 * 1024;
+/// What one connection may read before the others, and the caller who drives, have their turn: one read.
+const SHARE_BYTES: usize = READ_BYTES;
 
 const SPARE_BATCHES_MAX: usize = 16;

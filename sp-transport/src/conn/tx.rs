@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use sp_core::held::{Frames, Held};
 use sp_core::message::Message;
 use sp_core::pipe::Flush;
 use sp_core::pool::{BufferPool, PooledBuf};
@@ -47,8 +48,11 @@ pub(crate) struct Tx {
     limits: SendLimits,
     queue: Mutex<Queue>,
     flight: Mutex<Flight>,
-    /// Bytes queued or in flight; read by whoever waits for the connection to drain.
-    unsent: AtomicUsize,
+    /// Bytes in flight. Changed by whoever writes, with the queue's lock when it grows.
+    in_flight: AtomicUsize,
+    /// The worker looks after the queue, so messages may be held back with the socket. Changed with the queue's
+    /// lock.
+    holds: AtomicBool,
     /// The last answer that there is room, and it still is true.
     roomy: AtomicBool,
     /// The peer sent something since the last direct write: this is a conversation.
@@ -78,6 +82,8 @@ struct Flight {
 enum Piece {
     /// Frames side by side.
     Frames(PooledBuf),
+    /// The same, gathered while messages stream.
+    Held(Frames),
     /// One message's payload; its framing ends the piece in front.
     Large(Message),
 }
@@ -97,7 +103,8 @@ impl Tx {
             limits,
             queue: Mutex::new(queue),
             flight: Mutex::default(),
-            unsent: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            holds: AtomicBool::new(false),
             roomy: AtomicBool::new(true),
             heard: AtomicBool::new(false),
         }
@@ -115,7 +122,11 @@ impl Tx {
     }
 
     /// Frames `msg` behind what already waits. Answers whether a flush has to follow.
-    pub(crate) fn queue(&self, msg: Message) -> bool {
+    pub(crate) fn queue(&self, msg: &mut Message, held: &mut Held) -> bool {
+        if self.holds.load(Ordering::Relaxed) && msg.payload_len() < GATHER_BYTES {
+            return self.hold(msg, held);
+        }
+        let mut wants_flush = self.commit(held);
         let mut queue = lock(&self.queue);
         if queue.closed {
             return false;
@@ -127,17 +138,56 @@ impl Tx {
         let frames = queue.frames_with_room(beside, if large { beside } else { FRAMES_BYTES });
         self.framing.encode_header(payload_bytes, |header| frames.extend_from_slice(header));
         if large {
-            queue.pieces.push_back(Piece::Large(msg));
+            queue.pieces.push_back(Piece::Large(std::mem::take(msg)));
         } else {
             frames.extend_from_slice(msg.payload());
         }
-        queue.bytes += frame_bytes;
-        queue.messages += 1;
-        self.unsent.fetch_add(frame_bytes, Ordering::Relaxed);
-        if !self.has_room(&queue) {
+        wants_flush |= self.queued(&mut queue, 1, frame_bytes);
+        wants_flush
+    }
+
+    /// Frames `msg` behind what is held, which is taken over once it is worth a write.
+    fn hold(&self, msg: &Message, held: &mut Held) -> bool {
+        let payload = msg.payload();
+        let mut wants_flush = false;
+        if !self.framing.encode(payload, &mut held.frames) {
+            wants_flush = self.commit(held);
+            let fits = self.framing.encode(payload, &mut held.frames);
+            debug_assert!(fits, "a frame is smaller than what is held at most");
+        }
+        held.messages += 1;
+        held.bytes = held.frames.len();
+        if held.bytes >= STREAM_FLUSH_BYTES || held.messages >= self.limits.messages / 4 {
+            wants_flush |= self.commit(held);
+        }
+        wants_flush
+    }
+
+    /// Takes over what is held. Answers whether a flush has to follow.
+    pub(crate) fn commit(&self, held: &mut Held) -> bool {
+        if held.is_empty() {
+            if !self.holds.load(Ordering::Relaxed) {
+                held.clear();
+            }
+            return false;
+        }
+        let mut queue = lock(&self.queue);
+        if queue.closed {
+            held.clear();
+            return false;
+        }
+        let Held { frames, messages, bytes, .. } = std::mem::take(held);
+        queue.pieces.push_back(Piece::Held(frames));
+        self.queued(&mut queue, messages, bytes)
+    }
+
+    fn queued(&self, queue: &mut Queue, messages: usize, bytes: usize) -> bool {
+        queue.bytes += bytes;
+        queue.messages += messages;
+        if !self.has_room(queue) {
             self.roomy.store(false, Ordering::Relaxed);
         }
-        queue.pacer.writer.wants_flush(self.pressing(&queue))
+        queue.pacer.writer.wants_flush(self.pressing(queue))
     }
 
     /// Lets queued messages leave, by this thread if the writer machine says so.
@@ -146,7 +196,11 @@ impl Tx {
             let mut queue = lock(&self.queue);
             let heard = self.heard.swap(false, Ordering::Relaxed);
             let queued = self.pressing(&queue);
-            queue.pacer.flush(queued, how, heard)
+            let decision = queue.pacer.flush(queued, how, heard);
+            if decision == Decision::Delegate {
+                self.holds.store(true, Ordering::Relaxed);
+            }
+            decision
         };
         match decision {
             Decision::Write => self.write(stream),
@@ -155,12 +209,23 @@ impl Tx {
         }
     }
 
-    /// The worker's look at a pipe that streams. Answers whether it has to look again.
+    /// Whether the worker, which looks after this pipe, may leave it alone for this turn: the sender has written
+    /// since the last one.
+    pub(crate) fn is_cared_for(&self) -> bool {
+        lock(&self.queue).pacer.writer.take_flushed()
+    }
+
+    /// The worker's look at a pipe that streams, after what was held has been committed. Answers whether it has to
+    /// look again; after a no everything held has to be committed and flushed once more.
     pub(crate) fn tend(&self, stream: &Stream) -> (Flushed, bool) {
         let turn = {
             let mut queue = lock(&self.queue);
             let queued = queue.bytes;
-            queue.pacer.writer.turn(queued)
+            let turn = queue.pacer.writer.turn(queued);
+            if turn == Turn::Done {
+                self.holds.store(false, Ordering::Relaxed);
+            }
+            turn
         };
         match turn {
             Turn::Write => (self.write(stream), true),
@@ -189,17 +254,16 @@ impl Tx {
         queue.closed = true;
         queue.pacer.writer.close();
         let pieces = std::mem::take(&mut queue.pieces);
-        let bytes = std::mem::take(&mut queue.bytes);
+        queue.bytes = 0;
         drop(queue);
         drop(pieces);
-        self.unsent.fetch_sub(bytes, Ordering::Relaxed);
         let mut flight = lock(&self.flight);
-        self.unsent.fetch_sub(flight.bytes(), Ordering::Relaxed);
         *flight = Flight::default();
+        self.in_flight.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn unsent(&self) -> usize {
-        self.unsent.load(Ordering::Relaxed)
+        lock(&self.queue).bytes + self.in_flight.load(Ordering::Relaxed)
     }
 
     fn has_room(&self, queue: &Queue) -> bool {
@@ -226,7 +290,7 @@ impl Tx {
             }
             match flight.write(stream) {
                 Ok(written) => {
-                    self.unsent.fetch_sub(written, Ordering::Relaxed);
+                    self.in_flight.fetch_sub(written, Ordering::Relaxed);
                     share = share.saturating_sub(written);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -258,6 +322,7 @@ impl Tx {
             return false;
         }
         std::mem::swap(&mut queue.pieces, &mut flight.pieces);
+        self.in_flight.store(queue.bytes, Ordering::Relaxed);
         queue.bytes = 0;
         queue.messages = 0;
         self.roomy.store(true, Ordering::Relaxed);
@@ -313,17 +378,13 @@ impl Flight {
             self.pieces.pop_front();
         }
     }
-
-    fn bytes(&self) -> usize {
-        let whole: usize = self.pieces.iter().map(|piece| piece.bytes().len()).sum();
-        whole - self.sent
-    }
 }
 
 impl Piece {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Frames(buf) => buf,
+            Self::Held(frames) => frames.as_bytes(),
             Self::Large(msg) => msg.payload(),
         }
     }

@@ -98,6 +98,14 @@ impl Writer {
         }
     }
 
+    /// Whether the sender has written by itself since the worker last looked: stealing its half-filled buffer
+    /// would only cost two writes.
+    pub(crate) fn take_flushed(&mut self) -> bool {
+        let flushed = std::mem::take(&mut self.flushed);
+        self.quiet &= !flushed;
+        flushed
+    }
+
     /// The worker looks after the pipe; `queued` bytes wait.
     pub(crate) fn turn(&mut self, queued: usize) -> Turn {
         match self.state {
@@ -108,12 +116,6 @@ impl Writer {
             }
             State::Streaming if queued == 0 => {
                 self.quiet = true;
-                Turn::Again
-            }
-            // The sender flushes by itself; stealing its half-filled buffer would only cost two writes.
-            State::Streaming if self.flushed => {
-                self.flushed = false;
-                self.quiet = false;
                 Turn::Again
             }
             State::Streaming => {
@@ -215,6 +217,9 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Op {
         Queue(usize),
+        /// Only while the worker looks after the pipe.
+        Hold(usize),
+        Commit,
         Flush(Flush),
         WorkerLooks,
         WriterDrains,
@@ -227,6 +232,8 @@ mod tests {
     fn op() -> impl Strategy<Value = Op> {
         prop_oneof![
             (1usize..70_000).prop_map(Op::Queue),
+            (1usize..70_000).prop_map(Op::Hold),
+            Just(Op::Commit),
             prop_oneof![Just(Flush::Now), Just(Flush::Soon), Just(Flush::Urgent)]
                 .prop_map(Op::Flush),
             Just(Op::WorkerLooks),
@@ -242,11 +249,19 @@ mod tests {
     #[derive(Default)]
     struct World {
         queued: usize,
+        held: usize,
         writing: bool,
         refused: bool,
         worker_told: bool,
         /// Queued, and the thread that did so has not flushed yet.
         flush_due: bool,
+    }
+
+    impl World {
+        fn commit(&mut self, writer: &Writer) {
+            self.queued += std::mem::take(&mut self.held);
+            self.flush_due |= self.queued > 0 && writer.wants_flush(self.queued);
+        }
     }
 
     proptest! {
@@ -260,6 +275,8 @@ mod tests {
                         world.queued += n;
                         world.flush_due |= writer.wants_flush(world.queued);
                     }
+                    Op::Hold(n) if world.worker_told => world.held += n,
+                    Op::Commit => world.commit(&writer),
                     Op::Flush(how) => {
                         world.flush_due = false;
                         match writer.flush(world.queued, how) {
@@ -268,11 +285,17 @@ mod tests {
                             Decision::Leave => {}
                         }
                     }
-                    Op::WorkerLooks if world.worker_told => match writer.turn(world.queued) {
-                        Turn::Write => { prop_assert!(!world.writing); world.writing = true; }
-                        Turn::Again => {}
-                        Turn::Done => world.worker_told = false,
-                    },
+                    Op::WorkerLooks if world.worker_told && !writer.take_flushed() => {
+                        world.commit(&writer);
+                        match writer.turn(world.queued) {
+                            Turn::Write => { prop_assert!(!world.writing); world.writing = true; }
+                            Turn::Again => {}
+                            Turn::Done => {
+                                world.worker_told = false;
+                                world.commit(&writer);
+                            }
+                        }
+                    }
                     Op::WriterDrains if world.writing => {
                         world.queued = 0;
                         world.flush_due = false;
@@ -297,6 +320,7 @@ mod tests {
                 }
                 let responsible = world.writing || world.refused || world.worker_told || world.flush_due;
                 prop_assert!(world.queued == 0 || responsible, "{writer:?}");
+                prop_assert!(world.held == 0 || world.worker_told, "{writer:?}");
             }
         }
     }

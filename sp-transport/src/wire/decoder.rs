@@ -3,6 +3,7 @@
 use std::io;
 
 use sp_core::batch::Batch;
+use sp_core::id::PeerId;
 use sp_core::message::Message;
 use sp_core::pipe::CloseReason;
 use sp_core::pool::{BufferPool, PooledBuf};
@@ -30,13 +31,20 @@ use super::sp::Framing;
 pub struct Decoder {
     framing: Framing,
     limit: Option<u64>,
+    source: Option<PeerId>,
     large: Option<LargeBody>,
 }
 
 impl Decoder {
     /// A decoder for a fresh connection that refuses messages above `limit` bytes.
     pub const fn new(framing: Framing, limit: Option<u64>) -> Self {
-        Self { framing, limit, large: None }
+        Self { framing, limit, source: None, large: None }
+    }
+
+    /// The messages name `peer` as their source.
+    #[must_use]
+    pub fn from_peer(self, peer: PeerId) -> Self {
+        Self { source: Some(peer), ..self }
     }
 
     /// Takes messages from the front of `bytes` into `batch`, `most` at the most, and returns how many bytes
@@ -63,7 +71,7 @@ impl Decoder {
             let Some(payload_bytes) = self.framing.decode_header(rest, self.limit)? else { break };
             let Some(behind) = rest.get(self.framing.header_bytes()..) else { break };
             if let Some((payload, next)) = behind.split_at_checked(payload_bytes) {
-                batch.push(Message::from_payload(payload));
+                batch.push_payload(payload, self.source);
                 rest = next;
                 continue;
             }
@@ -104,7 +112,9 @@ impl Decoder {
 
     fn finish_large(&mut self, batch: &mut Batch) {
         if let Some(large) = self.large.take() {
-            batch.push(Message::from_buf(large.buf));
+            let mut msg = Message::from_buf(large.buf);
+            msg.set_source(self.source);
+            batch.push(msg);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The stream mapping of sp-wire 2.1 and 2.4: an eight-byte handshake, then messages with a length in front.
 
+use sp_core::held::Frames;
 use sp_core::pipe::{CloseReason, ProtocolId};
 
 /// Bytes of the handshake that both ends send first.
@@ -45,10 +46,18 @@ impl Framing {
         let length = (payload_bytes as u64).to_be_bytes();
         match self {
             Self::Length => put(&length),
-            Self::TypeAndLength => {
-                let [a, b, c, d, e, f, g, h] = length;
-                put(&[MESSAGE_TYPE, a, b, c, d, e, f, g, h]);
-            }
+            Self::TypeAndLength => put(&typed(length)),
+        }
+    }
+
+    /// Adds a whole frame to `frames`, or answers false if it does not fit.
+    #[inline]
+    #[must_use = "a frame that does not fit is not added"]
+    pub fn encode(self, payload: &[u8], frames: &mut Frames) -> bool {
+        let length = (payload.len() as u64).to_be_bytes();
+        match self {
+            Self::Length => frames.push(&length, payload),
+            Self::TypeAndLength => frames.push(&typed(length), payload),
         }
     }
 
@@ -79,6 +88,11 @@ impl Framing {
             Err(_) => Err(CloseReason::TooLong { announced, limit: usize::MAX as u64 }),
         }
     }
+}
+
+const fn typed(length: [u8; 8]) -> [u8; 9] {
+    let [a, b, c, d, e, f, g, h] = length;
+    [MESSAGE_TYPE, a, b, c, d, e, f, g, h]
 }
 
 /// The only message type that exists on ipc.

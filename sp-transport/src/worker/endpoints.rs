@@ -338,7 +338,7 @@ impl Worker {
                     peer: Some(peer),
                     control: Arc::clone(&pipe) as Arc<dyn ConnControl>,
                 });
-                let rx = Rx::new(framing, options.recv_max);
+                let rx = Rx::new(framing, options.recv_max, peer);
                 let events = Arc::clone(&owner.events);
                 owner.driver.adopt(Conn { pipe, rx, peer, entry, events, origin, listed: false });
             }

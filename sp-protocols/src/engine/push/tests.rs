@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::testing::{Effect, Rig};
+use crate::engine::testing::{Effect, Rig, Unsent};
 
 const MAIN: CtxId = CtxId::MAIN;
 
@@ -22,7 +22,7 @@ fn ready_peers_are_used_in_turn() {
 #[test]
 fn a_send_waits_for_a_peer_and_goes_on_when_one_comes() {
     let mut rig = Rig::<Push>::new();
-    assert!(matches!(rig.send_waiting(MAIN, "job"), Err(SendBlocked::Full(msg)) if msg == "job"));
+    assert!(matches!(rig.send_waiting(MAIN, "job"), Err(Unsent::Full(msg)) if msg == "job"));
     let a = rig.peer();
     rig.expect([Effect::WakeSend(MAIN)]);
     rig.send("job").unwrap();
@@ -101,7 +101,7 @@ fn a_closed_peer_gets_nothing_more() {
     let mut rig = Rig::<Push>::new();
     let a = rig.peer();
     rig.close(a);
-    assert!(matches!(rig.send("job"), Err(SendBlocked::Full(_))));
+    assert!(matches!(rig.send("job"), Err(Unsent::Full(_))));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::testing::{Effect, Rig, with_words};
+use crate::engine::testing::{Effect, Rig, Unsent, with_words};
 
 const MAIN: CtxId = CtxId::MAIN;
 const ID: u32 = 0x8000_0007;
@@ -108,12 +108,12 @@ fn words_of_the_backtrace_route_nothing_here() {
 #[test]
 fn a_send_needs_a_request_and_ends_it() {
     let mut rig = Rig::<Rep>::new();
-    assert!(matches!(rig.send("tell"), Err(SendBlocked::State(msg)) if msg == "tell"));
+    assert!(matches!(rig.send("tell"), Err(Unsent::State(msg)) if msg == "tell"));
     let a = rig.peer();
     request(&mut rig, a, "ask");
     rig.recv().unwrap();
     rig.send("tell").unwrap();
-    assert!(matches!(rig.send("more"), Err(SendBlocked::State(_))));
+    assert!(matches!(rig.send("more"), Err(Unsent::State(_))));
 }
 
 /// sp-wire 8.8 item 105
@@ -127,7 +127,7 @@ fn a_reply_to_a_peer_that_left_succeeds_and_is_counted() {
     rig.world.take_effects();
     rig.send("tell").unwrap();
     rig.expect([Effect::Count(Counter::PeerGone)]);
-    assert!(matches!(rig.send("more"), Err(SendBlocked::State(_))));
+    assert!(matches!(rig.send("more"), Err(Unsent::State(_))));
 }
 
 /// sp-wire 8.8 item 106
@@ -488,7 +488,7 @@ fn a_closed_context_leaves_its_request_unanswered() {
     rig.recv_in(x).unwrap();
     rig.close_ctx(x);
     assert_eq!(rig.counted(), [Counter::Unanswered]);
-    assert!(matches!(rig.send_in(x, "tell"), Err(SendBlocked::State(_))));
+    assert!(matches!(rig.send_in(x, "tell"), Err(Unsent::State(_))));
     assert_eq!(rig.recv_in(x), Err(RecvBlocked::State));
 }
 

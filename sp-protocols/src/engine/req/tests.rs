@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::engine::testing::{Effect, Rig, with_words};
+use crate::engine::testing::{Effect, Rig, Unsent, with_words};
 
 const MAIN: CtxId = CtxId::MAIN;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -101,7 +101,7 @@ fn a_send_without_room_forgets_the_earlier_request_as_well() {
     let (_, id) = ask(&mut rig, MAIN, "1");
     assert_eq!(rig.recv_waiting(MAIN), Err(RecvBlocked::Empty));
     assert!(
-        matches!(rig.send("2"), Err(SendBlocked::Full(msg)) if msg == "2" && msg.header().is_empty())
+        matches!(rig.send("2"), Err(Unsent::Full(msg)) if msg == "2" && msg.header().is_empty())
     );
     reply(&mut rig, a, id, "late");
     assert_eq!(rig.recv(), Err(RecvBlocked::Canceled));
@@ -159,7 +159,7 @@ fn a_reply_without_room_for_an_id_closes_the_pipe_and_the_request_goes_elsewhere
 #[test]
 fn a_send_waits_for_a_peer() {
     let mut rig = Rig::<Req>::new();
-    assert!(matches!(rig.send_waiting(MAIN, "ask"), Err(SendBlocked::Full(_))));
+    assert!(matches!(rig.send_waiting(MAIN, "ask"), Err(Unsent::Full(_))));
     rig.peer();
     rig.expect([Effect::WakeSend(MAIN)]);
     ask(&mut rig, MAIN, "ask");
@@ -413,7 +413,7 @@ fn a_closed_context_ends_its_request() {
     reply(&mut rig, b, id, "tell");
     rig.expect([Effect::Count(Counter::StaleReply)]);
     assert_eq!(rig.recv_in(x), Err(RecvBlocked::State));
-    assert!(matches!(rig.send_in(x, "more"), Err(SendBlocked::State(_))));
+    assert!(matches!(rig.send_in(x, "more"), Err(Unsent::State(_))));
 }
 
 #[test]
