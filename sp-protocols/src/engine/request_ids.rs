@@ -6,9 +6,10 @@ use super::backtrace::END_BIT;
 
 /// Hands out request ids and finds their contexts again.
 ///
-/// Ids carry the high bit, start at a random point and go up by one (sp-wire 3.1), skipping those in use. The
-/// table is open addressing with linear probing, at most half full: successive ids fall into successive
-/// slots, so that a look-up is one array access as a rule. It grows with the contexts, never with traffic.
+/// Ids carry the high bit, start at a random point and go up by one (sp-wire 3.1). An id's low bits are its place
+/// in the table, and ids whose place is taken are skipped: a look-up is one array access, however many requests
+/// are under way. At most half of the places are taken, so that on average less than one id is skipped for each
+/// that is handed out. The table grows with the contexts, never with traffic.
 #[derive(Debug)]
 pub(crate) struct RequestIds {
     /// A power of two of slots, or none. The key 0 marks a free one; no id is 0.
@@ -27,67 +28,34 @@ impl RequestIds {
     /// A fresh id for a request of `ctx`.
     pub(crate) fn assign(&mut self, ctx: CtxId) -> u32 {
         self.make_room();
-        while self.find(self.next).is_some() {
-            self.next = after(self.next);
+        loop {
+            let id = self.next;
+            self.next = after(id);
+            if let Some(slot) = self.slot(id).filter(|slot| slot.0 == FREE) {
+                *slot = (id, ctx);
+                self.taken = self.taken.saturating_add(1);
+                return id;
+            }
         }
-        let id = self.next;
-        self.next = after(id);
-        self.put(id, ctx);
-        id
     }
 
     /// Ends a request and says whose it was.
     pub(crate) fn remove(&mut self, id: u32) -> Option<CtxId> {
-        let mut hole = self.find(id)?;
-        let (_, owner) = *self.slots.get(hole)?;
-        self.taken = self.taken.saturating_sub(1);
-        // Close the gap: pull back each entry of the run behind it that may stand that far in front.
-        let mut at = hole;
-        loop {
-            at = at.wrapping_add(1) & self.mask();
-            let Some(&entry) = self.slots.get(at).filter(|entry| entry.0 != FREE) else { break };
-            let from_home = at.wrapping_sub(self.home(entry.0)) & self.mask();
-            let from_hole = at.wrapping_sub(hole) & self.mask();
-            if from_home >= from_hole {
-                self.set(hole, entry);
-                hole = at;
-            }
-        }
-        self.set(hole, (FREE, CtxId::MAIN));
-        Some(owner)
-    }
-
-    fn find(&self, id: u32) -> Option<usize> {
         if id & END_BIT == 0 {
             return None;
         }
-        let mut at = self.home(id);
-        loop {
-            match self.slots.get(at)?.0 {
-                FREE => return None,
-                key if key == id => return Some(at),
-                _ => at = at.wrapping_add(1) & self.mask(),
-            }
-        }
+        let slot = self.slot(id).filter(|slot| slot.0 == id)?;
+        let (_, owner) = std::mem::replace(slot, (FREE, CtxId::MAIN));
+        self.taken = self.taken.saturating_sub(1);
+        Some(owner)
     }
 
-    fn put(&mut self, id: u32, ctx: CtxId) {
-        let mut at = self.home(id);
-        while self.slots.get(at).is_some_and(|entry| entry.0 != FREE) {
-            at = at.wrapping_add(1) & self.mask();
-        }
-        self.set(at, (id, ctx));
-        self.taken = self.taken.saturating_add(1);
+    fn slot(&mut self, id: u32) -> Option<&mut (u32, CtxId)> {
+        let mask = self.slots.len().wrapping_sub(1);
+        self.slots.get_mut(id as usize & mask)
     }
 
-    fn set(&mut self, at: usize, entry: (u32, CtxId)) {
-        debug_assert!(at < self.slots.len());
-        if let Some(slot) = self.slots.get_mut(at) {
-            *slot = entry;
-        }
-    }
-
-    /// Keeps half of the slots free, which ends every search.
+    /// Keeps half of the slots free. Ids with places of their own have so in a larger table.
     fn make_room(&mut self) {
         let wanted = self.taken.saturating_add(1).saturating_mul(2);
         if self.slots.len() >= wanted {
@@ -95,18 +63,12 @@ impl RequestIds {
         }
         let grown = wanted.next_power_of_two().max(SLOTS_MIN);
         let before = std::mem::replace(&mut self.slots, vec![(FREE, CtxId::MAIN); grown]);
-        self.taken = 0;
-        for (id, ctx) in before.into_iter().filter(|entry| entry.0 != FREE) {
-            self.put(id, ctx);
+        for entry in before.into_iter().filter(|entry| entry.0 != FREE) {
+            if let Some(slot) = self.slot(entry.0) {
+                debug_assert_eq!(slot.0, FREE, "one place for two ids");
+                *slot = entry;
+            }
         }
-    }
-
-    fn home(&self, id: u32) -> usize {
-        id as usize & self.mask()
-    }
-
-    const fn mask(&self) -> usize {
-        self.slots.len().saturating_sub(1)
     }
 }
 
@@ -185,7 +147,7 @@ mod tests {
                 }
                 prop_assert_eq!(ids.taken, map.len());
                 for id in map.keys() {
-                    prop_assert!(ids.find(*id).is_some());
+                    prop_assert!(ids.slot(*id).is_some_and(|slot| slot.0 == *id));
                 }
             }
         }
