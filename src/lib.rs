@@ -22,6 +22,8 @@
 //! Addresses are URLs: `tcp://host:port`, `ipc:///path`, `inproc://name`. Every send and receive comes in four forms: `try_`,
 //! blocking, with a timeout or deadline, and as a plain [`Future`] for any runtime.
 //!
+//! A [`Context`] is one more conversation on a REQ or REP: many requests outstanding, many answered in parallel.
+//!
 //! All sockets of a process share one I/O thread, started with the first and ended with the last. A call that
 //! waits does its socket's I/O itself.
 
@@ -32,14 +34,14 @@ pub use sp_core::pipe::{CloseReason, Fault, PipeInfo, ProtocolId};
 pub use sp_core::stats::Stats;
 pub use sp_core::{config, pool, registry};
 pub use sp_protocols::engine::{
-    BadOption, Engine, PubOptions, PullOptions, PushOptions, RecvEngine, RepOptions, ReqOptions,
-    SendEngine, SubOptions,
+    BadOption, ContextEngine, Engine, PubOptions, PullOptions, PushOptions, RecvEngine, RepOptions,
+    ReqOptions, SendEngine, SubOptions,
 };
 pub use sp_protocols::socket::{
-    Dialer, Events, Iter, Listener, OpenError, PipeEvent, RecvError, RecvFuture, SendError,
-    SendFuture, Socket, TryIter, TryRecvError, TrySendError,
+    Context, Dialer, Events, Iter, Listener, OpenError, PipeEvent, RecvError, RecvFuture,
+    SendError, SendFuture, Socket, TryIter, TryRecvError, TrySendError,
 };
-pub use sp_protocols::sockets::{Pub, Pull, Push, Rep, Req, Sub};
+pub use sp_protocols::sockets::{Pub, Pull, Push, Rep, RepContext, Req, ReqContext, Sub};
 pub use sp_transport::{DialError, DialOptions, ListenError, ListenOptions};
 
 /// Compiles and runs the programs in the README.

@@ -13,12 +13,15 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{self, Poll, Wake, Waker};
 use std::{mem, thread};
 
 use crossbeam_channel::{Sender, bounded};
 use sp::pool::BufferPool;
-use sp::{Message, Pub, Pull, Push, RecvError, Rep, Req, Socket, Sub};
+use sp::{
+    Context, ContextEngine, Message, Pub, Pull, Push, RecvError, Rep, RepContext, Req, ReqContext,
+    Socket, Sub,
+};
 use sp_protocols::engine::{Engine, RecvEngine, SendEngine};
 use support::{DEADLINE, Transport, connect, spawn, threads, wait_until};
 
@@ -68,6 +71,8 @@ struct Case {
 #[derive(Clone, Copy, Debug)]
 enum Pattern {
     ReqRep,
+    /// Several contexts on each side, all with a request under way.
+    Contexts,
     PubSub,
     PushPull,
 }
@@ -81,7 +86,7 @@ enum Threads {
 }
 
 fn cases() -> impl Iterator<Item = Case> {
-    let patterns = [Pattern::ReqRep, Pattern::PubSub, Pattern::PushPull];
+    let patterns = [Pattern::ReqRep, Pattern::Contexts, Pattern::PubSub, Pattern::PushPull];
     patterns.into_iter().flat_map(|pattern| {
         Transport::ALL.into_iter().flat_map(move |transport| {
             [64, 1024].into_iter().flat_map(move |bytes| {
@@ -106,6 +111,15 @@ impl Case {
                 match self.threads {
                     Threads::One => self.converse(&req, &rep),
                     Threads::Two => self.serve(req, rep),
+                }
+            }
+            Pattern::Contexts => {
+                let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
+                connect(self.transport, &rep, &req);
+                let (asking, answering) = (contexts(&req), contexts(&rep));
+                match self.threads {
+                    Threads::One => self.converse_at_once(&asking, &answering),
+                    Threads::Two => self.serve_at_once(&asking, answering),
                 }
             }
             Pattern::PubSub => {
@@ -202,6 +216,53 @@ impl Case {
         found
     }
 
+    /// All ask before the first is answered, and the last is answered first.
+    fn converse_at_once(self, asking: &[ReqContext], answering: &[RepContext]) -> Found {
+        let body = self.body();
+        let mut passed = 0;
+        measured(|| {
+            passed += 1;
+            let ask = || asking.iter().for_each(|context| self.ask(context, &body));
+            if passed <= FILLED {
+                let (first, others) = answering.split_first().expect("there are some");
+                let request = received_by_task(first, ask).expect("the request comes");
+                answer_all(others);
+                first.send(request).expect("there is a request");
+            } else {
+                ask();
+                answer_all(answering);
+            }
+            asking.iter().for_each(|context| self.hear(context));
+        })
+    }
+
+    /// The same with a server of its own thread.
+    fn serve_at_once(self, asking: &[ReqContext], answering: Vec<RepContext>) -> Found {
+        let body = self.body();
+        let server = spawn(move || {
+            warm_thread();
+            for _ in 0..WARM_UP + MEASURED_ROUNDS * MEASURED {
+                answer_all(&answering);
+            }
+            answering
+        });
+        let found = measured(|| {
+            asking.iter().for_each(|context| self.ask(context, &body));
+            asking.iter().for_each(|context| self.hear(context));
+        });
+        server.join();
+        found
+    }
+
+    fn ask(self, context: &ReqContext, body: &[u8]) {
+        context.send(Message::from(body)).expect("the server is connected");
+    }
+
+    fn hear(self, context: &ReqContext) {
+        let reply = context.recv().expect("the reply comes");
+        assert_eq!(reply.len(), self.bytes, "the reply comes whole");
+    }
+
     /// A stream from thread to thread, never more than a window under way.
     fn stream<S: SendEngine, R: RecvEngine>(self, from: Socket<S>, to: Socket<R>) -> Found {
         let body = self.body();
@@ -249,6 +310,19 @@ impl Case {
     }
 }
 
+fn contexts<E: ContextEngine>(socket: &Socket<E>) -> Vec<Context<E>> {
+    (0..CONTEXTS).map(|_| socket.context()).collect()
+}
+
+/// Holds a request in each, then answers all, the last first.
+fn answer_all(contexts: &[RepContext]) {
+    if let Some((first, others)) = contexts.split_first() {
+        let request = first.recv().expect("the request comes");
+        answer_all(others);
+        first.send(Message::from(request.body())).expect("there is a request");
+    }
+}
+
 /// What came in on a socket with one peer.
 fn messages_received<E: Engine>(socket: &Socket<E>) -> u64 {
     let stats = socket.stats();
@@ -257,7 +331,7 @@ fn messages_received<E: Engine>(socket: &Socket<E>) -> u64 {
 
 /// What a task receives that waits while `send` is called: over a wire the worker reads it and wakes the task.
 fn received_by_task<E: RecvEngine>(
-    socket: &Socket<E>,
+    context: &Context<E>,
     send: impl FnOnce(),
 ) -> Result<Message, RecvError> {
     /// Warms the thread that wakes, since the worker can be reached in no other way.
@@ -273,8 +347,8 @@ fn received_by_task<E: RecvEngine>(
 
     let (ring, rung) = bounded(1);
     let waker = Waker::from(Arc::new(Warming(ring)));
-    let mut cx = Context::from_waker(&waker);
-    let mut received = pin!(socket.recv_async());
+    let mut cx = task::Context::from_waker(&waker);
+    let mut received = pin!(context.recv_async());
     assert!(received.as_mut().poll(&mut cx).is_pending(), "nothing was sent yet");
     send();
     loop {
@@ -439,3 +513,6 @@ const CYCLES: usize = 1_000;
 const ROUNDS: usize = 5;
 /// Less than 20 bytes for each connection of a round.
 const KEPT_MAX: i64 = 4_000;
+
+/// On each side. Few: a fourth message in a row would wait for company, and the test for it.
+const CONTEXTS: usize = 3;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use sp::{PipeEvent, Pub, Pull, Push, Rep, Req, Sub};
 
-use crate::nng::{Nng, Pattern};
+use crate::nng::{Nng, NngContext, Pattern};
 
 #[path = "support/nng.rs"]
 mod nng;
@@ -159,10 +159,102 @@ fn a_stream_from_their_push_arrives_in_order_and_whole() {
     }
 }
 
+#[test]
+fn our_req_contexts_get_their_replies_from_their_rep() {
+    for way in ways() {
+        let (req, rep) = (Req::new().expect("a socket"), Nng::open(Pattern::Rep, LIMIT));
+        connect!(req, rep, way);
+        let contexts: Vec<_> = (0..CONVERSATIONS).map(|_| req.context()).collect();
+        for (number, context) in contexts.iter().enumerate() {
+            context.send_timeout(number.to_string(), LIMIT).expect("a peer with room");
+        }
+        // One that is gone must not keep its reply from being passed over, nor the rest from coming.
+        let mut contexts: Vec<_> = contexts.into_iter().enumerate().collect();
+        contexts.remove(CONVERSATIONS / 2);
+        let server = thread::spawn(move || {
+            for _ in 0..CONVERSATIONS {
+                let request = rep.recv();
+                rep.send(&request);
+            }
+            rep
+        });
+        for (number, context) in contexts.iter().rev() {
+            let reply = context.recv_timeout(LIMIT).expect("a reply");
+            assert_eq!(reply, number.to_string());
+        }
+        server.join().expect("the server is through");
+    }
+}
+
+#[test]
+fn their_rep_contexts_answer_ours_in_any_order() {
+    for way in ways() {
+        let (req, rep) = (Req::new().expect("a socket"), Nng::open(Pattern::Rep, LIMIT));
+        connect!(req, rep, way);
+        let contexts: Vec<_> = (0..CONVERSATIONS).map(|_| req.context()).collect();
+        for (number, context) in contexts.iter().enumerate() {
+            context.send_timeout(number.to_string(), LIMIT).expect("a peer with room");
+        }
+        let theirs: Vec<_> = (0..CONVERSATIONS).map(|_| rep.context()).collect();
+        let held: Vec<_> = theirs.iter().map(NngContext::recv).collect();
+        for (context, request) in theirs.iter().zip(&held).rev() {
+            context.send(request);
+        }
+        for (number, context) in contexts.iter().enumerate() {
+            assert_eq!(context.recv_timeout(LIMIT).expect("a reply"), number.to_string());
+        }
+    }
+}
+
+#[test]
+fn our_rep_contexts_answer_many_of_their_reqs() {
+    for way in ways() {
+        let rep = Rep::new().expect("a socket");
+        let contexts: Vec<_> = (0..CONVERSATIONS).map(|_| rep.context()).collect();
+        let clients: Vec<_> = (0..CONVERSATIONS).map(|_| Nng::open(Pattern::Req, LIMIT)).collect();
+        if way.we_dial {
+            let (first, others) = clients.split_first().expect("there are some");
+            connect!(rep, first, way);
+            for (number, client) in others.iter().enumerate() {
+                let way = Way { url: way.nth_url(number), we_dial: true };
+                connect!(rep, client, way);
+            }
+        } else {
+            let listener = rep.listen(&way.url).expect("an address that is free");
+            clients.iter().for_each(|client| client.dial(&listener.endpoint().to_string()));
+        }
+        for (number, client) in clients.iter().enumerate() {
+            client.send(number.to_string().as_bytes());
+        }
+        // All are held at a time, and the last is answered first.
+        let held: Vec<_> = contexts
+            .iter()
+            .map(|context| context.recv_timeout(LIMIT).expect("a request"))
+            .collect();
+        for (context, request) in contexts.iter().zip(held).rev() {
+            context.send_timeout(request, LIMIT).expect("a peer with room");
+        }
+        for (number, client) in clients.iter().enumerate() {
+            assert_same(&client.recv(), number.to_string().as_bytes());
+        }
+    }
+}
+
 /// How a socket of ours and one of nng's come together.
 struct Way {
     url: String,
     we_dial: bool,
+}
+
+impl Way {
+    /// Another address of the same kind.
+    fn nth_url(&self, number: usize) -> String {
+        if self.url.starts_with("ipc") {
+            format!("{}-{number}", self.url)
+        } else {
+            self.url.clone()
+        }
+    }
 }
 
 impl Drop for Way {
@@ -217,6 +309,9 @@ const LENGTHS: [usize; 7] = [0, 1, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 1 <
 
 /// More than the queues and kernel buffers on the way hold together.
 const STREAM_MESSAGES: u32 = 20_000;
+
+/// Under way at a time, each in a context of its own.
+const CONVERSATIONS: usize = 50;
 
 /// No step takes nearly as long; it ends a test that would otherwise hang.
 const LIMIT: Duration = Duration::from_secs(20);

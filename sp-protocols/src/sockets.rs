@@ -1,7 +1,7 @@
 //! The patterns' sockets by name, each with a guide.
 
 use crate::engine;
-use crate::socket::Socket;
+use crate::socket::{Context, Socket};
 
 /// Asks, and gets one answer to each question.
 ///
@@ -11,7 +11,7 @@ use crate::socket::Socket;
 /// ```
 ///
 /// `send` a request, `recv` its reply. One request is outstanding at a time: a new `send` cancels the one before
-/// it, which the server may still see. `send` waits until some REP can take the request. If the peer that has it vanishes, the request is sent
+/// it, which the server may still see. Each [`context`](Socket::context) has another. `send` waits until some REP can take the request. If the peer that has it vanishes, the request is sent
 /// again to another at once; if no reply comes within the resend time (60 s), it is sent again to whoever is
 /// ready. A REP may therefore see a request twice. `recv` without a request is an error.
 ///
@@ -38,8 +38,32 @@ pub type Req = Socket<engine::Req>;
 /// request up; a `send` without a request is an error. A reply to a peer that has vanished is no error: it is
 /// dropped and counted. Requests wait in order of arrival, and peers are held back while the queue is full.
 ///
+/// Several threads or tasks that answer in parallel need a [`context`](Socket::context) each:
+///
+/// ```
+/// # use sp_protocols::sockets as sp;
+/// # let rep = sp::Rep::new()?;
+/// for _ in 0..4 {
+///     let context = rep.context();
+///     std::thread::spawn(move || {
+///         for request in context.iter() {
+///             // Fails only when the socket is closed, and then there are no more requests.
+///             let _ = context.send(request);
+///         }
+///     });
+/// }
+/// # rep.close();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// See [`Req`] for a program.
 pub type Rep = Socket<engine::Rep>;
+
+/// One conversation of a [`Req`]: what asks and hears the answer. A `&Req` serves where a `&ReqContext` is wanted.
+pub type ReqContext = Context<engine::Req>;
+
+/// One conversation of a [`Rep`]: what is asked and answers. A `&Rep` serves where a `&RepContext` is wanted.
+pub type RepContext = Context<engine::Rep>;
 
 /// Publishes to every subscriber that is connected.
 ///

@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "nng is a C library")]
 
 use std::ffi::{CStr, CString, c_int, c_uint, c_void};
+use std::marker::PhantomData;
 use std::ptr;
 use std::slice;
 use std::time::Duration;
@@ -109,16 +110,67 @@ impl Nng {
         let mut message = ptr::null_mut();
         // SAFETY: the socket is open, `message` is live and is filled when the call succeeds.
         check("receive", unsafe { c::nng_recvmsg(self.id, &raw mut message, 0) });
-        // SAFETY: the message is whole and ours: it owns `len` initialised bytes at its body until it is freed here,
-        // once, after they have been copied.
+        // SAFETY: nng has just handed the message over.
+        unsafe { take_body(message) }
+    }
+
+    /// One more conversation of a REP.
+    pub(crate) fn context(&self) -> NngContext<'_> {
+        let mut id = c::nng_ctx::NNG_CTX_INITIALIZER;
+        // SAFETY: the socket is open; `id` is live and is filled by the call.
+        check("open a context", unsafe { c::nng_ctx_open(&raw mut id, self.id) });
+        NngContext { id, _socket: PhantomData }
+    }
+}
+
+/// A context of nng's, which ends with its socket at the latest. Closed on drop.
+pub(crate) struct NngContext<'a> {
+    id: c::nng_ctx,
+    _socket: PhantomData<&'a Nng>,
+}
+
+impl NngContext<'_> {
+    pub(crate) fn send(&self, body: &[u8]) {
+        let mut message = ptr::null_mut();
+        // SAFETY: `message` is live and is filled; the body is live while it is copied. A message that was sent is
+        // nng's, and one that was not ends the test.
         unsafe {
-            let len = c::nng_msg_len(message);
-            let body = c::nng_msg_body(message).cast::<u8>();
-            let copy =
-                if len == 0 { Vec::new() } else { slice::from_raw_parts(body, len).to_vec() };
-            c::nng_msg_free(message);
-            copy
+            check("allocate", c::nng_msg_alloc(&raw mut message, 0));
+            check("fill", c::nng_msg_append(message, body.as_ptr().cast(), body.len()));
+            check("send", c::nng_ctx_sendmsg(self.id, message, 0));
         }
+    }
+
+    pub(crate) fn recv(&self) -> Vec<u8> {
+        let mut message = ptr::null_mut();
+        // SAFETY: the context is open, `message` is live and is filled when the call succeeds.
+        check("receive", unsafe { c::nng_ctx_recvmsg(self.id, &raw mut message, 0) });
+        // SAFETY: nng has just handed the message over.
+        unsafe { take_body(message) }
+    }
+}
+
+impl Drop for NngContext<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the context is ours and is closed once.
+        unsafe { c::nng_ctx_close(self.id) };
+    }
+}
+
+/// Copies what a message says and frees it.
+///
+/// # Safety
+///
+/// The message is whole and the caller's, who does not touch it again.
+unsafe fn take_body(message: *mut c::nng_msg) -> Vec<u8> {
+    // SAFETY: the message owns `len` initialised bytes at its body until it is freed here, once, after they have
+    // been copied.
+    unsafe {
+        let len = c::nng_msg_len(message);
+        let body = c::nng_msg_body(message).cast::<u8>();
+        let copy = if len == 0 { Vec::new() } else { slice::from_raw_parts(body, len).to_vec() };
+        c::nng_msg_free(message);
+        copy
     }
 }
 

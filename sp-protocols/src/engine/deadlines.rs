@@ -1,7 +1,6 @@
 //! When contexts want to be looked at again.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use sp_core::id::{CtxId, TimerKey};
@@ -15,7 +14,7 @@ use super::Effects;
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     key: TimerKey,
-    heap: BinaryHeap<Reverse<(Instant, CtxId)>>,
+    order: BTreeSet<(Instant, CtxId)>,
     /// What the world has been told last and has not answered yet.
     armed: Option<Instant>,
 }
@@ -23,17 +22,17 @@ pub(crate) struct Deadlines {
 impl Deadlines {
     /// No deadline; they will be armed under `key`.
     pub(crate) const fn new(key: TimerKey) -> Self {
-        Self { key, heap: BinaryHeap::new(), armed: None }
+        Self { key, order: BTreeSet::new(), armed: None }
     }
 
     /// Remembers that `ctx` is to be looked at, at `at`.
     pub(crate) fn push(&mut self, at: Instant, ctx: CtxId) {
-        self.heap.push(Reverse((at, ctx)));
+        self.order.insert((at, ctx));
     }
 
-    /// Forgets a context that has ended.
-    pub(crate) fn remove(&mut self, ctx: CtxId) {
-        self.heap.retain(|Reverse((_, other))| *other != ctx);
+    /// Forgets the deadline `at` of a context that has ended.
+    pub(crate) fn remove(&mut self, at: Instant, ctx: CtxId) {
+        self.order.remove(&(at, ctx));
     }
 
     /// The timer came up: what was armed is no more.
@@ -43,13 +42,13 @@ impl Deadlines {
 
     /// Takes the next context whose deadline is not after `now`.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<CtxId> {
-        self.heap.peek().filter(|Reverse((at, _))| *at <= now)?;
-        self.heap.pop().map(|Reverse((_, ctx))| ctx)
+        self.order.first().filter(|(at, _)| *at <= now)?;
+        self.order.pop_first().map(|(_, ctx)| ctx)
     }
 
     /// Arms the earliest deadline, unless a timer comes up by then anyway.
     pub(crate) fn arm(&mut self, fx: &mut impl Effects) {
-        let Some(&Reverse((earliest, _))) = self.heap.peek() else { return };
+        let Some(&(earliest, _)) = self.order.first() else { return };
         if self.armed.is_none_or(|armed| earliest < armed) {
             self.armed = Some(earliest);
             fx.arm(self.key, earliest);

@@ -115,7 +115,7 @@ pub enum Counter {
     HopLimit,
     /// A reply whose requester is gone.
     PeerGone,
-    /// A request discarded because another was received before it was answered.
+    /// A request discarded unanswered: its context received another, or ended.
     Unanswered,
     /// A request or survey sent again.
     Resent,
@@ -192,6 +192,16 @@ pub trait Engine: Sized + Send + 'static {
 
     /// A timer is due. Patterns without timers need not care.
     fn timer(&mut self, _key: TimerKey, _fx: &mut impl Effects) {}
+
+    /// A call of `ctx` that had been woken is gone without another try, and no other of `ctx` waits in its place:
+    /// one of another context may have its turn. Patterns without contexts need not care.
+    fn wake_unused(&mut self, _ctx: CtxId, _fx: &mut impl Effects) {}
+
+    /// Ends a conversation; what it held is dropped. Its waiting calls are the caller's to end. Patterns without
+    /// contexts need not care.
+    ///
+    /// Closing [`CtxId::MAIN`] ends what it was about, and the context lives on.
+    fn close_ctx(&mut self, _ctx: CtxId, _fx: &mut impl Effects) {}
 }
 
 /// What can be set of a pattern before its socket opens. Prints every value.
@@ -258,13 +268,8 @@ pub trait RecvEngine: Engine {
     note = "REQ and REP have them"
 )]
 pub trait ContextEngine: Engine {
-    /// Begins a conversation.
+    /// Begins a conversation; [`Engine::close_ctx`] ends it.
     fn open_ctx(&mut self) -> CtxId;
-
-    /// Ends a conversation; what it held is dropped. Its waiting calls are the caller's to end.
-    ///
-    /// Closing [`CtxId::MAIN`] ends what it was about, and the context lives on.
-    fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects);
 }
 
 /// Why a send did not happen.

@@ -152,6 +152,18 @@ impl Engine for Rep {
         self.resume_next(fx);
         flow
     }
+
+    fn wake_unused(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
+        self.pass_wake_on(fx);
+    }
+
+    fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects) {
+        let Some(ended) = self.contexts.close(ctx) else { return };
+        self.leave_unanswered(ended.hold, fx);
+        self.receivers.remove(ctx);
+        fx.wake_recv(ctx);
+        self.pass_wake_on(fx);
+    }
 }
 
 impl SendEngine for Rep {
@@ -213,14 +225,6 @@ impl RecvEngine for Rep {
 impl ContextEngine for Rep {
     fn open_ctx(&mut self) -> CtxId {
         self.contexts.open()
-    }
-
-    fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects) {
-        let Some(ended) = self.contexts.close(ctx) else { return };
-        self.leave_unanswered(ended.hold, fx);
-        self.receivers.remove(ctx);
-        fx.wake_recv(ctx);
-        self.pass_wake_on(fx);
     }
 }
 

@@ -130,13 +130,13 @@ impl Engine for Req {
         self.deadlines.fired();
         while let Some(ctx) = self.deadlines.pop_due(now) {
             let Some(talk) = self.contexts.get_mut(ctx) else { continue };
-            talk.has_deadline = false;
+            talk.deadline = None;
             let State::Asked(Request { peer, due: Some(due), .. }) = &mut talk.state else {
                 continue;
             };
             if *due > now {
                 // The request this was meant for is over; it stands for the one that followed.
-                talk.has_deadline = true;
+                talk.deadline = Some(*due);
                 self.deadlines.push(*due, ctx);
             } else {
                 *peer = None;
@@ -145,6 +145,27 @@ impl Engine for Req {
         }
         self.send_again(fx);
         self.deadlines.arm(fx);
+    }
+
+    fn wake_unused(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
+        // A reply is for one context alone; room is for all.
+        self.senders.wake_send(&mut self.peers, fx);
+    }
+
+    fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects) {
+        let Some(ended) = self.contexts.close(ctx) else { return };
+        if let State::Asked(request) = &ended.state {
+            self.ids.remove(request.id);
+        }
+        if let Some(at) = ended.deadline {
+            self.deadlines.remove(at, ctx);
+        }
+        self.resends.remove(ctx);
+        self.senders.remove(ctx);
+        fx.wake_recv(ctx);
+        fx.wake_send(ctx);
+        // A send of this context may have been woken for room that others wait for.
+        self.senders.wake_send(&mut self.peers, fx);
     }
 }
 
@@ -205,22 +226,6 @@ impl ContextEngine for Req {
     fn open_ctx(&mut self) -> CtxId {
         self.contexts.open()
     }
-
-    fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects) {
-        let Some(ended) = self.contexts.close(ctx) else { return };
-        if let State::Asked(request) = &ended.state {
-            self.ids.remove(request.id);
-        }
-        if ended.has_deadline {
-            self.deadlines.remove(ctx);
-        }
-        self.resends.remove(ctx);
-        self.senders.remove(ctx);
-        fx.wake_recv(ctx);
-        fx.wake_send(ctx);
-        // A send of this context may have been woken for room that others wait for.
-        self.senders.wake_send(&mut self.peers, fx);
-    }
 }
 
 impl Req {
@@ -253,8 +258,8 @@ impl Req {
         request.peer = Some(to);
         request.due = self.resend_time.and_then(|every| fx.now().checked_add(every));
         let Some(due) = request.due else { return };
-        if !talk.has_deadline {
-            talk.has_deadline = true;
+        if talk.deadline.is_none() {
+            talk.deadline = Some(due);
             self.deadlines.push(due, ctx);
             self.deadlines.arm(fx);
         }

@@ -416,6 +416,13 @@ impl<E: SendEngine> Rig<E> {
             self.engine.send_abandoned(ctx, &mut self.world);
         }
     }
+
+    /// A send that has been woken is gone without another try, as a future that is dropped.
+    pub fn drop_woken_send(&mut self, ctx: CtxId) {
+        if take_one(&mut self.world.sends.woken, ctx) {
+            self.engine.wake_unused(ctx, &mut self.world);
+        }
+    }
 }
 
 impl<E: RecvEngine> Rig<E> {
@@ -446,6 +453,13 @@ impl<E: RecvEngine> Rig<E> {
     pub fn abandon_recv(&mut self, ctx: CtxId) {
         if self.world.receives.abandon(ctx) {
             self.engine.recv_abandoned(ctx, &mut self.world);
+        }
+    }
+
+    /// A receive that has been woken is gone without another try, as a future that is dropped.
+    pub fn drop_woken_recv(&mut self, ctx: CtxId) {
+        if take_one(&mut self.world.receives.woken, ctx) {
+            self.engine.wake_unused(ctx, &mut self.world);
         }
     }
 

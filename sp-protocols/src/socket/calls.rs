@@ -4,21 +4,20 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{self, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use sp_core::clock;
-use sp_core::id::CtxId;
 use sp_core::message::Message;
 
-use super::Socket;
-use super::core::{Core, Shared};
+use super::context::Context;
+use super::core::Core;
 use super::error::{RecvError, SendError, TryRecvError, TrySendError, Unreceived, Unsent};
 use super::live::Deferred;
 use super::wait::{Parker, Side, Ticket};
 use crate::engine::{Engine, RecvBlocked, RecvEngine, SendBlocked, SendEngine};
 
-impl<E: SendEngine> Socket<E> {
+impl<E: SendEngine> Context<E> {
     /// Sends `message`, waiting until a peer can take it.
     ///
     /// Returns once the message is committed to a peer's queue; whether the peer gets it is the pattern's
@@ -40,7 +39,7 @@ impl<E: SendEngine> Socket<E> {
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
         let (shared, protocol) = (self.shared(), E::SELF);
         let mut message = message.into();
-        match shared.step(|core, deferred| shared.try_send(core, deferred, &mut message)) {
+        match shared.step(|core, deferred| self.attempt_send(core, deferred, &mut message)) {
             Ok(()) => Ok(()),
             Err(Unsent::Full) => {
                 shared.driver.needs_worker();
@@ -94,7 +93,7 @@ impl<E: SendEngine> Socket<E> {
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
         let shared = self.shared();
-        match shared.step(|core, deferred| shared.try_send(core, deferred, message)) {
+        match shared.step(|core, deferred| self.attempt_send(core, deferred, message)) {
             Ok(()) => Ok(()),
             Err(Unsent::Full) => self.wait_to_send(message, deadline),
             Err(unsent) => Err(unsent.into_error(E::SELF, mem::take(message))),
@@ -108,17 +107,16 @@ impl<E: SendEngine> Socket<E> {
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
         let shared = self.shared();
-        let sent = shared.block(Side::Send, deadline, |core, deferred| {
-            shared.retry_send(core, deferred, message)
-        });
+        let sent = self
+            .block(Side::Send, deadline, |core, deferred| self.retry_send(core, deferred, message));
         sent.unwrap_or_else(|| {
-            shared.engine(|engine, fx| engine.send_abandoned(CtxId::MAIN, fx));
+            shared.engine(|engine, fx| engine.send_abandoned(self.ctx(), fx));
             Err(Unsent::Full.into_error(E::SELF, mem::take(message)))
         })
     }
 }
 
-impl<E: RecvEngine> Socket<E> {
+impl<E: RecvEngine> Context<E> {
     /// Receives the next message, waiting for it.
     ///
     /// # Errors
@@ -136,7 +134,7 @@ impl<E: RecvEngine> Socket<E> {
     pub fn try_recv(&self) -> Result<Message, TryRecvError> {
         let shared = self.shared();
         let mut message = Message::new();
-        match shared.step(|core, deferred| shared.try_recv(core, deferred, &mut message)) {
+        match shared.step(|core, deferred| self.attempt_recv(core, deferred, &mut message)) {
             Ok(()) => Ok(message),
             Err(Unreceived::Empty) => {
                 shared.driver.needs_worker();
@@ -177,19 +175,19 @@ impl<E: RecvEngine> Socket<E> {
 
     /// Every message as it comes, until a receive fails: as a rule because the socket is closed.
     pub fn iter(&self) -> Iter<'_, E> {
-        Iter { socket: self }
+        Iter { ctx: self }
     }
 
     /// The messages that are there now.
     pub fn try_iter(&self) -> TryIter<'_, E> {
-        TryIter { socket: self }
+        TryIter { ctx: self }
     }
 
     fn recv_until(&self, deadline: Option<Instant>) -> Result<Message, RecvError> {
         let shared = self.shared();
         let mut message = Message::new();
         // The usual case sets nothing up for waiting.
-        match shared.step(|core, deferred| shared.try_recv(core, deferred, &mut message)) {
+        match shared.step(|core, deferred| self.attempt_recv(core, deferred, &mut message)) {
             Ok(()) => Ok(message),
             Err(Unreceived::Empty) => self.wait_to_recv(deadline),
             Err(unreceived) => Err(unreceived.into_error(E::SELF)),
@@ -200,15 +198,15 @@ impl<E: RecvEngine> Socket<E> {
     fn wait_to_recv(&self, deadline: Option<Instant>) -> Result<Message, RecvError> {
         let shared = self.shared();
         let received =
-            shared.block(Side::Recv, deadline, |core, deferred| shared.retry_recv(core, deferred));
+            self.block(Side::Recv, deadline, |core, deferred| self.retry_recv(core, deferred));
         received.unwrap_or_else(|| {
-            shared.engine(|engine, fx| engine.recv_abandoned(CtxId::MAIN, fx));
+            shared.engine(|engine, fx| engine.recv_abandoned(self.ctx(), fx));
             Err(Unreceived::Empty.into_error(E::SELF))
         })
     }
 }
 
-impl<E: Engine> Shared<E> {
+impl<E: Engine> Context<E> {
     /// Tries until `attempt` has an answer, waiting in between. `None` once `deadline` has passed.
     fn block<T>(
         &self,
@@ -229,6 +227,7 @@ impl<E: Engine> Shared<E> {
         deadline: Option<Instant>,
         mut attempt: impl FnMut(&mut Core<E>, &mut Deferred) -> Option<T>,
     ) -> Option<T> {
+        let driver = &self.shared().driver;
         let mut ticket = None;
         loop {
             parker.prepare();
@@ -238,14 +237,14 @@ impl<E: Engine> Shared<E> {
             match tried {
                 Retry::Answer(answer) => return Some(answer),
                 // Whatever woke this thread or ran out, the next try tells.
-                Retry::Waits => parker.wait(&self.driver, deadline),
+                Retry::Waits => parker.wait(driver, deadline),
                 Retry::GaveUp { was_woken, others_wait } => {
                     if was_woken {
                         self.pass_on(side);
                     }
                     if others_wait {
                         // This thread drove for them as well.
-                        self.driver.needs_worker();
+                        driver.needs_worker();
                     }
                     return None;
                 }
@@ -262,9 +261,9 @@ impl<E: Engine> Shared<E> {
         attempt: impl FnOnce(&mut Core<E>, &mut Deferred) -> Option<T>,
         waker: impl FnOnce() -> Option<Waker>,
     ) -> Retry<T> {
-        let ctx = CtxId::MAIN;
+        let ctx = self.ctx();
         let before = ticket.take();
-        let (tried, _dropped_unlocked) = self.step(|core, deferred| {
+        let (tried, _dropped_unlocked) = self.shared().step(|core, deferred| {
             let old = before.map(|ticket| core.waiters.remove(ctx, side, ticket));
             let was_woken = matches!(old, Some(None));
             let tried = match attempt(core, deferred) {
@@ -285,18 +284,18 @@ impl<E: Engine> Shared<E> {
 
     /// A waiter that was woken leaves without taking anything: the next in line has its turn.
     fn pass_on(&self, side: Side) {
-        self.step(|core, deferred| {
-            if let Some(next) = core.waiters.pop(CtxId::MAIN, side) {
-                deferred.wake(next);
-            }
+        let (shared, ctx) = (self.shared(), self.ctx());
+        shared.step(|core, deferred| match core.waiters.pop(ctx, side) {
+            Some(next) => deferred.wake(next),
+            None => core.engine(&shared.counts, deferred, |engine, fx| engine.wake_unused(ctx, fx)),
         });
     }
 }
 
-impl<E: SendEngine> Shared<E> {
+impl<E: SendEngine> Context<E> {
     /// One try.
     #[inline]
-    fn try_send(
+    fn attempt_send(
         &self,
         core: &mut Core<E>,
         deferred: &mut Deferred,
@@ -305,8 +304,8 @@ impl<E: SendEngine> Shared<E> {
         if core.closed {
             return Err(Unsent::Closed);
         }
-        let sent =
-            core.engine(&self.counts, deferred, |engine, fx| engine.try_send(CtxId::MAIN, msg, fx));
+        let (ctx, counts) = (self.ctx(), &self.shared().counts);
+        let sent = core.engine(counts, deferred, |engine, fx| engine.try_send(ctx, msg, fx));
         sent.map_err(|blocked| match blocked {
             SendBlocked::Full => Unsent::Full,
             SendBlocked::State => Unsent::State,
@@ -320,7 +319,7 @@ impl<E: SendEngine> Shared<E> {
         deferred: &mut Deferred,
         msg: &mut Message,
     ) -> Option<Result<(), SendError>> {
-        match self.try_send(core, deferred, msg) {
+        match self.attempt_send(core, deferred, msg) {
             Ok(()) => Some(Ok(())),
             Err(Unsent::Full) => None,
             Err(unsent) => Some(Err(unsent.into_error(E::SELF, mem::take(msg)))),
@@ -328,10 +327,10 @@ impl<E: SendEngine> Shared<E> {
     }
 }
 
-impl<E: RecvEngine> Shared<E> {
+impl<E: RecvEngine> Context<E> {
     /// One try.
     #[inline]
-    fn try_recv(
+    fn attempt_recv(
         &self,
         core: &mut Core<E>,
         deferred: &mut Deferred,
@@ -340,8 +339,8 @@ impl<E: RecvEngine> Shared<E> {
         if core.closed {
             return Err(Unreceived::Closed);
         }
-        let received = core
-            .engine(&self.counts, deferred, |engine, fx| engine.try_recv(CtxId::MAIN, into, fx));
+        let (ctx, counts) = (self.ctx(), &self.shared().counts);
+        let received = core.engine(counts, deferred, |engine, fx| engine.try_recv(ctx, into, fx));
         received.map_err(|blocked| match blocked {
             RecvBlocked::Empty => Unreceived::Empty,
             RecvBlocked::State => Unreceived::State,
@@ -357,7 +356,7 @@ impl<E: RecvEngine> Shared<E> {
         deferred: &mut Deferred,
     ) -> Option<Result<Message, RecvError>> {
         let mut message = Message::new();
-        match self.try_recv(core, deferred, &mut message) {
+        match self.attempt_recv(core, deferred, &mut message) {
             Ok(()) => Some(Ok(message)),
             Err(Unreceived::Empty) => None,
             Err(unreceived) => Some(Err(unreceived.into_error(E::SELF))),
@@ -379,28 +378,27 @@ enum Retry<T> {
 
 /// A future's place in the line of waiters.
 struct Registration<'a, E: Engine> {
-    socket: &'a Socket<E>,
+    ctx: &'a Context<E>,
     side: Side,
     ticket: Option<Ticket>,
 }
 
 impl<'a, E: Engine> Registration<'a, E> {
-    const fn new(socket: &'a Socket<E>, side: Side) -> Self {
-        Self { socket, side, ticket: None }
+    const fn new(ctx: &'a Context<E>, side: Side) -> Self {
+        Self { ctx, side, ticket: None }
     }
 
     /// Tries once, and gets in line if there is no answer.
     fn poll<T>(
         &mut self,
-        cx: &Context<'_>,
+        cx: &task::Context<'_>,
         attempt: impl FnOnce(&mut Core<E>, &mut Deferred) -> Option<T>,
     ) -> Poll<T> {
-        let shared = self.socket.shared();
         let waker = || Some(cx.waker().clone());
-        if let Retry::Answer(answer) = shared.retry(self.side, &mut self.ticket, attempt, waker) {
+        if let Retry::Answer(answer) = self.ctx.retry(self.side, &mut self.ticket, attempt, waker) {
             return Poll::Ready(answer);
         }
-        shared.driver.needs_worker();
+        self.ctx.shared().driver.needs_worker();
         Poll::Pending
     }
 }
@@ -408,15 +406,15 @@ impl<'a, E: Engine> Registration<'a, E> {
 impl<E: Engine> Drop for Registration<'_, E> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
-        let shared = self.socket.shared();
-        let waits = shared.step(|core, _| core.waiters.remove(CtxId::MAIN, self.side, ticket));
+        let Self { ctx, side, .. } = *self;
+        let waits = ctx.shared().step(|core, _| core.waiters.remove(ctx.ctx(), side, ticket));
         if waits.is_none() {
-            shared.pass_on(self.side);
+            ctx.pass_on(side);
         }
     }
 }
 
-/// A send under way; see [`Socket::send_async`].
+/// A send under way; see [`Context::send_async`].
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct SendFuture<'a, E: SendEngine> {
     wait: Registration<'a, E>,
@@ -426,14 +424,14 @@ pub struct SendFuture<'a, E: SendEngine> {
 impl<E: SendEngine> Future for SendFuture<'_, E> {
     type Output = Result<(), SendError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         let Self { wait, message } = self.get_mut();
-        let shared = wait.socket.shared();
-        wait.poll(cx, |core, deferred| shared.retry_send(core, deferred, message))
+        let ctx = wait.ctx;
+        wait.poll(cx, |core, deferred| ctx.retry_send(core, deferred, message))
     }
 }
 
-/// A receive under way; see [`Socket::recv_async`].
+/// A receive under way; see [`Context::recv_async`].
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct RecvFuture<'a, E: RecvEngine> {
     wait: Registration<'a, E>,
@@ -442,37 +440,37 @@ pub struct RecvFuture<'a, E: RecvEngine> {
 impl<E: RecvEngine> Future for RecvFuture<'_, E> {
     type Output = Result<Message, RecvError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         let wait = &mut self.get_mut().wait;
-        let shared = wait.socket.shared();
-        wait.poll(cx, |core, deferred| shared.retry_recv(core, deferred))
+        let ctx = wait.ctx;
+        wait.poll(cx, |core, deferred| ctx.retry_recv(core, deferred))
     }
 }
 
-/// Messages as they come; see [`Socket::iter`].
+/// Messages as they come; see [`Context::iter`].
 #[derive(Debug)]
 pub struct Iter<'a, E: RecvEngine> {
-    socket: &'a Socket<E>,
+    ctx: &'a Context<E>,
 }
 
 impl<E: RecvEngine> Iterator for Iter<'_, E> {
     type Item = Message;
 
     fn next(&mut self) -> Option<Message> {
-        self.socket.recv().ok()
+        self.ctx.recv().ok()
     }
 }
 
-/// Messages that are there; see [`Socket::try_iter`].
+/// Messages that are there; see [`Context::try_iter`].
 #[derive(Debug)]
 pub struct TryIter<'a, E: RecvEngine> {
-    socket: &'a Socket<E>,
+    ctx: &'a Context<E>,
 }
 
 impl<E: RecvEngine> Iterator for TryIter<'_, E> {
     type Item = Message;
 
     fn next(&mut self) -> Option<Message> {
-        self.socket.try_recv().ok()
+        self.ctx.try_recv().ok()
     }
 }

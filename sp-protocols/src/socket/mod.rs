@@ -4,6 +4,7 @@
 //! guides stand in [`crate::sockets`].
 
 mod calls;
+mod context;
 mod core;
 mod endpoints;
 mod error;
@@ -12,11 +13,13 @@ mod monitor;
 mod wait;
 
 pub use calls::{Iter, RecvFuture, SendFuture, TryIter};
+pub use context::Context;
 pub use endpoints::{Dialer, Listener};
 pub use error::{OpenError, RecvError, SendError, TryRecvError, TrySendError};
 pub use monitor::{Events, PipeEvent};
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -35,11 +38,13 @@ use crate::engine::{Engine, Sub};
 /// A handle: clones are the same socket, from any thread. When the last is dropped the socket closes without
 /// making the caller wait: what is queued and the kernel takes at once is sent, the rest in the background for
 /// up to the linger time (1 s). [`close`](Self::close) waits for it, which a program should do before it exits.
+///
+/// What sends and receives is the socket's own [`Context`], to which it dereferences.
 pub struct Socket<E: Engine> {
-    handle: Arc<Handle<E>>,
+    main: Context<E>,
 }
 
-/// What all clones of a handle share: dropped with the last one.
+/// What all clones of a handle share, and all contexts: dropped with the last one.
 struct Handle<E: Engine> {
     shared: Arc<Shared<E>>,
 }
@@ -60,7 +65,8 @@ impl<E: Engine> Socket<E> {
     ///
     /// [`OpenError::Option`] if an option is out of its range, otherwise as [`new`](Self::new).
     pub fn with(options: E::Options) -> Result<Self, OpenError> {
-        Ok(Self { handle: Arc::new(Handle { shared: Shared::open(options)? }) })
+        let handle = Arc::new(Handle { shared: Shared::open(options)? });
+        Ok(Self { main: Context::main(handle) })
     }
 
     /// Events of this socket's connections from now on: connected, refused and why, closed and why.
@@ -148,10 +154,6 @@ impl<E: Engine> Socket<E> {
     pub fn id(&self) -> SocketId {
         self.shared().id
     }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared<E>> {
-        &self.handle.shared
-    }
 }
 
 impl Socket<Sub> {
@@ -194,7 +196,15 @@ impl<E: Engine> Drop for Handle<E> {
 
 impl<E: Engine> Clone for Socket<E> {
     fn clone(&self) -> Self {
-        Self { handle: Arc::clone(&self.handle) }
+        Self { main: Context::main(self.main.handle()) }
+    }
+}
+
+impl<E: Engine> Deref for Socket<E> {
+    type Target = Context<E>;
+
+    fn deref(&self) -> &Context<E> {
+        &self.main
     }
 }
 

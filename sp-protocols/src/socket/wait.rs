@@ -25,18 +25,22 @@ pub(crate) enum Side {
 }
 
 /// Names one registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(u64);
 
 /// The waiters of one socket, first come first woken.
 #[derive(Default)]
 pub(crate) struct Waiters {
     contexts: IdMap<CtxId, Lines>,
+    /// How many wait, in all lines.
+    count: usize,
     next: u64,
 }
 
+/// The waiters of one context.
 #[derive(Default)]
-struct Lines {
+pub(crate) struct Lines {
+    // Tickets ascend in each.
     send: VecDeque<Waiter>,
     recv: VecDeque<Waiter>,
 }
@@ -56,6 +60,7 @@ impl Waiters {
         }
         if let Some(line) = self.line(ctx, side) {
             line.push_back(Waiter { ticket, waker });
+            self.count += 1;
         }
         ticket
     }
@@ -65,17 +70,30 @@ impl Waiters {
     /// Its waker is to be dropped when the socket's lock is released: it may be the last that holds a task.
     pub(crate) fn remove(&mut self, ctx: CtxId, side: Side, ticket: Ticket) -> Option<Waker> {
         let line = self.line(ctx, side)?;
-        let at = line.iter().position(|waiter| waiter.ticket == ticket)?;
-        line.remove(at).map(|waiter| waiter.waker)
+        let at = line.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()?;
+        let waiter = line.remove(at)?;
+        self.count -= 1;
+        Some(waiter.waker)
     }
 
     /// Takes the first of a line, to be woken.
     pub(crate) fn pop(&mut self, ctx: CtxId, side: Side) -> Option<Waker> {
-        Some(self.line(ctx, side)?.pop_front()?.waker)
+        let waiter = self.line(ctx, side)?.pop_front()?;
+        self.count -= 1;
+        Some(waiter.waker)
+    }
+
+    /// Forgets a context that has ended. Its calls have ended before it; only futures that were never dropped may
+    /// still be here, whose wakers are to be dropped when the socket's lock is released.
+    pub(crate) fn end(&mut self, ctx: CtxId) -> Option<Lines> {
+        let lines = self.contexts.remove(ctx)?;
+        self.count -= lines.send.len() + lines.recv.len();
+        Some(lines)
     }
 
     /// Takes everybody, to be woken.
     pub(crate) fn drain(&mut self) -> Vec<Waker> {
+        self.count = 0;
         let lines = self.contexts.iter_mut();
         lines
             .flat_map(|(_, lines)| lines.send.drain(..).chain(lines.recv.drain(..)))
@@ -84,8 +102,8 @@ impl Waiters {
     }
 
     /// Whether nobody waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.contexts.iter().all(|(_, lines)| lines.send.is_empty() && lines.recv.is_empty())
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// Whether anybody is in a line.
@@ -212,6 +230,8 @@ const WHEEL_TRY: Duration = Duration::from_micros(20);
 
 #[cfg(test)]
 mod tests {
+    use sp_core::id::Id as _;
+
     use super::*;
 
     #[test]
@@ -226,6 +246,22 @@ mod tests {
         assert!(waiters.remove(CtxId::MAIN, Side::Recv, second).is_some());
         assert!(waiters.is_empty());
         assert!(waiters.pop(CtxId::MAIN, Side::Recv).is_none());
+    }
+
+    #[test]
+    fn the_end_of_a_context_takes_nobody_else_off_the_lines() {
+        let [x, y] = [1, 2].map(|index| CtxId::from_parts(index, 0));
+        let mut waiters = Waiters::default();
+        let parker = Parker::take();
+        for (ctx, side) in [(x, Side::Send), (x, Side::Recv), (y, Side::Recv)] {
+            waiters.add(ctx, side, parker.waker());
+        }
+        assert!(waiters.end(x).is_some());
+        assert!(waiters.end(x).is_none(), "it has ended");
+        assert!(!waiters.waits(x, Side::Recv) && waiters.waits(y, Side::Recv));
+        assert!(!waiters.is_empty());
+        assert_eq!(waiters.drain().len(), 1);
+        assert!(waiters.is_empty());
     }
 
     #[test]

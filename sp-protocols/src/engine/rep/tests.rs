@@ -463,18 +463,16 @@ fn a_request_wakes_a_context_that_waits_and_not_one_that_asked_in_passing() {
 
 #[test]
 fn a_woken_context_that_closes_or_gives_up_passes_the_wake_on() {
-    for close in [false, true] {
+    let ends: [fn(&mut Rig<Rep>, CtxId); 3] =
+        [Rig::<Rep>::close_ctx, Rig::<Rep>::abandon_recv, Rig::<Rep>::drop_woken_recv];
+    for end in ends {
         let mut rig = Rig::<Rep>::new();
         let a = rig.peer();
         let [x, y] = [rig.open_ctx(), rig.open_ctx()];
         rig.recv_waiting(x).unwrap_err();
         rig.recv_waiting(y).unwrap_err();
         request(&mut rig, a, "1");
-        if close {
-            rig.close_ctx(x);
-        } else {
-            rig.abandon_recv(x);
-        }
+        end(&mut rig, x);
         assert_eq!(rig.world.take_effects().last(), Some(&Effect::WakeRecv(y)));
     }
 }

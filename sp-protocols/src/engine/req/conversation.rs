@@ -16,8 +16,8 @@ pub(super) struct Conversation {
     was_empty: bool,
     /// A receive waits for a request that has been replaced; it is to hear of it, once.
     canceled: bool,
-    /// An entry of this context stands among the deadlines.
-    pub(super) has_deadline: bool,
+    /// What stands among the deadlines for this context.
+    pub(super) deadline: Option<Instant>,
 }
 
 /// Where a conversation stands.

@@ -399,6 +399,36 @@ fn the_success_of_a_woken_send_wakes_the_next_while_there_is_room() {
 }
 
 #[test]
+fn a_woken_send_that_closes_or_gives_up_passes_the_wake_on() {
+    let ends: [fn(&mut Rig<Req>, CtxId); 3] =
+        [Rig::<Req>::close_ctx, Rig::<Req>::abandon_send, Rig::<Req>::drop_woken_send];
+    for end in ends {
+        let mut rig = Rig::<Req>::new();
+        let [x, y] = [rig.open_ctx(), rig.open_ctx()];
+        rig.send_waiting(x, "1").unwrap_err();
+        rig.send_waiting(y, "2").unwrap_err();
+        rig.peer();
+        rig.expect([Effect::WakeSend(x)]);
+        end(&mut rig, x);
+        assert_eq!(rig.world.take_effects().last(), Some(&Effect::WakeSend(y)));
+    }
+}
+
+#[test]
+fn a_closed_context_leaves_the_deadlines_of_others() {
+    let mut rig = Rig::<Req>::new();
+    let a = rig.peer();
+    let [x, y] = [rig.open_ctx(), rig.open_ctx()];
+    ask(&mut rig, x, "x?");
+    ask(&mut rig, y, "y?");
+    rig.close_ctx(x);
+    rig.world.take_effects();
+    rig.advance(MINUTE);
+    assert_eq!(rig.counted(), [Counter::Resent], "y is asked again, x is not");
+    assert!(rig.world.is_read(a));
+}
+
+#[test]
 fn a_closed_context_ends_its_request() {
     let mut rig = Rig::<Req>::new();
     let [a, b] = [rig.peer(), rig.peer()];
