@@ -77,9 +77,18 @@ pub(crate) enum Error {
         /// Processors allowed.
         has: usize,
     },
-    /// nng was asked for but is not built in.
-    #[error("nng is not built in: add `--features peer-nng` to the cargo command")]
-    NoNng,
+    /// A peer was asked for but is not built in.
+    #[error("{peer} is not built in: see the features of benches/Cargo.toml")]
+    NotBuiltIn {
+        /// The peer.
+        peer: &'static str,
+    },
+    /// A peer has nothing for this workload.
+    #[error("this peer cannot {doing}")]
+    Cannot {
+        /// What it lacks.
+        doing: &'static str,
+    },
     /// Nothing is left to measure.
     #[error("none of the chosen peers can do this benchmark")]
     NoPeers,

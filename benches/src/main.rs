@@ -188,8 +188,8 @@ impl Common {
     /// Measures all cells, one after the other. Fails when some peer gave no figures at all in some cell.
     fn run(&self, cells: &[Cell]) -> Result<ExitCode> {
         let families = if self.peers.is_empty() { Family::defaults() } else { self.peers.clone() };
-        if families.contains(&Family::Nng) && cfg!(not(feature = "peer-nng")) {
-            return Err(Error::NoNng);
+        if let Some(absent) = families.iter().find(|family| !family.is_built_in()) {
+            return Err(Error::NotBuiltIn { peer: absent.name() });
         }
         let mut json = match &self.json {
             Some(path) => Some(File::create(path).map_err(Error::io("write the results"))?),

@@ -1,8 +1,12 @@
 //! Who is measured: the library, other libraries, and the bare kernel.
 //!
 //! A [`Peer`] opens ends, an [`End`] moves messages. All calls are the blocking ones that a program of that library
-//! would write first; what a peer does per message beyond that is said in its file.
+//! would write first; what a peer does per message beyond that is said in its file. Where a workload is about many
+//! requests or many subscribers at a time, an [`Asker`], an [`Answerer`] or a [`Crowd`] does all of its side with
+//! whatever the library offers for that.
 
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -11,11 +15,17 @@ use crate::bench::{Bench, Transport};
 use crate::error::{Error, Result};
 
 mod buffer;
+#[cfg(feature = "peer-nanomsg")]
+mod nanomsg;
 #[cfg(feature = "peer-nng")]
 mod nng;
+#[cfg(feature = "peer-omq")]
+mod omq;
 mod raw;
 mod sp;
 mod xbeam;
+#[cfg(feature = "peer-zmq")]
+mod zmq;
 
 pub(crate) use buffer::Aligned;
 
@@ -26,6 +36,14 @@ pub(crate) enum Family {
     Sp,
     /// nng 2, through its blocking calls.
     Nng,
+    /// nng 2, through its asynchronous calls with many operations outstanding.
+    NngAio,
+    /// libzmq.
+    Zmq,
+    /// nanomsg.
+    Nanomsg,
+    /// omq-tokio, ZeroMQ in Rust.
+    Omq,
     /// What there is without a library: bare sockets, a channel, the allocator.
     Raw,
 }
@@ -37,6 +55,14 @@ pub(crate) enum Variant {
     Sp,
     /// nng 2, through its blocking calls.
     Nng,
+    /// nng 2, through its asynchronous calls with many operations outstanding.
+    NngAio,
+    /// libzmq, through its blocking calls.
+    Zmq,
+    /// nanomsg, through its blocking calls.
+    Nanomsg,
+    /// omq-tokio in its best documented setting for the workload.
+    Omq,
     /// Blocking reads and writes.
     RawBlock,
     /// Non-blocking reads and writes, yielding between tries.
@@ -45,10 +71,23 @@ pub(crate) enum Variant {
     RawEach,
     /// Writes of 64 KiB, large reads.
     RawBatch,
+    /// One thread that sends back what it reads from any of its connections.
+    RawEpoll,
     /// crossbeam-channel, with small bodies inside the message.
     RawXbeam,
     /// Vectors from the allocator.
     Malloc,
+}
+
+/// What a server understands, for the bare client that asks servers of every kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// The Scalability Protocols' mapping for streams: sp, nng, nanomsg.
+    Sp,
+    /// ZMTP 3: libzmq, omq.
+    Zmtp,
+    /// No handshake: whatever comes is sent back.
+    Bare,
 }
 
 /// What an end is for.
@@ -77,7 +116,55 @@ pub(crate) trait Peer: Send + Sync {
 
     /// Opens an end that connects to `url`.
     fn connect(&self, role: Role, url: &str, size: usize) -> Result<Box<dyn End>>;
+
+    /// Opens one socket that connects to `url` and can keep `lanes` requests outstanding.
+    fn outstanding(&self, url: &str, size: usize, lanes: usize) -> Result<Box<dyn Asker>> {
+        let _ = (url, size, lanes);
+        Err(Error::Cannot { doing: "keep many requests outstanding" })
+    }
+
+    /// Opens one socket that answers whoever asks at `url`, up to `lanes` requests at a time, and gives the address
+    /// to connect to. It takes any number of connections.
+    fn answer(
+        &self,
+        url: &str,
+        size: usize,
+        lanes: usize,
+    ) -> Result<(Box<dyn Answerer>, String)> {
+        let _ = lanes;
+        let (end, at) = self.serve(Role::Rep, url, size)?;
+        Ok((Box::new(Echo(end)), at))
+    }
+
+    /// Opens `count` subscribers of everything that is published at `url`, each a socket of its own.
+    fn subscribers(&self, url: &str, size: usize, count: usize) -> Result<Box<dyn Crowd>> {
+        let ends = (0..count).map(|_| self.connect(Role::Sub, url, size));
+        Ok(Box::new(Threads { ends: ends.collect::<Result<_>>()?, size }))
+    }
 }
+
+/// One socket with many requests under way.
+pub(crate) trait Asker: Send {
+    /// Asks for `time`, always with all lanes outstanding; gives how many replies came in. What is outstanding at
+    /// the end may stay so until the next call.
+    fn run_for(&mut self, time: Duration) -> Result<u64>;
+}
+
+/// One socket that answers with the body of the request.
+pub(crate) trait Answerer: Send {
+    /// Answers for ever, in this thread or others.
+    fn run(self: Box<Self>) -> Result<()>;
+}
+
+/// Many subscribers in one process.
+pub(crate) trait Crowd: Send {
+    /// Receives for ever, in this thread or others, and tells `heard` after each receive which subscriber got how
+    /// many messages.
+    fn run(self: Box<Self>, heard: Heard) -> Result<()>;
+}
+
+/// Told of messages that came in: the subscriber's number and how many there were.
+pub(crate) type Heard = Arc<dyn Fn(usize, u64) + Send + Sync>;
 
 /// One end of a conversation in which every message has the same size.
 pub(crate) trait End: Send {
@@ -119,26 +206,113 @@ pub(crate) trait End: Send {
     }
 }
 
+/// An answerer that has one request at a time.
+struct Echo(Box<dyn End>);
+
+impl Answerer for Echo {
+    fn run(mut self: Box<Self>) -> Result<()> {
+        loop {
+            self.0.echo()?;
+        }
+    }
+}
+
+/// A crowd with a thread for each subscriber.
+struct Threads {
+    ends: Vec<Box<dyn End>>,
+    size: usize,
+}
+
+impl Crowd for Threads {
+    fn run(self: Box<Self>, heard: Heard) -> Result<()> {
+        let (fail, failed) = mpsc::channel();
+        for (index, mut end) in self.ends.into_iter().enumerate() {
+            let (heard, fail, size) = (Arc::clone(&heard), fail.clone(), self.size);
+            let mut count = move || -> Result<()> {
+                loop {
+                    let got = end.recv()?;
+                    if got != size {
+                        return Err(Error::Length { got, wanted: size });
+                    }
+                    heard(index, 1);
+                }
+            };
+            thread::Builder::new()
+                .stack_size(SUBSCRIBER_STACK_BYTES)
+                .spawn(move || fail.send(count()))
+                .map_err(Error::io("start a subscriber"))?;
+        }
+        drop(fail);
+        failed.recv().unwrap_or(Err(Error::Gone))
+    }
+}
+
 impl Family {
-    /// What is measured unless the command line says otherwise.
+    /// What is measured unless the command line says otherwise: everybody that is built in.
     pub(crate) fn defaults() -> Vec<Self> {
-        if cfg!(feature = "peer-nng") {
-            vec![Self::Sp, Self::Nng, Self::Raw]
-        } else {
-            vec![Self::Sp, Self::Raw]
+        let all = Self::value_variants().iter().copied();
+        all.filter(|family| family.is_built_in()).collect()
+    }
+
+    /// Whether this program was built with it.
+    pub(crate) const fn is_built_in(self) -> bool {
+        match self {
+            Self::Sp | Self::Raw => true,
+            Self::Nng | Self::NngAio => cfg!(feature = "peer-nng"),
+            Self::Zmq => cfg!(feature = "peer-zmq"),
+            Self::Nanomsg => cfg!(feature = "peer-nanomsg"),
+            Self::Omq => cfg!(feature = "peer-omq"),
+        }
+    }
+
+    /// The name on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Sp => "sp",
+            Self::Nng => "nng",
+            Self::NngAio => "nng-aio",
+            Self::Zmq => "zmq",
+            Self::Nanomsg => "nanomsg",
+            Self::Omq => "omq",
+            Self::Raw => "raw",
         }
     }
 
     /// The variants of this family that can do `bench` over `transport`.
     pub(crate) const fn variants(self, bench: Bench, transport: Transport) -> &'static [Variant] {
-        match (self, bench, transport) {
-            (Self::Nng, Bench::Pool, _) | (Self::Raw, Bench::Fanout, _) => &[],
-            (Self::Sp, ..) => &[Variant::Sp],
-            (Self::Nng, ..) => &[Variant::Nng],
-            (Self::Raw, Bench::Pool, _) => &[Variant::Malloc],
-            (Self::Raw, _, Transport::Inproc) => &[Variant::RawXbeam],
-            (Self::Raw, Bench::Rtt, _) => &[Variant::RawBlock, Variant::RawSpin],
-            (Self::Raw, Bench::Oneway, _) => &[Variant::RawEach, Variant::RawBatch],
+        match self {
+            Self::Sp => &[Variant::Sp],
+            Self::Nng => match bench {
+                Bench::Pool => &[],
+                _ => &[Variant::Nng],
+            },
+            Self::NngAio => match bench {
+                Bench::Oneway => &[Variant::NngAio],
+                _ => &[],
+            },
+            Self::Zmq => match bench {
+                Bench::Pool => &[],
+                _ => &[Variant::Zmq],
+            },
+            Self::Nanomsg => match bench {
+                Bench::Pool => &[],
+                _ => &[Variant::Nanomsg],
+            },
+            Self::Omq => match bench {
+                Bench::Pool => &[],
+                _ => &[Variant::Omq],
+            },
+            Self::Raw => Self::floors(bench, transport),
+        }
+    }
+
+    const fn floors(bench: Bench, transport: Transport) -> &'static [Variant] {
+        match (bench, transport) {
+            (Bench::Pool, _) => &[Variant::Malloc],
+            (Bench::Fanout, _) => &[],
+            (_, Transport::Inproc) => &[Variant::RawXbeam],
+            (Bench::Rtt, _) => &[Variant::RawBlock, Variant::RawSpin],
+            (Bench::Oneway, _) => &[Variant::RawEach, Variant::RawBatch],
         }
     }
 }
@@ -149,10 +323,15 @@ impl Variant {
         match self {
             Self::Sp => "sp",
             Self::Nng => "nng",
+            Self::NngAio => "nng-aio",
+            Self::Zmq => "zmq",
+            Self::Nanomsg => "nanomsg",
+            Self::Omq => "omq",
             Self::RawBlock => "raw-block",
             Self::RawSpin => "raw-spin",
             Self::RawEach => "raw-each",
             Self::RawBatch => "raw-batch",
+            Self::RawEpoll => "raw-epoll",
             Self::RawXbeam => "raw-xbeam",
             Self::Malloc => "malloc",
         }
@@ -165,14 +344,28 @@ impl Variant {
             Self::Nng => {
                 "nng 2.0, blocking calls, TCP_NODELAY; PUSH, PULL, PUB, SUB buffers of 1000 messages"
             }
+            Self::NngAio => "nng 2.0, asynchronous calls, many outstanding; otherwise as nng",
+            Self::Zmq => "libzmq 4.3, blocking calls, its default marks of 1000 messages",
+            Self::Nanomsg => "nanomsg 1.1, blocking calls, TCP_NODELAY",
+            Self::Omq => "omq-tokio, its best documented setting for the workload",
             Self::RawBlock => "blocking read and write, TCP_NODELAY",
             Self::RawSpin => "non-blocking read and write, yielding between tries, TCP_NODELAY",
             Self::RawEach => "a write per message, reads of up to 256 KiB, 64-byte aligned",
             Self::RawBatch => "writes of 64 KiB, reads of up to 256 KiB, 64-byte aligned",
+            Self::RawEpoll => "one thread in epoll that sends back what it reads, TCP_NODELAY",
             Self::RawXbeam => {
                 "crossbeam-channel, bodies up to 64 B inline; 64 (rtt) or 1024 (oneway) slots"
             }
             Self::Malloc => "vectors from the allocator",
+        }
+    }
+
+    /// What its servers understand.
+    pub(crate) const fn wire(self) -> Wire {
+        match self {
+            Self::Sp | Self::Nng | Self::NngAio | Self::Nanomsg => Wire::Sp,
+            Self::Zmq | Self::Omq => Wire::Zmtp,
+            _ => Wire::Bare,
         }
     }
 
@@ -182,14 +375,25 @@ impl Variant {
             Self::Sp => Ok(Box::new(sp::Sp)),
             #[cfg(feature = "peer-nng")]
             Self::Nng => Ok(Box::new(nng::Nng::new()?)),
-            #[cfg(not(feature = "peer-nng"))]
-            Self::Nng => Err(Error::NoNng),
+            #[cfg(feature = "peer-nng")]
+            Self::NngAio => Ok(Box::new(nng::NngAio::new()?)),
+            #[cfg(feature = "peer-zmq")]
+            Self::Zmq => Ok(Box::new(zmq::Zmq::new()?)),
+            #[cfg(feature = "peer-nanomsg")]
+            Self::Nanomsg => Ok(Box::new(nanomsg::Nanomsg)),
+            #[cfg(feature = "peer-omq")]
+            Self::Omq => Ok(Box::new(omq::Omq::new()?)),
             Self::RawBlock => Ok(Box::new(raw::Raw::Block)),
             Self::RawSpin => Ok(Box::new(raw::Raw::Spin)),
             Self::RawEach => Ok(Box::new(raw::Raw::Each)),
             Self::RawBatch => Ok(Box::new(raw::Raw::Batch)),
             Self::RawXbeam => Ok(Box::new(xbeam::Xbeam::default())),
-            Self::Malloc => Err(Error::NoPeers),
+            Self::RawEpoll | Self::Malloc => Err(Error::NoPeers),
+            #[allow(unreachable_patterns, reason = "with all features every peer has its arm above")]
+            _ => Err(Error::NotBuiltIn { peer: self.name() }),
         }
     }
 }
+
+/// A subscriber only receives and counts.
+const SUBSCRIBER_STACK_BYTES: usize = 256 * 1024;
