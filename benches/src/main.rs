@@ -24,6 +24,7 @@ use place::{Placement, Seats};
 use report::Report;
 use round::Scratch;
 
+mod alloc;
 mod bench;
 mod error;
 mod peer;
@@ -31,6 +32,7 @@ mod place;
 mod report;
 mod round;
 mod sys;
+mod trace;
 
 #[derive(Parser)]
 #[command(name = "sp-bench", about = "Measures the library beside its peers and the bare kernel")]
@@ -42,19 +44,76 @@ struct Cli {
 #[derive(Subcommand)]
 enum What {
     /// REQ/REP round trips: time, rate, CPU.
-    Rtt(Wired),
+    Rtt {
+        /// Beside a stream of so many messages a second between the same two processes.
+        #[arg(long, value_delimiter = ',', value_parser = positive, num_args = 0..=1, default_missing_value = LOAD)]
+        load: Option<Vec<usize>>,
+        #[command(flatten)]
+        wired: Wired,
+    },
     /// PUSH/PULL one way: messages, bytes, CPU, losses.
     Oneway(Wired),
-    /// PUB/SUB in a closed loop, at most 64 messages ahead of the slowest subscriber.
+    /// REQ/REP with many requests outstanding on one socket.
+    Outstanding {
+        /// How many are outstanding.
+        #[arg(long, default_value = "64", value_delimiter = ',', value_parser = positive)]
+        outstanding: Vec<usize>,
+        #[command(flatten)]
+        wired: Wired,
+    },
+    /// PUB/SUB: what all subscribers receive together, and what they lose.
     Fanout {
         /// How many subscribers there are.
-        #[arg(long, default_value = "8", value_delimiter = ',', value_parser = positive)]
+        #[arg(long, default_value = "1,8,64", value_delimiter = ',', value_parser = positive)]
         subscribers: Vec<usize>,
+        /// At most 64 messages ahead of the slowest subscriber, or as fast as it goes.
+        #[arg(long, default_value = "window,flood", value_delimiter = ',')]
+        mode: Vec<Mode>,
+        #[command(flatten)]
+        wired: Wired,
+    },
+    /// Many connections to one REP, each asking again as soon as it has its reply. The client is the same for all.
+    Clients {
+        /// How many connections there are.
+        #[arg(long, default_value = "1,100,1000", value_delimiter = ',', value_parser = positive)]
+        clients: Vec<usize>,
+        #[command(flatten)]
+        wired: Wired,
+    },
+    /// REQ/REP round trips, so many a second: time and CPU of each.
+    Paced {
+        /// How many a second.
+        #[arg(long, default_value = "1000,10000", value_delimiter = ',', value_parser = positive)]
+        per_second: Vec<usize>,
+        #[command(flatten)]
+        wired: Wired,
+    },
+    /// Several REQ/REP pairs at once; their round trips count together.
+    Pairs {
+        /// How many pairs there are.
+        #[arg(long, default_value = "4", value_delimiter = ',', value_parser = positive)]
+        pairs: Vec<usize>,
         #[command(flatten)]
         wired: Wired,
     },
     /// Buffers, registries and messages inside one process.
     Pool(Common),
+    /// The patterns' state machines by themselves.
+    Engine {
+        /// How many subscribers the publisher has.
+        #[arg(long, default_value = "64", value_delimiter = ',', value_parser = positive)]
+        subscribers: Vec<usize>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Silent connections to one REP: memory, CPU, and how soon somebody new is served.
+    Idle {
+        /// How many connections there are.
+        #[arg(long, default_value = "1000", value_delimiter = ',', value_parser = positive)]
+        connections: Vec<usize>,
+        #[command(flatten)]
+        wired: Wired,
+    },
     /// One round, for this program itself.
     #[command(hide = true)]
     Measure(One),
@@ -68,6 +127,15 @@ enum What {
         #[arg(long)]
         counters: Option<PathBuf>,
     },
+}
+
+/// How a publisher publishes.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Mode {
+    /// At most 64 messages ahead of the slowest subscriber.
+    Window,
+    /// As fast as it goes.
+    Flood,
 }
 
 #[derive(Args)]
@@ -117,7 +185,7 @@ struct One {
     #[arg(long)]
     far_cpu: Option<usize>,
     #[arg(long)]
-    subscribers: usize,
+    many: usize,
     #[arg(long, value_parser = seconds)]
     seconds: Duration,
     #[arg(long)]
@@ -125,17 +193,8 @@ struct One {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().what {
-        What::Rtt(wired) => wired.run(Bench::Rtt, &[1]),
-        What::Oneway(wired) => wired.run(Bench::Oneway, &[1]),
-        What::Fanout { subscribers, wired } => wired.run(Bench::Fanout, &subscribers),
-        What::Pool(common) => common.run_pool(),
-        What::Measure(one) => one.measure(),
-        What::Serve { one, url, counters } => {
-            bench::far::serve(one.cell(), one.variant, url, counters)
-        }
-    };
-    match done {
+    sys::raise_descriptor_limit();
+    match Cli::parse().what.run() {
         Ok(code) => code,
         Err(e) => {
             eprintln!("{e}");
@@ -144,23 +203,42 @@ fn main() -> ExitCode {
     }
 }
 
+impl What {
+    fn run(self) -> Result<ExitCode> {
+        match self {
+            Self::Rtt { load: None, wired } => wired.run(&[Bench::Rtt], &[1]),
+            Self::Rtt { load: Some(rates), wired } => wired.run(&[Bench::Load], &rates),
+            Self::Oneway(wired) => wired.run(&[Bench::Oneway], &[1]),
+            Self::Outstanding { outstanding, wired } => {
+                wired.run(&[Bench::Outstanding], &outstanding)
+            }
+            Self::Fanout { subscribers, mode, wired } => {
+                let bench = |mode| if mode == Mode::Flood { Bench::Flood } else { Bench::Fanout };
+                wired.run(&mode.into_iter().map(bench).collect::<Vec<_>>(), &subscribers)
+            }
+            Self::Clients { clients, wired } => wired.run(&[Bench::Clients], &clients),
+            Self::Paced { per_second, wired } => wired.run(&[Bench::Paced], &per_second),
+            Self::Pairs { pairs, wired } => wired.run(&[Bench::Pairs], &pairs),
+            Self::Pool(common) => common.run_alone(Bench::Pool, POOL_BYTES, &[1]),
+            Self::Engine { subscribers, common } => {
+                common.run_alone(Bench::Engine, ENGINE_BYTES, &subscribers)
+            }
+            Self::Idle { connections, wired } => wired.run(&[Bench::Idle], &connections),
+            Self::Measure(one) => one.measure(),
+            Self::Serve { one, url, counters } => {
+                bench::far::serve(one.cell(), one.variant, url, counters)
+            }
+        }
+    }
+}
+
 impl Wired {
-    fn run(&self, bench: Bench, subscribers: &[usize]) -> Result<ExitCode> {
-        let time = self.common.seconds;
+    fn run(&self, benches: &[Bench], many: &[usize]) -> Result<ExitCode> {
         let mut cells = Vec::new();
-        for &transport in &self.transport {
-            for &size in &self.size {
-                for &placement in &self.common.placement {
-                    let seats = placement.seats()?;
-                    cells.extend(subscribers.iter().map(|&subscribers| Cell {
-                        bench,
-                        transport,
-                        size,
-                        placement,
-                        seats,
-                        subscribers,
-                        time,
-                    }));
+        for &bench in benches {
+            for &transport in &self.transport {
+                for &size in &self.size {
+                    cells.extend(self.common.cells(bench, transport, size, many)?);
                 }
             }
         }
@@ -169,20 +247,25 @@ impl Wired {
 }
 
 impl Common {
-    fn run_pool(&self) -> Result<ExitCode> {
-        let cell = |&placement: &Placement| {
-            Ok(Cell {
-                bench: Bench::Pool,
-                transport: Transport::Inproc,
-                size: POOL_BYTES,
-                placement,
-                seats: placement.seats()?,
-                subscribers: 1,
-                time: self.seconds,
-            })
-        };
-        let cells = self.placement.iter().map(cell).collect::<Result<Vec<Cell>>>()?;
-        self.run(&cells)
+    fn run_alone(&self, bench: Bench, size: usize, many: &[usize]) -> Result<ExitCode> {
+        self.run(&self.cells(bench, Transport::Inproc, size, many)?)
+    }
+
+    fn cells(
+        &self,
+        bench: Bench,
+        transport: Transport,
+        size: usize,
+        many: &[usize],
+    ) -> Result<Vec<Cell>> {
+        let mut cells = Vec::new();
+        for &placement in &self.placement {
+            let seats = placement.seats()?;
+            let time = self.seconds;
+            let cell = |&many| Cell { bench, transport, size, placement, seats, many, time };
+            cells.extend(many.iter().map(cell));
+        }
+        Ok(cells)
     }
 
     /// Measures all cells, one after the other. Fails when some peer gave no figures at all in some cell.
@@ -202,7 +285,7 @@ impl Common {
         self.print_settings(&cells.iter().flat_map(variants).collect::<Vec<_>>())?;
         let scratch = Scratch::new()?;
         let mut code = ExitCode::SUCCESS;
-        for cell in cells {
+        for cell in cells.iter().filter(|cell| !variants(cell).is_empty()) {
             let all = round::run(cell, &variants(cell), self.rounds, &scratch);
             if all.iter().any(|series| series.rounds.is_empty()) {
                 code = ExitCode::FAILURE;
@@ -252,7 +335,7 @@ impl One {
             size: self.size,
             placement: self.placement,
             seats: Seats { near: self.near_cpu, far: self.far_cpu },
-            subscribers: self.subscribers,
+            many: self.many,
             time: self.seconds,
         }
     }
@@ -286,6 +369,12 @@ fn seconds(text: &str) -> std::result::Result<Duration, String> {
 
 /// The size at which the allocator and a pool are compared.
 const POOL_BYTES: usize = 1024;
+
+/// The body that a pattern's state machine is measured with.
+const ENGINE_BYTES: usize = 64;
+
+/// Messages a second of the stream beside which round trips are measured: what every peer can carry.
+const LOAD: &str = "10000";
 
 /// Beyond this a round says nothing new.
 const SECONDS_MAX: Duration = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::bench::{Bench, Better, Cell, Metric};
+use crate::bench::{Better, Cell, Metric};
 use crate::peer::Variant;
 use crate::round::Series;
 
@@ -107,15 +107,15 @@ impl<'a> Report<'a> {
 
     fn json_place(&self) -> String {
         let cell = self.cell;
-        let transport = if cell.bench == Bench::Pool { "none" } else { cell.transport.name() };
+        let transport = if cell.bench.is_alone() { "none" } else { cell.transport.name() };
         let mut out = format!(
             r#""bench":"{}","transport":"{transport}","size":{},"placement":"{}""#,
             cell.bench.name(),
             cell.size,
             cell.placement.name(),
         );
-        if cell.bench == Bench::Fanout {
-            let _ = write!(out, r#","subscribers":{}"#, cell.subscribers);
+        if let Some(name) = cell.bench.many() {
+            let _ = write!(out, r#","{name}":{}"#, cell.many);
         }
         out
     }
@@ -173,7 +173,7 @@ fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::Transport;
+    use crate::bench::{Bench, Transport};
     use crate::place::{Placement, Seats};
     use std::time::Duration;
 
@@ -184,7 +184,7 @@ mod tests {
             size: 64,
             placement: Placement::Free,
             seats: Seats { near: None, far: None },
-            subscribers: 1,
+            many: 1,
             time: Duration::from_secs(1),
         }
     }

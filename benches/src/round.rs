@@ -80,7 +80,7 @@ pub(crate) fn again(part: &str, cell: &Cell, variant: Variant) -> Result<Command
         .args(["--transport", cell.transport.name()])
         .args(["--size", &cell.size.to_string()])
         .args(["--placement", cell.placement.name()])
-        .args(["--subscribers", &cell.subscribers.to_string()])
+        .args(["--many", &cell.many.to_string()])
         .args(["--seconds", &cell.time.as_secs_f64().to_string()])
         .args(["--variant", variant.name()]);
     for (name, seat) in [("--near-cpu", cell.seats.near), ("--far-cpu", cell.seats.far)] {

@@ -1,6 +1,7 @@
 //! What std does not offer: affinity, CPU time, a page shared by two processes, an exit without clean-up.
 //!
-//! With [`peer::nng`](crate::peer), which calls C, the only place of this program with unsafe code.
+//! With `trace.rs`, `alloc.rs`, the epoll loop and the peers written in C, the only place of this program with
+//! unsafe code.
 
 #![expect(unsafe_code, reason = "none of these calls has a safe interface in std")]
 
@@ -12,6 +13,8 @@ use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
+
+use crate::alloc;
 
 /// The benchmark's own clock: the library under test is not asked for the time.
 #[expect(clippy::disallowed_methods, reason = "a measurement must not depend on what it measures")]
@@ -33,17 +36,126 @@ pub(crate) fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// CPU time, user and system, of all threads of this process so far.
-pub(crate) fn cpu_time() -> Duration {
-    // SAFETY: all-zero is a valid `rusage`: it holds integers alone.
-    let mut usage: libc::rusage = unsafe { mem::zeroed() };
-    // SAFETY: `usage` is a live `rusage` that the call may fill.
-    unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
-    let time = |t: libc::timeval| {
-        Duration::from_secs(t.tv_sec.cast_unsigned())
-            + Duration::from_micros(t.tv_usec.cast_unsigned())
+/// What a process has used so far, or between two looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// CPU time, user and system, of all threads.
+    pub(crate) cpu: Duration,
+    /// How often one of its threads gave the processor away or had it taken.
+    pub(crate) switches: u64,
+    /// Allocations of Rust code.
+    pub(crate) allocations: u64,
+}
+
+impl Usage {
+    /// Of this process so far.
+    pub(crate) fn now() -> Self {
+        // SAFETY: all-zero is a valid `rusage`: it holds integers alone.
+        let mut usage: libc::rusage = unsafe { mem::zeroed() };
+        // SAFETY: `usage` is a live `rusage` that the call may fill.
+        unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
+        let time = |t: libc::timeval| {
+            Duration::from_secs(t.tv_sec.cast_unsigned())
+                + Duration::from_micros(t.tv_usec.cast_unsigned())
+        };
+        Self {
+            cpu: time(usage.ru_utime) + time(usage.ru_stime),
+            switches: (usage.ru_nvcsw + usage.ru_nivcsw).cast_unsigned(),
+            allocations: alloc::allocations(),
+        }
+    }
+
+    /// What came on top of `before`.
+    #[must_use]
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(before.cpu),
+            switches: self.switches.saturating_sub(before.switches),
+            allocations: self.allocations.saturating_sub(before.allocations),
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu + other.cpu,
+            switches: self.switches + other.switches,
+            allocations: self.allocations + other.allocations,
+        }
+    }
+}
+
+/// CPU time of all threads of process `id`, told by the system without its doing. `None` where it cannot.
+pub(crate) fn cpu_time_of(id: u32) -> Option<Duration> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{id}/task")).ok()? {
+        let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        sum += text.split_whitespace().next()?.parse::<u64>().ok()?;
+    }
+    Some(Duration::from_nanos(sum))
+}
+
+/// Bytes of memory that are present for process `id`. `None` where the system cannot tell.
+pub(crate) fn resident_memory(id: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{id}/statm")).ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    // SAFETY: reads a constant of the system.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    Some(pages * page.cast_unsigned())
+}
+
+/// Sleeps until `at`, to within a few microseconds of what the system can do.
+///
+/// Sleeping is what a client with a clock of its own does; the slack a process has by default would blur it.
+#[expect(clippy::disallowed_methods, reason = "a paced client waits for the time and nothing else")]
+pub(crate) fn sleep_until(at: Instant) {
+    let left = at.saturating_duration_since(now());
+    if !left.is_zero() {
+        std::thread::sleep(left);
+    }
+}
+
+/// Lets sleeps of the calling thread end on time; the default allows 50 microseconds more.
+pub(crate) fn sleep_sharply() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: sets a number of the calling thread; no memory is touched.
+    unsafe {
+        libc::prctl(libc::PR_SET_TIMERSLACK, 1)
     };
-    time(usage.ru_utime) + time(usage.ru_stime)
+}
+
+/// Lets this process, and those it starts, open as many descriptors as it is allowed to; gives how many.
+pub(crate) fn raise_descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is live and may be filled, then read.
+    unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        limit.rlim_cur = limit.rlim_max;
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+    }
+    limit.rlim_cur
+}
+
+/// The processor, the kernel and the memory of this machine, for people.
+pub(crate) fn machine() -> Vec<(&'static str, String)> {
+    let field = |path: &str, name: &str| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        line.split_once(':').map(|(_, value)| value.trim().to_owned())
+    };
+    let unknown = || "unknown".to_owned();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_else(|_| unknown());
+    let memory = field("/proc/meminfo", "MemTotal").unwrap_or_else(unknown);
+    let guest = field("/proc/cpuinfo", "flags").is_some_and(|f| f.split(' ').any(|f| f == "hypervisor"));
+    vec![
+        ("processor", field("/proc/cpuinfo", "model name").unwrap_or_else(unknown)),
+        ("processors allowed", allowed_cpus().len().to_string()),
+        ("virtual machine", if guest { "yes" } else { "no" }.to_owned()),
+        ("memory", memory),
+        ("kernel", format!("{} {}", std::env::consts::OS, kernel.trim())),
+        ("load before", load().unwrap_or_else(unknown)),
+    ]
 }
 
 /// The processors this process may run on, lowest first. Empty where the system cannot tell.

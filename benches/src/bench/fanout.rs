@@ -1,5 +1,8 @@
-//! PUB/SUB in a closed loop: the publisher is never more than [`AHEAD_MAX`] messages ahead of its slowest
-//! subscriber, so a peer whose queues hold that much loses nothing.
+//! PUB/SUB, in two ways.
+//!
+//! In a closed loop the publisher is never more than [`AHEAD_MAX`] messages ahead of its slowest subscriber, so a peer
+//! whose queues hold that much loses nothing. In a flood it publishes as fast as its calls return, and what counts is
+//! how much arrives, and how much is lost.
 
 use std::fs;
 use std::sync::Arc;
@@ -7,10 +10,12 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::far::{Command, Far, Start};
-use super::{CPU, Cell, DELIVERED, Figures, LOST, WARM_UP, Window, scratch_path};
+use super::far::{Far, Start};
+use super::gauge::Gauge;
+use super::metric::{DELIVERED, LOST, LOST_SHARE};
+use super::{Bench, Cell, Figures, scratch_path};
 use crate::error::{Error, Result};
-use crate::peer::{Aligned, End, Peer, Role, Variant};
+use crate::peer::{Aligned, End, Heard, Peer, Role, Variant};
 use crate::place::Side;
 use crate::sys::{self, SharedCounters};
 
@@ -18,10 +23,9 @@ use crate::sys::{self, SharedCounters};
 pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
     let id = std::process::id();
     let path = scratch_path(id, "counters");
-    let counters =
-        SharedCounters::create(&path, cell.subscribers).map_err(Error::io("make counters"))?;
+    let counters = SharedCounters::create(&path, cell.many).map_err(Error::io("make counters"))?;
     let peer: Arc<dyn Peer> = variant.peer()?.into();
-    let (end, url) = peer.serve(Role::Pub, &cell.url(), cell.size)?;
+    let (end, url) = peer.serve(Role::Pub, &cell.url(0), cell.size)?;
     let far = Far::start(
         cell,
         variant,
@@ -35,68 +39,25 @@ pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
     }
     let mut feed = Feed::new(end, cell.size, counters);
     feed.prove()?;
-    feed.run(sys::now() + WARM_UP)?;
-    far.send(Command::Mark)?;
-    let before = feed.delivered();
-    let window = Window::open();
-    let end = feed.run(window.start + cell.time)?;
-    let delivered = feed.delivered() - before;
-    let (secs, near_cpu) = window.close(end);
-    far.send(Command::Mark)?;
-    let cpu = near_cpu + far.cpu_between_marks()?.as_secs_f64();
-    let lost = feed.settle();
-    Ok(vec![
-        (DELIVERED, delivered as f64 / secs),
-        (CPU, cpu * 1e6 / delivered as f64),
-        (LOST, lost as f64),
-    ])
+    let gauge = Gauge::take(cell, &mut far, |_, until| {
+        let before = feed.delivered();
+        let end = if cell.bench == Bench::Flood { feed.flood(until) } else { feed.run(until) }?;
+        Ok((feed.delivered() - before, end))
+    })?;
+    let lost = if cell.bench == Bench::Flood { feed.wait_for_silence() } else { feed.settle() };
+    let share = lost as f64 / (feed.sent * feed.base.len() as u64).max(1) as f64;
+    let mut figures = vec![(DELIVERED, gauge.rate())];
+    figures.extend(gauge.costs(variant));
+    figures.extend([(LOST, lost as f64), (LOST_SHARE, share * 100.0)]);
+    Ok(figures)
 }
 
-/// The far end: a thread for each subscriber, counting for ever. Returns once all are connected.
-pub(super) fn subscribe(
-    cell: &Cell,
-    peer: &dyn Peer,
-    url: &str,
-    counters: SharedCounters,
-    failed: impl Fn(Error) + Clone + Send + 'static,
-) -> Result<()> {
-    let mut ends = Vec::new();
-    for _ in 0..cell.subscribers {
-        ends.push(peer.connect(Role::Sub, url, cell.size)?);
-    }
-    if cell.shares_process() {
-        cell.seats.enter(Side::Far)?;
-    }
-    let counters = Arc::new(counters);
-    for (index, end) in ends.into_iter().enumerate() {
-        let (counters, failed, size) = (Arc::clone(&counters), failed.clone(), cell.size);
-        thread::Builder::new()
-            .stack_size(SUBSCRIBER_STACK_BYTES)
-            .spawn(move || {
-                if let Err(e) = count(end, size, &counters, index) {
-                    failed(e);
-                }
-            })
-            .map_err(Error::io("start a subscriber"))?;
-    }
-    Ok(())
-}
-
-fn count(
-    mut end: Box<dyn End>,
-    size: usize,
-    counters: &SharedCounters,
-    index: usize,
-) -> Result<()> {
-    let counter = counters.counter(index);
-    loop {
-        let got = end.recv()?;
-        if got != size {
-            return Err(Error::Length { got, wanted: size });
-        }
+/// What the far end's subscribers tell: each has its counter.
+pub(super) fn counting(counters: SharedCounters) -> Heard {
+    Arc::new(move |index, count| {
         // Relaxed: the number alone matters, it publishes nothing else.
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
+        counters.counter(index).fetch_add(count, Ordering::Relaxed);
+    })
 }
 
 /// The publisher and what it knows of its subscribers.
@@ -154,6 +115,32 @@ impl Feed {
             now = sys::now();
         }
         Ok(now)
+    }
+
+    /// Publishes until `end` without looking at the subscribers; gives when it really ended.
+    fn flood(&mut self, end: Instant) -> Result<Instant> {
+        let mut now = sys::now();
+        while now < end {
+            for _ in 0..BURST {
+                self.end.send(&self.body)?;
+            }
+            self.sent += BURST;
+            now = sys::now();
+        }
+        Ok(now)
+    }
+
+    /// Waits until nothing more arrives; gives what never came.
+    fn wait_for_silence(&self) -> u64 {
+        let (mut before, mut last) = (self.delivered(), sys::now());
+        while sys::now() < last + QUIET {
+            sys::pause(QUIET / 10);
+            let delivered = self.delivered();
+            if delivered != before {
+                (before, last) = (delivered, sys::now());
+            }
+        }
+        self.missing()
     }
 
     /// Waits for the rest; gives what never came.
@@ -222,5 +209,5 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// A subscriber that has made no progress for this long has lost what it misses.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// A subscriber only receives and counts.
-const SUBSCRIBER_STACK_BYTES: usize = 256 * 1024;
+/// After a flood, what has not come in after this long without any message is lost.
+const QUIET: Duration = Duration::from_millis(200);

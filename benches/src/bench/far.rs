@@ -14,12 +14,12 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
-use super::{Bench, Cell, fanout, oneway, rtt};
+use super::{Bench, Cell, fanout, oneway, pairs, rtt};
 use crate::error::{Error, Result};
 use crate::peer::{Peer, Role, Variant};
 use crate::place::Side;
 use crate::round;
-use crate::sys::{self, SharedCounters};
+use crate::sys::{self, SharedCounters, Usage};
 
 /// What a far end can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +46,8 @@ pub(super) struct Far {
     peer: Arc<dyn Peer>,
     url: String,
     replies: Receiver<Reply>,
-    /// CPU times marked so far, in nanoseconds.
-    marks: Vec<u64>,
+    /// What it had used at each mark so far.
+    marks: Vec<Usage>,
     sent: Option<u64>,
     kind: Kind,
 }
@@ -68,7 +68,7 @@ pub(super) struct FarState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Reply {
     Ready(String),
-    Cpu(u64),
+    Used(Usage),
     Sent(u64),
     Failed(String),
 }
@@ -105,9 +105,9 @@ impl Far {
             (Kind::Process { orders, .. }, _) => {
                 writeln!(orders, "{command}").map_err(Error::io("write to the far end"))
             }
-            // One process, one CPU time: the near end's figure already holds the far end's share.
+            // One process, one usage: the near end's figure already holds the far end's share.
             (Kind::Thread { replies, .. }, Command::Mark) => {
-                replies.send(Reply::Cpu(0)).map_err(|_| Error::Gone)
+                replies.send(Reply::Used(Usage::default())).map_err(|_| Error::Gone)
             }
             (Kind::Thread { state, .. }, Command::Stop) => {
                 state.stop.store(true, Ordering::Relaxed);
@@ -116,13 +116,21 @@ impl Far {
         }
     }
 
-    /// CPU time of the far process between the first and the last [`Command::Mark`]; nought for a thread.
-    pub(super) fn cpu_between_marks(&mut self) -> Result<Duration> {
+    /// What the far process used between the last two times of [`Command::Mark`]; nought for a thread.
+    pub(super) fn used_between_marks(&mut self) -> Result<Usage> {
         while self.marks.len() < 2 {
             self.listen(REPLY_MAX)?;
         }
-        let (first, last) = (self.marks[0], self.marks[self.marks.len() - 1]);
-        Ok(Duration::from_nanos(last.saturating_sub(first)))
+        let [first, last] = [self.marks.remove(0), self.marks.remove(0)];
+        Ok(last.since(first))
+    }
+
+    /// The id of the far process, if it is one.
+    pub(super) fn process(&self) -> Option<u32> {
+        match &self.kind {
+            Kind::Process { child, .. } => Some(child.id()),
+            Kind::Thread { .. } => None,
+        }
     }
 
     /// How many messages were sent, once the far end has stopped.
@@ -157,7 +165,7 @@ impl Far {
     fn take(&mut self, reply: Reply) -> Result<()> {
         match reply {
             Reply::Ready(url) => self.url = url,
-            Reply::Cpu(nanos) => self.marks.push(nanos),
+            Reply::Used(usage) => self.marks.push(usage),
             Reply::Sent(count) => self.sent = Some(count),
             Reply::Failed(why) => return Err(Error::Far { why }),
         }
@@ -205,8 +213,7 @@ pub(crate) fn serve(
     for line in stdin().lock().lines().map_while(std::result::Result::ok) {
         match line.parse() {
             Ok(Command::Mark) => {
-                let nanos = u64::try_from(sys::cpu_time().as_nanos()).unwrap_or(u64::MAX);
-                let _ = marks.send(Reply::Cpu(nanos));
+                let _ = marks.send(Reply::Used(Usage::now()));
             }
             Ok(Command::Stop) => state.stop.store(true, Ordering::Relaxed),
             Err(()) => break,
@@ -237,30 +244,54 @@ fn work(
     tell: &Sender<Reply>,
 ) -> Result<()> {
     let say = |reply| tell.send(reply).map_err(|_| Error::Gone);
-    let url = start.url.clone().unwrap_or_else(|| cell.url());
-    let role = match cell.bench {
-        Bench::Rtt => Role::Rep,
-        Bench::Oneway => Role::Push,
-        Bench::Fanout => {
-            let path = start.counters.as_deref().ok_or(Error::Gone)?;
-            let counters = SharedCounters::open(path, cell.subscribers)
-                .map_err(Error::io("open the counters"))?;
-            let failed = tell.clone();
-            fanout::subscribe(cell, peer, &url, counters, move |e| {
-                let _ = failed.send(Reply::Failed(e.to_string()));
-            })?;
-            return say(Reply::Ready(url));
+    let ready = |at: String| {
+        if cell.shares_process() {
+            cell.seats.enter(Side::Far)?;
         }
-        Bench::Pool => return Err(Error::NoPeers),
+        say(Reply::Ready(at))
     };
-    let (end, at) = peer.serve(role, &url, cell.size)?;
-    if cell.shares_process() {
-        cell.seats.enter(Side::Far)?;
-    }
-    say(Reply::Ready(at))?;
+    let serve = |role, index| peer.serve(role, &cell.url(index), cell.size);
     match cell.bench {
-        Bench::Rtt => rtt::echo(end),
-        _ => say(Reply::Sent(oneway::push(end, cell.size, state)?)),
+        Bench::Rtt | Bench::Paced => {
+            let (end, at) = serve(Role::Rep, 0)?;
+            ready(at)?;
+            rtt::echo(end)
+        }
+        Bench::Load => {
+            let ((rep, at), (push, stream_at)) = (serve(Role::Rep, 0)?, serve(Role::Push, 1)?);
+            ready(format!("{at} {stream_at}"))?;
+            thread::scope(|scope| {
+                scope.spawn(|| rtt::stream(push, cell, state));
+                rtt::echo(rep)
+            })
+        }
+        Bench::Pairs => {
+            let pairs = (0..cell.many).map(|index| serve(Role::Rep, index));
+            let (ends, at): (Vec<_>, Vec<_>) = pairs.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+            ready(at.join(" "))?;
+            pairs::echo(ends)
+        }
+        Bench::Oneway => {
+            let (end, at) = serve(Role::Push, 0)?;
+            ready(at)?;
+            say(Reply::Sent(oneway::push(end, cell.size, state)?))
+        }
+        Bench::Outstanding | Bench::Clients | Bench::Idle => {
+            let lanes = if cell.bench == Bench::Outstanding { cell.many } else { SERVER_LANES };
+            let (answerer, at) = peer.answer(&cell.url(0), cell.size, lanes)?;
+            ready(at)?;
+            answerer.run()
+        }
+        Bench::Fanout | Bench::Flood => {
+            let url = start.url.clone().ok_or(Error::Gone)?;
+            let path = start.counters.as_deref().ok_or(Error::Gone)?;
+            let counters = SharedCounters::open(path, cell.many);
+            let counters = counters.map_err(Error::io("open the counters"))?;
+            let crowd = peer.subscribers(&url, cell.size, cell.many)?;
+            ready(url)?;
+            crowd.run(fanout::counting(counters))
+        }
+        Bench::Pool | Bench::Engine => Err(Error::NoPeers),
     }
 }
 
@@ -326,7 +357,9 @@ impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ready(url) => write!(f, "ready {url}"),
-            Self::Cpu(nanos) => write!(f, "cpu {nanos}"),
+            Self::Used(Usage { cpu, switches, allocations }) => {
+                write!(f, "used {} {switches} {allocations}", cpu.as_nanos())
+            }
             Self::Sent(count) => write!(f, "sent {count}"),
             Self::Failed(why) => write!(f, "failed {why}"),
         }
@@ -340,7 +373,12 @@ impl FromStr for Reply {
         let (word, rest) = line.split_once(' ').ok_or(())?;
         match word {
             "ready" => Ok(Self::Ready(rest.to_owned())),
-            "cpu" => rest.parse().map(Self::Cpu).map_err(drop),
+            "used" => {
+                let mut numbers = rest.split(' ').map(|number| number.parse().map_err(drop));
+                let mut number = || numbers.next().unwrap_or(Err(()));
+                let (cpu, switches, allocations) = (number()?, number()?, number()?);
+                Ok(Self::Used(Usage { cpu: Duration::from_nanos(cpu), switches, allocations }))
+            }
             "sent" => rest.parse().map(Self::Sent).map_err(drop),
             "failed" => Ok(Self::Failed(rest.to_owned())),
             _ => Err(()),
@@ -348,8 +386,11 @@ impl FromStr for Reply {
     }
 }
 
+/// Requests a server of many clients works on at a time, where it can.
+const SERVER_LANES: usize = 64;
+
 /// How long the far end may take to start, with all its connections.
-const START_MAX: Duration = Duration::from_secs(5);
+const START_MAX: Duration = Duration::from_secs(10);
 
 /// How long the far end may take to answer.
 const REPLY_MAX: Duration = Duration::from_secs(2);
@@ -362,7 +403,11 @@ mod tests {
     fn what_is_said_across_the_pipe_comes_back_unchanged() {
         for reply in [
             Reply::Ready("tcp://127.0.0.1:4711".to_owned()),
-            Reply::Cpu(u64::MAX),
+            Reply::Used(Usage {
+                cpu: Duration::from_nanos(u64::MAX),
+                switches: 7,
+                allocations: 0,
+            }),
             Reply::Sent(0),
             Reply::Failed("cannot listen: no".to_owned()),
         ] {
@@ -371,6 +416,7 @@ mod tests {
         for command in [Command::Mark, Command::Stop] {
             assert_eq!(command.to_string().parse(), Ok(command));
         }
+        assert_eq!("used 1 2".parse::<Reply>(), Err(()));
         assert_eq!("sent many".parse::<Reply>(), Err(()));
         assert_eq!("sleep".parse::<Command>(), Err(()));
     }

@@ -1,32 +1,59 @@
 //! The workloads, and what a result consists of.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::ValueEnum;
 
 use crate::error::Result;
 use crate::peer::Variant;
 use crate::place::{Placement, Seats, Side};
-use crate::sys;
 
+mod client;
+mod clients;
+mod engine;
 mod fanout;
 pub(crate) mod far;
+mod gauge;
+mod idle;
+mod latency;
+pub(crate) mod metric;
 mod oneway;
+mod outstanding;
+mod pairs;
 mod pool;
 mod rtt;
+mod wire;
+
+pub(crate) use metric::{Better, Metric};
 
 /// A workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Bench {
     /// REQ/REP round trips, one at a time.
     Rtt,
+    /// The same beside a stream between the same two processes.
+    Load,
     /// PUSH/PULL as fast as it goes.
     Oneway,
+    /// REQ/REP with many requests outstanding on one socket.
+    Outstanding,
     /// PUB/SUB in a closed loop.
     Fanout,
+    /// PUB/SUB as fast as it goes.
+    Flood,
+    /// Many connections, each asking one REP in a closed loop.
+    Clients,
+    /// REQ/REP round trips, so many a second.
+    Paced,
+    /// Several REQ/REP pairs at once.
+    Pairs,
     /// Buffers, registries and messages inside one process.
     Pool,
+    /// The patterns' state machines without sockets.
+    Engine,
+    /// Many silent connections to one REP.
+    Idle,
 }
 
 /// How the two ends are connected.
@@ -53,32 +80,11 @@ pub(crate) struct Cell {
     pub(crate) placement: Placement,
     /// The processors that makes.
     pub(crate) seats: Seats,
-    /// Subscribers of a fan-out.
-    pub(crate) subscribers: usize,
+    /// How many subscribers, clients, requests, pairs or connections there are, or how often a second something
+    /// happens: [`Bench::many`] says which.
+    pub(crate) many: usize,
     /// How long a round measures, after [`WARM_UP`].
     pub(crate) time: Duration,
-}
-
-/// What one figure of a round means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Metric {
-    /// Its name in results.
-    pub(crate) name: &'static str,
-    /// Its unit.
-    pub(crate) unit: &'static str,
-    /// Which way is better.
-    pub(crate) better: Better,
-}
-
-/// Which way a figure is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Better {
-    /// Larger: a ratio is ours to theirs.
-    Higher,
-    /// Smaller: a ratio is theirs to ours.
-    Lower,
-    /// It should be nought: no ratio makes sense.
-    None,
 }
 
 /// The figures of one round.
@@ -88,14 +94,19 @@ impl Cell {
     /// Runs one round of `variant` in this process.
     pub(crate) fn measure(&self, variant: Variant) -> Result<Figures> {
         match self.transport {
-            Transport::Inproc if self.bench != Bench::Pool => self.seats.enter_shared()?,
+            Transport::Inproc if !self.bench.is_alone() => self.seats.enter_shared()?,
             _ => self.seats.enter(Side::Near)?,
         }
         match self.bench {
-            Bench::Rtt => rtt::measure(self, variant),
+            Bench::Rtt | Bench::Load | Bench::Paced => rtt::measure(self, variant),
             Bench::Oneway => oneway::measure(self, variant),
-            Bench::Fanout => fanout::measure(self, variant),
+            Bench::Outstanding => outstanding::measure(self, variant),
+            Bench::Fanout | Bench::Flood => fanout::measure(self, variant),
+            Bench::Clients => clients::measure(self, variant),
+            Bench::Pairs => pairs::measure(self, variant),
             Bench::Pool => pool::measure(self, variant),
+            Bench::Engine => engine::measure(self, variant),
+            Bench::Idle => idle::measure(self, variant),
         }
     }
 
@@ -104,13 +115,15 @@ impl Cell {
         self.transport == Transport::Inproc
     }
 
-    /// The address to listen on, unused by any other round that runs now.
-    fn url(&self) -> String {
+    /// The address for the listener `index`, unused by any other round that runs now.
+    fn url(&self, index: usize) -> String {
         let id = std::process::id();
         match self.transport {
             Transport::Tcp => "tcp://127.0.0.1:0".to_owned(),
-            Transport::Ipc => format!("ipc://{}", scratch_path(id, "sock").display()),
-            Transport::Inproc => format!("inproc://sp-bench-{id}"),
+            Transport::Ipc => {
+                format!("ipc://{}", scratch_path(id, &format!("{index}.sock")).display())
+            }
+            Transport::Inproc => format!("inproc://sp-bench-{id}-{index}"),
         }
     }
 }
@@ -118,26 +131,50 @@ impl Cell {
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.bench.name())?;
-        if self.bench != Bench::Pool {
+        if !self.bench.is_alone() {
             write!(f, " {}", self.transport.name())?;
         }
         write!(f, " {} B, {}", self.size, self.placement.name())?;
-        if self.bench == Bench::Fanout {
-            write!(f, ", {} subscribers", self.subscribers)?;
-        }
-        Ok(())
+        self.bench.many().map_or(Ok(()), |name| write!(f, ", {} {name}", self.many))
     }
 }
 
 impl Bench {
-    /// The workload's name on the command line and in results.
+    /// The workload's name on the hidden command line and in results.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Rtt => "rtt",
+            Self::Load => "load",
             Self::Oneway => "oneway",
+            Self::Outstanding => "outstanding",
             Self::Fanout => "fanout",
+            Self::Flood => "flood",
+            Self::Clients => "clients",
+            Self::Paced => "paced",
+            Self::Pairs => "pairs",
             Self::Pool => "pool",
+            Self::Engine => "engine",
+            Self::Idle => "idle",
         }
+    }
+
+    /// What there are many of, and by which name the number stands in results.
+    pub(crate) const fn many(self) -> Option<&'static str> {
+        match self {
+            Self::Rtt | Self::Oneway | Self::Pool => None,
+            Self::Load => Some("streamed_per_second"),
+            Self::Outstanding => Some("outstanding"),
+            Self::Fanout | Self::Flood | Self::Engine => Some("subscribers"),
+            Self::Clients => Some("clients"),
+            Self::Paced => Some("per_second"),
+            Self::Pairs => Some("pairs"),
+            Self::Idle => Some("connections"),
+        }
+    }
+
+    /// Whether it runs inside one thread or two, without any transport.
+    pub(crate) const fn is_alone(self) -> bool {
+        matches!(self, Self::Pool | Self::Engine)
     }
 }
 
@@ -152,76 +189,10 @@ impl Transport {
     }
 }
 
-impl Metric {
-    /// The metric called `name`, if there is one.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        METRICS.into_iter().find(|metric| metric.name == name)
-    }
-
-    const fn new(name: &'static str, unit: &'static str, better: Better) -> Self {
-        Self { name, unit, better }
-    }
-}
-
 /// A file name of process `id` in the directory for temporary files.
 pub(crate) fn scratch_path(id: u32, kind: &str) -> std::path::PathBuf {
     std::env::temp_dir().join(format!("sp-bench-{id}.{kind}"))
 }
 
-/// The part of a round that is measured: its length and the CPU time of this process.
-struct Window {
-    start: Instant,
-    cpu: Duration,
-}
-
-impl Window {
-    fn open() -> Self {
-        let cpu = sys::cpu_time();
-        Self { start: sys::now(), cpu }
-    }
-
-    /// Seconds until `end`, and seconds of CPU time until now.
-    fn close(&self, end: Instant) -> (f64, f64) {
-        let cpu = sys::cpu_time() - self.cpu;
-        ((end - self.start).as_secs_f64(), cpu.as_secs_f64())
-    }
-}
-
 /// Long enough for connections, allocators and processor clocks to settle.
 pub(crate) const WARM_UP: Duration = Duration::from_millis(200);
-
-const P50: Metric = Metric::new("p50", "us", Better::Lower);
-const P99: Metric = Metric::new("p99", "us", Better::Lower);
-const P999: Metric = Metric::new("p999", "us", Better::Lower);
-/// Round trips or messages.
-const RATE: Metric = Metric::new("rate", "1/s", Better::Higher);
-const BYTES: Metric = Metric::new("bytes", "B/s", Better::Higher);
-/// Received by all subscribers together.
-const DELIVERED: Metric = Metric::new("delivered", "1/s", Better::Higher);
-/// CPU time of both ends for each round trip, message or delivery.
-const CPU: Metric = Metric::new("cpu", "us", Better::Lower);
-/// Messages sent that never came in.
-const LOST: Metric = Metric::new("lost", "1", Better::None);
-const POOL_SAME: Metric = Metric::new("get-put", "ns", Better::Lower);
-const POOL_BURST: Metric = Metric::new("get-put-burst", "ns", Better::Lower);
-const POOL_CROSS: Metric = Metric::new("get-put-cross", "ns", Better::Lower);
-const PEER_LOOKUP: Metric = Metric::new("peer-lookup", "ns", Better::Lower);
-const PEER_ADD: Metric = Metric::new("peer-add", "ns", Better::Lower);
-const CLONE: Metric = Metric::new("clone-1k", "ns", Better::Lower);
-
-const METRICS: [Metric; 14] = [
-    P50,
-    P99,
-    P999,
-    RATE,
-    BYTES,
-    DELIVERED,
-    CPU,
-    LOST,
-    POOL_SAME,
-    POOL_BURST,
-    POOL_CROSS,
-    PEER_LOOKUP,
-    PEER_ADD,
-    CLONE,
-];

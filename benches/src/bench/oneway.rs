@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::far::{Command, Far, FarState, Start};
-use super::{BYTES, CPU, Cell, Figures, LOST, RATE, WARM_UP, Window};
+use super::gauge::Gauge;
+use super::metric::LOST;
+use super::{Cell, Figures};
 use crate::error::Result;
 use crate::peer::{Aligned, End, Role, Variant};
 use crate::place::Side;
@@ -19,30 +21,20 @@ pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
     }
     let burst = burst(cell.size);
     let mut received = 0;
-    let warm = sys::now() + WARM_UP;
-    while sys::now() < warm {
-        received += end.recv_burst(cell.size, burst)?;
-    }
-    // The marks are answered while messages keep coming: pausing here would fill the buffers in between.
-    far.send(Command::Mark)?;
-    let window = Window::open();
-    let (mut count, mut last) = (0, window.start);
-    while last < window.start + cell.time {
-        count += end.recv_burst(cell.size, burst)?;
-        last = sys::now();
-    }
-    let (secs, near_cpu) = window.close(last);
-    far.send(Command::Mark)?;
+    let gauge = Gauge::take(cell, &mut far, |_, until| {
+        let (mut count, mut last) = (0, sys::now());
+        while last < until {
+            count += end.recv_burst(cell.size, burst)?;
+            last = sys::now();
+        }
+        received += count;
+        Ok((count, last))
+    })?;
     far.send(Command::Stop)?;
-    received += count;
     let lost = drain(&mut far, end.as_mut(), &mut received)?;
-    let cpu = near_cpu + far.cpu_between_marks()?.as_secs_f64();
-    Ok(vec![
-        (RATE, count as f64 / secs),
-        (BYTES, count as f64 * cell.size as f64 / secs),
-        (CPU, cpu * 1e6 / count as f64),
-        (LOST, lost as f64),
-    ])
+    let mut figures = gauge.messages(cell.size, variant);
+    figures.push((LOST, lost as f64));
+    Ok(figures)
 }
 
 /// Receives until the far end has stopped and all it sent is here, or nothing more comes; gives what is missing.

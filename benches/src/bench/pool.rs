@@ -10,7 +10,8 @@ use sp::pool::BufferPool;
 use sp::registry::PeerRegistry;
 use sp::{Message, PeerId};
 
-use super::{CLONE, Cell, Figures, PEER_ADD, PEER_LOOKUP, POOL_BURST, POOL_CROSS, POOL_SAME};
+use super::metric::{CLONE, PEER_ADD, PEER_LOOKUP, POOL_BURST, POOL_CROSS, POOL_SAME};
+use super::{Cell, Figures};
 use crate::error::{Error, Result};
 use crate::peer::Variant;
 use crate::place::Side;
@@ -129,7 +130,7 @@ fn spin_recv<T>(from: &Receiver<T>) -> Option<T> {
 
 /// Runs `step`, which does `count` operations, for `time` and gives the nanoseconds of one operation. A tenth of
 /// the time before that warms up.
-fn nanos_each(time: Duration, count: usize, mut step: impl FnMut()) -> f64 {
+pub(super) fn nanos_each(time: Duration, count: usize, mut step: impl FnMut()) -> f64 {
     let warm = sys::now() + time / 10;
     while sys::now() < warm {
         step();

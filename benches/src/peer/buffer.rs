@@ -19,6 +19,11 @@ impl Aligned {
         let start = bytes.as_ptr().addr().wrapping_neg() % ALIGN;
         Self { bytes, start, len }
     }
+
+    /// A buffer of no bytes; allocates nothing.
+    pub(crate) const fn empty() -> Self {
+        Self { bytes: Vec::new(), start: 0, len: 0 }
+    }
 }
 
 impl Deref for Aligned {

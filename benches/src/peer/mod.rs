@@ -15,6 +15,7 @@ use crate::bench::{Bench, Transport};
 use crate::error::{Error, Result};
 
 mod buffer;
+mod echo;
 #[cfg(feature = "peer-nanomsg")]
 mod nanomsg;
 #[cfg(feature = "peer-nng")]
@@ -280,38 +281,35 @@ impl Family {
 
     /// The variants of this family that can do `bench` over `transport`.
     pub(crate) const fn variants(self, bench: Bench, transport: Transport) -> &'static [Variant] {
-        match self {
-            Self::Sp => &[Variant::Sp],
-            Self::Nng => match bench {
-                Bench::Pool => &[],
-                _ => &[Variant::Nng],
-            },
-            Self::NngAio => match bench {
-                Bench::Oneway => &[Variant::NngAio],
-                _ => &[],
-            },
-            Self::Zmq => match bench {
-                Bench::Pool => &[],
-                _ => &[Variant::Zmq],
-            },
-            Self::Nanomsg => match bench {
-                Bench::Pool => &[],
-                _ => &[Variant::Nanomsg],
-            },
-            Self::Omq => match bench {
-                Bench::Pool => &[],
-                _ => &[Variant::Omq],
-            },
-            Self::Raw => Self::floors(bench, transport),
+        match (self, bench, transport) {
+            // These are about a server process and a client that is none of the library's own.
+            (_, Bench::Clients | Bench::Idle, Transport::Inproc) => &[],
+            (Self::Sp, ..) => &[Variant::Sp],
+            (Self::Raw, ..) => Self::floors(bench, transport),
+            (_, Bench::Pool | Bench::Engine, _) => &[],
+            // Many requests outstanding are asynchronous by their nature.
+            (Self::Nng, Bench::Outstanding, _) => &[],
+            (Self::Nng, ..) => &[Variant::Nng],
+            (Self::NngAio, Bench::Oneway | Bench::Outstanding, _) => &[Variant::NngAio],
+            (Self::NngAio, ..) => &[],
+            (Self::Zmq, ..) => &[Variant::Zmq],
+            // It has no way to do this short of its raw sockets.
+            (Self::Nanomsg, Bench::Outstanding, _) => &[],
+            (Self::Nanomsg, ..) => &[Variant::Nanomsg],
+            (Self::Omq, ..) => &[Variant::Omq],
         }
     }
 
     const fn floors(bench: Bench, transport: Transport) -> &'static [Variant] {
         match (bench, transport) {
             (Bench::Pool, _) => &[Variant::Malloc],
-            (Bench::Fanout, _) => &[],
+            (Bench::Clients | Bench::Idle, _) => &[Variant::RawEpoll],
+            (Bench::Fanout | Bench::Flood | Bench::Outstanding | Bench::Engine, _) => &[],
             (_, Transport::Inproc) => &[Variant::RawXbeam],
-            (Bench::Rtt, _) => &[Variant::RawBlock, Variant::RawSpin],
+            (Bench::Paced, _) => &[Variant::RawBlock],
+            (Bench::Rtt | Bench::Load | Bench::Pairs, _) => {
+                &[Variant::RawBlock, Variant::RawSpin]
+            }
             (Bench::Oneway, _) => &[Variant::RawEach, Variant::RawBatch],
         }
     }
@@ -369,6 +367,11 @@ impl Variant {
         }
     }
 
+    /// Whether its allocations pass through the allocator of this program.
+    pub(crate) const fn is_rust(self) -> bool {
+        !matches!(self, Self::Nng | Self::NngAio | Self::Zmq | Self::Nanomsg)
+    }
+
     /// The peer, ready to open ends.
     pub(crate) fn peer(self) -> Result<Box<dyn Peer>> {
         match self {
@@ -388,7 +391,8 @@ impl Variant {
             Self::RawEach => Ok(Box::new(raw::Raw::Each)),
             Self::RawBatch => Ok(Box::new(raw::Raw::Batch)),
             Self::RawXbeam => Ok(Box::new(xbeam::Xbeam::default())),
-            Self::RawEpoll | Self::Malloc => Err(Error::NoPeers),
+            Self::RawEpoll => Ok(Box::new(echo::EpollEcho)),
+            Self::Malloc => Err(Error::NoPeers),
             #[allow(unreachable_patterns, reason = "with all features every peer has its arm above")]
             _ => Err(Error::NotBuiltIn { peer: self.name() }),
         }

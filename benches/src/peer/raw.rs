@@ -138,7 +138,7 @@ impl End for RawEnd {
 
     fn echo(&mut self) -> Result<()> {
         self.recv()?;
-        let body = std::mem::replace(&mut self.incoming, Aligned::new(0, 0));
+        let body = std::mem::replace(&mut self.incoming, Aligned::empty());
         let sent = self.write(&body);
         self.incoming = body;
         sent
@@ -177,7 +177,7 @@ impl End for RawEnd {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let batch = std::mem::replace(&mut self.outgoing, Aligned::new(0, 0));
+        let batch = std::mem::replace(&mut self.outgoing, Aligned::empty());
         let sent = if self.held > 0 { self.write(&batch[..self.held]) } else { Ok(()) };
         self.outgoing = batch;
         self.held = 0;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use sp::{Message, Pub, Pull, Push, Rep, Req, SendError, Sub};
 
-use super::{End, Peer, Role};
+use super::{Aligned, Asker, End, Peer, Role};
 use crate::error::{Error, Result};
+use crate::sys;
 
 /// This library.
 pub(crate) struct Sp;
@@ -39,6 +40,47 @@ impl Peer for Sp {
         };
         dialer.map_err(refused("dial"))?;
         Ok(Box::new(end))
+    }
+
+    fn outstanding(&self, url: &str, size: usize, lanes: usize) -> Result<Box<dyn Asker>> {
+        let mut sockets = Vec::with_capacity(lanes);
+        for _ in 0..lanes {
+            let socket = Req::new().map_err(refused("open a socket"))?;
+            socket.dial(url).map_err(refused("dial"))?;
+            sockets.push(socket);
+        }
+        Ok(Box::new(SpAsker { sockets, body: Aligned::new(size, 7), has_begun: false }))
+    }
+}
+
+/// As many REQ sockets as requests are to be outstanding, asked in turn.
+struct SpAsker {
+    sockets: Vec<Req>,
+    body: Aligned,
+    has_begun: bool,
+}
+
+impl Asker for SpAsker {
+    fn run_for(&mut self, time: Duration) -> Result<u64> {
+        let until = sys::now() + time;
+        if !self.has_begun {
+            for socket in &self.sockets {
+                socket.send(Message::from(&self.body[..])).map_err(refused("send"))?;
+            }
+            self.has_begun = true;
+        }
+        let mut count = 0;
+        while sys::now() < until {
+            for socket in &self.sockets {
+                let got = socket.recv().map_err(refused("receive"))?.body().len();
+                if got != self.body.len() {
+                    return Err(Error::Length { got, wanted: self.body.len() });
+                }
+                count += 1;
+                socket.send(Message::from(&self.body[..])).map_err(refused("send"))?;
+            }
+        }
+        Ok(count)
     }
 }
 

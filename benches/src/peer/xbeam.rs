@@ -8,29 +8,30 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::{End, Peer, Role};
 use crate::error::{Error, Result};
 
-/// crossbeam-channel. One pair of ends at a time: who serves makes both, who connects takes the other.
+/// crossbeam-channel. Who serves makes both ends, who connects takes the other one of that address.
 #[derive(Default)]
 pub(crate) struct Xbeam {
-    other: Mutex<Option<XbeamEnd>>,
+    others: Mutex<Vec<(String, XbeamEnd)>>,
 }
 
 impl Peer for Xbeam {
     fn serve(&self, role: Role, url: &str, _size: usize) -> Result<(Box<dyn End>, String)> {
         let slots = if matches!(role, Role::Push | Role::Pull) { 1024 } else { 64 };
         let (here, there) = (bounded(slots), bounded(slots));
-        *self.other() = Some(XbeamEnd { tx: here.0, rx: there.1 });
+        self.others().push((url.to_owned(), XbeamEnd { tx: here.0, rx: there.1 }));
         Ok((Box::new(XbeamEnd { tx: there.0, rx: here.1 }), url.to_owned()))
     }
 
-    fn connect(&self, _role: Role, _url: &str, _size: usize) -> Result<Box<dyn End>> {
-        let other = self.other().take().ok_or(Error::Gone)?;
-        Ok(Box::new(other))
+    fn connect(&self, _role: Role, url: &str, _size: usize) -> Result<Box<dyn End>> {
+        let mut others = self.others();
+        let at = others.iter().position(|(at, _)| at == url).ok_or(Error::Gone)?;
+        Ok(Box::new(others.swap_remove(at).1))
     }
 }
 
 impl Xbeam {
-    fn other(&self) -> std::sync::MutexGuard<'_, Option<XbeamEnd>> {
-        self.other.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn others(&self) -> std::sync::MutexGuard<'_, Vec<(String, XbeamEnd)>> {
+        self.others.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

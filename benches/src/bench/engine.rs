@@ -1,0 +1,144 @@
+//! The patterns' state machines by themselves: what a message costs before any lock, queue or system call.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use sp::{CloseReason, Message, PeerId, PubOptions, RepOptions, ReqOptions};
+use sp_core::batch::Batch;
+use sp_core::id::{CtxId, Id as _, TimerKey};
+use sp_core::pipe::Flow;
+use sp_protocols::engine::{
+    Counter, Effects, Engine, Pub, Pull, PullOptions, Push, PushOptions, RecvEngine as _, Rep, Req,
+    SendEngine as _, Sub, SubOptions,
+};
+
+use super::metric::{ENGINE_PUB_SUB, ENGINE_PUSH_PULL, ENGINE_REQ_REP};
+use super::pool::nanos_each;
+use super::{Cell, Figures};
+use crate::error::{Error, Result};
+use crate::peer::Variant;
+use crate::sys;
+
+/// One round of all the figures.
+pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
+    if variant != Variant::Sp {
+        return Err(Error::NoPeers);
+    }
+    Ok(vec![
+        (ENGINE_REQ_REP, req_rep(cell)),
+        (ENGINE_PUSH_PULL, push_pull(cell)),
+        (ENGINE_PUB_SUB, pub_sub(cell)),
+    ])
+}
+
+fn req_rep(cell: &Cell) -> f64 {
+    let mut req = Side::new(Req::new(ReqOptions::default(), 1), 1);
+    let mut rep = Side::new(Rep::new(RepOptions::default(), 2), 1);
+    let body = vec![7; cell.size];
+    nanos_each(cell.time / PARTS, 1, || {
+        let _ = req.engine.try_send(CtxId::MAIN, Message::from(&body[..]), &mut req.world);
+        req.world.pass_on(&mut rep);
+        if let Ok(question) = rep.engine.try_recv(CtxId::MAIN, &mut rep.world) {
+            let _ = rep.engine.try_send(CtxId::MAIN, question, &mut rep.world);
+        }
+        rep.world.pass_on(&mut req);
+        let answer = req.engine.try_recv(CtxId::MAIN, &mut req.world);
+        assert!(black_box(answer).is_ok(), "every question is answered");
+    })
+}
+
+fn push_pull(cell: &Cell) -> f64 {
+    let mut push = Side::new(Push::new(PushOptions::default(), 1), 1);
+    let mut pull = Side::new(Pull::new(PullOptions::default(), 2), 1);
+    let body = vec![7; cell.size];
+    nanos_each(cell.time / PARTS, BATCH, || {
+        for _ in 0..BATCH {
+            let _ = push.engine.try_send(CtxId::MAIN, Message::from(&body[..]), &mut push.world);
+        }
+        push.world.pass_on(&mut pull);
+        for _ in 0..BATCH {
+            let came = pull.engine.try_recv(CtxId::MAIN, &mut pull.world);
+            assert!(black_box(came).is_ok(), "every message arrives");
+        }
+    })
+}
+
+/// One publisher with the cell's subscribers, one of which receives.
+fn pub_sub(cell: &Cell) -> f64 {
+    let mut publisher = Side::new(Pub::new(PubOptions::default(), 1), cell.many);
+    let mut sub = Side::new(Sub::new(SubOptions::default(), 2), 1);
+    sub.engine.subscribe(CtxId::MAIN, b"");
+    let body = vec![7; cell.size];
+    nanos_each(cell.time / PARTS, cell.many, || {
+        let message = Message::from(&body[..]);
+        let _ = publisher.engine.try_send(CtxId::MAIN, message, &mut publisher.world);
+        publisher.world.pass_on(&mut sub);
+        while let Ok(message) = sub.engine.try_recv(CtxId::MAIN, &mut sub.world) {
+            black_box(message);
+        }
+    })
+}
+
+/// An engine and what it asks for.
+struct Side<E> {
+    engine: E,
+    world: World,
+}
+
+impl<E: Engine> Side<E> {
+    fn new(mut engine: E, peers: usize) -> Self {
+        let mut world = World { now: sys::now(), out: Batch::new() };
+        for peer in 0..peers {
+            // Only an engine for one peer refuses, and none of these is.
+            let _ = engine.opened(PeerId::from_parts(peer as u32, 0), &mut world);
+        }
+        Self { engine, world }
+    }
+}
+
+/// A world with room for everything and a clock that stands still.
+struct World {
+    now: Instant,
+    out: Batch,
+}
+
+impl World {
+    fn pass_on<E: Engine>(&mut self, to: &mut Side<E>) {
+        let flow = to.engine.arrived(PeerId::from_parts(0, 0), &mut self.out, &mut to.world);
+        assert!(flow == Flow::More, "what is passed on fits any queue");
+    }
+}
+
+impl Effects for World {
+    fn now(&mut self) -> Instant {
+        self.now
+    }
+
+    fn room(&self, _peer: PeerId) -> bool {
+        true
+    }
+
+    fn transmit(&mut self, _peer: PeerId, mut msg: Message) {
+        // On a wire nothing tells header and body apart.
+        msg.merge_header();
+        self.out.push(msg);
+    }
+
+    fn resume(&mut self, _peer: PeerId) {}
+
+    fn close(&mut self, _peer: PeerId, _why: CloseReason) {}
+
+    fn wake_recv(&mut self, _ctx: CtxId) {}
+
+    fn wake_send(&mut self, _ctx: CtxId) {}
+
+    fn arm(&mut self, _key: TimerKey, _at: Instant) {}
+
+    fn count(&mut self, _what: Counter) {}
+}
+
+/// A round's time is shared by as many figures.
+const PARTS: u32 = 3;
+
+/// Messages that arrive together, as many as a read of small ones gives.
+const BATCH: usize = 64;
