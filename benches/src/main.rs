@@ -26,6 +26,7 @@ use round::Scratch;
 
 mod alloc;
 mod bench;
+mod campaign;
 mod error;
 mod peer;
 mod place;
@@ -113,6 +114,21 @@ enum What {
         connections: Vec<usize>,
         #[command(flatten)]
         wired: Wired,
+    },
+    /// The short campaign: judges every target, and fails if one is missed. Less than five minutes.
+    Check {
+        /// A file for all figures, a JSON object a line; it is replaced.
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+    /// The long campaign: writes a page with tables and curves. Less than a quarter of an hour.
+    Report {
+        /// The folder for the page and its pictures.
+        #[arg(long, default_value = "benches/report")]
+        into: PathBuf,
+        /// A file for all figures, a JSON object a line; it is replaced.
+        #[arg(long)]
+        json: Option<PathBuf>,
     },
     /// One round, for this program itself.
     #[command(hide = true)]
@@ -224,6 +240,8 @@ impl What {
                 common.run_alone(Bench::Engine, ENGINE_BYTES, &subscribers)
             }
             Self::Idle { connections, wired } => wired.run(&[Bench::Idle], &connections),
+            Self::Check { json } => campaign::check::check(json.as_deref()),
+            Self::Report { into, json } => campaign::report::report(&into, json.as_deref()),
             Self::Measure(one) => one.measure(),
             Self::Serve { one, url, counters } => {
                 bench::far::serve(one.cell(), one.variant, url, counters)

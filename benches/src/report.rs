@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::bench::{Better, Cell, Metric};
 use crate::peer::Variant;
-use crate::round::Series;
+use crate::round::{Series, Summary};
 
 /// The result of a cell: a summary for each variant and metric that has figures.
 pub(crate) struct Report<'a> {
@@ -123,23 +123,13 @@ impl<'a> Report<'a> {
 
 impl Row {
     fn new(series: &Series, metric: Metric) -> Option<Self> {
-        let of_metric = series.rounds.iter().flatten().filter(|(m, _)| *m == metric);
-        let mut values: Vec<f64> = of_metric.map(|(_, value)| *value).collect();
-        values.sort_unstable_by(f64::total_cmp);
-        let (&min, &max) = (values.first()?, values.last()?);
-        let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 {
-            values[middle]
-        } else {
-            f64::midpoint(values[middle - 1], values[middle])
-        };
-        let (variant, rounds) = (series.variant, values.len());
-        Some(Self { variant, metric, median, min, max, rounds, ratio: None })
+        let Summary { median, min, max, rounds } = series.summary(metric)?;
+        Some(Self { variant: series.variant, metric, median, min, max, rounds, ratio: None })
     }
 }
 
 /// How much better `ours` is than `theirs`: above 1 is better, whichever way the metric goes.
-fn ratio(metric: Metric, ours: f64, theirs: f64) -> Option<f64> {
+pub(crate) fn ratio(metric: Metric, ours: f64, theirs: f64) -> Option<f64> {
     let ratio = match metric.better {
         Better::Higher => ours / theirs,
         Better::Lower => theirs / ours,
@@ -149,7 +139,7 @@ fn ratio(metric: Metric, ours: f64, theirs: f64) -> Option<f64> {
 }
 
 /// Three digits and a letter for the size.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let (scaled, letter) = match value.abs() {
         v if v >= 999.5e6 => (value / 1e9, "G"),
         v if v >= 999.5e3 => (value / 1e6, "M"),

@@ -25,6 +25,35 @@ pub(crate) struct Series {
     pub(crate) rounds: Vec<Figures>,
 }
 
+/// A metric over all rounds of a variant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Summary {
+    /// The middle round, or what lies between the middle two.
+    pub(crate) median: f64,
+    /// The smallest.
+    pub(crate) min: f64,
+    /// The largest.
+    pub(crate) max: f64,
+    /// How many rounds have the metric.
+    pub(crate) rounds: usize,
+}
+
+impl Series {
+    /// What the rounds say of `metric`, if any has it.
+    pub(crate) fn summary(&self, metric: Metric) -> Option<Summary> {
+        let mut values: Vec<f64> = self.rounds.iter().filter_map(|f| metric.of(f)).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let (&min, &max) = (values.first()?, values.last()?);
+        let middle = values.len() / 2;
+        let median = if values.len() % 2 == 1 {
+            values[middle]
+        } else {
+            f64::midpoint(values[middle - 1], values[middle])
+        };
+        Some(Summary { median, min, max, rounds: values.len() })
+    }
+}
+
 /// A directory for the files of the rounds, removed with all that killed processes left in it.
 pub(crate) struct Scratch(PathBuf);
 

@@ -147,7 +147,8 @@ pub(crate) fn machine() -> Vec<(&'static str, String)> {
     let unknown = || "unknown".to_owned();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_else(|_| unknown());
     let memory = field("/proc/meminfo", "MemTotal").unwrap_or_else(unknown);
-    let guest = field("/proc/cpuinfo", "flags").is_some_and(|f| f.split(' ').any(|f| f == "hypervisor"));
+    let guest =
+        field("/proc/cpuinfo", "flags").is_some_and(|f| f.split(' ').any(|f| f == "hypervisor"));
     vec![
         ("processor", field("/proc/cpuinfo", "model name").unwrap_or_else(unknown)),
         ("processors allowed", allowed_cpus().len().to_string()),

@@ -106,7 +106,14 @@ fn open(id: u64, thread: i32) -> io::Result<File> {
     // SAFETY: `attributes` is live, has the layout the kernel knows and tells its own size; the call opens a
     // descriptor or fails.
     let fd = unsafe {
-        libc::syscall(libc::SYS_perf_event_open, &raw const attributes, thread, -1, -1, CLOSE_ON_EXEC)
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            &raw const attributes,
+            thread,
+            -1,
+            -1,
+            CLOSE_ON_EXEC,
+        )
     };
     match RawFd::try_from(fd) {
         // SAFETY: the descriptor is fresh and nobody else's.

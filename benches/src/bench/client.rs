@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use mio::net::{TcpStream, UnixStream};
 use mio::{Events, Interest, Poll, Token};
 
+use super::Cell;
 use super::latency::Latencies;
 use super::wire::Script;
-use super::Cell;
 use crate::error::{Error, Result};
 use crate::peer::Variant;
 use crate::sys;
@@ -95,13 +95,13 @@ impl Clients {
         Ok(sys::now() - start)
     }
 
-    /// Lets every client ask again as soon as it has its reply, until `until`; gives how many replies came. Then
-    /// waits for what is under way, which does not count.
+    /// Lets every client ask again as soon as it has its reply, until `until`; gives how many replies came
+    /// and when it was. Then waits for what is under way, and gives how many that were.
     pub(super) fn ask_until(
         &mut self,
         until: Instant,
         mut trips: Option<&mut Latencies>,
-    ) -> Result<(u64, Instant)> {
+    ) -> Result<(u64, Instant, u64)> {
         for index in 0..self.links.len() {
             self.ask(index)?;
         }
@@ -127,7 +127,7 @@ impl Clients {
                 end = Some(now);
             }
         }
-        Ok((count, end.unwrap_or(until)))
+        Ok((count, end.unwrap_or(until), self.links.len() as u64))
     }
 
     fn connect_one(&mut self) -> Result<()> {

@@ -16,7 +16,10 @@ pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
     let connected = clients.connect(cell.many)?;
     let mut trips = Latencies::new();
     let gauge = Gauge::take(cell, &mut far, |part, until| {
-        clients.ask_until(until, (part == Part::Timed).then_some(&mut trips))
+        let trips = (part == Part::Timed).then_some(&mut trips);
+        let (count, end, late) = clients.ask_until(until, trips)?;
+        // System calls are counted until all is quiet.
+        Ok((if part == Part::Counted { count + late } else { count }, end))
     })?;
     let mut figures = gauge.round_trips(&mut trips, variant);
     figures.push((CONNECTED, connected.as_secs_f64() * 1e3));

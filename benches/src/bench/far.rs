@@ -267,7 +267,8 @@ fn work(
         }
         Bench::Pairs => {
             let pairs = (0..cell.many).map(|index| serve(Role::Rep, index));
-            let (ends, at): (Vec<_>, Vec<_>) = pairs.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+            let (ends, at): (Vec<_>, Vec<_>) =
+                pairs.collect::<Result<Vec<_>>>()?.into_iter().unzip();
             ready(at.join(" "))?;
             pairs::echo(ends)
         }
@@ -403,11 +404,7 @@ mod tests {
     fn what_is_said_across_the_pipe_comes_back_unchanged() {
         for reply in [
             Reply::Ready("tcp://127.0.0.1:4711".to_owned()),
-            Reply::Used(Usage {
-                cpu: Duration::from_nanos(u64::MAX),
-                switches: 7,
-                allocations: 0,
-            }),
+            Reply::Used(Usage { cpu: Duration::from_nanos(u64::MAX), switches: 7, allocations: 0 }),
             Reply::Sent(0),
             Reply::Failed("cannot listen: no".to_owned()),
         ] {

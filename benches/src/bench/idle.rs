@@ -12,7 +12,8 @@ use crate::sys;
 pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
     let far = Far::start(cell, variant, Start::default())?;
     let server = far.process().ok_or(Error::Cannot { doing: "be measured in its own process" })?;
-    let resident = || sys::resident_memory(server).ok_or(Error::Cannot { doing: "tell its memory" });
+    let resident =
+        || sys::resident_memory(server).ok_or(Error::Cannot { doing: "tell its memory" });
     let mut clients = Clients::new(cell, variant, far.url())?;
     // What the first ones bring about is the server's own, not theirs.
     clients.connect(FIRST)?;

@@ -23,6 +23,7 @@ mod outstanding;
 mod pairs;
 mod pool;
 mod rtt;
+pub(crate) mod targets;
 mod wire;
 
 pub(crate) use metric::{Better, Metric};
@@ -130,12 +131,20 @@ impl Cell {
 
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bench, transport, size, placement, many, .. } = *self;
+        targets::Spot { bench, transport, size, placement, many }.fmt(f)
+    }
+}
+
+impl fmt::Display for targets::Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.bench.name())?;
         if !self.bench.is_alone() {
             write!(f, " {}", self.transport.name())?;
         }
         write!(f, " {} B, {}", self.size, self.placement.name())?;
-        self.bench.many().map_or(Ok(()), |name| write!(f, ", {} {name}", self.many))
+        let many = self.bench.many().map(|name| name.replace('_', " "));
+        many.map_or(Ok(()), |name| write!(f, ", {} {name}", self.many))
     }
 }
 
@@ -195,4 +204,4 @@ pub(crate) fn scratch_path(id: u32, kind: &str) -> std::path::PathBuf {
 }
 
 /// Long enough for connections, allocators and processor clocks to settle.
-pub(crate) const WARM_UP: Duration = Duration::from_millis(200);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(150);

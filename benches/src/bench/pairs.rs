@@ -28,7 +28,8 @@ pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
         let each = thread::scope(|scope| {
             let ask = |end| scope.spawn(|| ask(end, cell.size, until));
             let threads: Vec<_> = ends.iter_mut().map(ask).collect();
-            let joined = threads.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::Gone)));
+            let joined =
+                threads.into_iter().map(|thread| thread.join().unwrap_or(Err(Error::Gone)));
             joined.collect::<Result<Vec<_>>>()
         })?;
         let count = each.iter().map(|times| times.len() as u64).sum();
@@ -61,8 +62,7 @@ fn ask(end: &mut Box<dyn End>, size: usize, until: Instant) -> Result<Vec<Durati
 /// The far end: a thread that echoes for each pair.
 pub(super) fn echo(ends: Vec<Box<dyn End>>) -> Result<()> {
     thread::scope(|scope| {
-        let threads: Vec<_> =
-            ends.into_iter().map(|end| scope.spawn(|| rtt::echo(end))).collect();
+        let threads: Vec<_> = ends.into_iter().map(|end| scope.spawn(|| rtt::echo(end))).collect();
         threads.into_iter().try_for_each(|thread| thread.join().unwrap_or(Err(Error::Gone)))
     })
 }

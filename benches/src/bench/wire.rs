@@ -18,7 +18,9 @@ impl Script {
         let body = vec![7; size];
         match wire {
             Wire::Bare => Self { wire, hello: Vec::new(), request: body },
-            Wire::Sp => Self { wire, hello: SP_REQ.to_vec(), request: sp_request(transport, &body) },
+            Wire::Sp => {
+                Self { wire, hello: SP_REQ.to_vec(), request: sp_request(transport, &body) }
+            }
             Wire::Zmtp => Self { wire, hello: zmtp_hello(), request: zmtp_request(&body) },
         }
     }

@@ -23,7 +23,12 @@ impl Peer for EpollEcho {
         Err(Error::Cannot { doing: "do more than answer many" })
     }
 
-    fn answer(&self, url: &str, _size: usize, _lanes: usize) -> Result<(Box<dyn Answerer>, String)> {
+    fn answer(
+        &self,
+        url: &str,
+        _size: usize,
+        _lanes: usize,
+    ) -> Result<(Box<dyn Answerer>, String)> {
         let (server, at) = Server::listen(url).map_err(Error::io("listen"))?;
         Ok((Box::new(server), at))
     }

@@ -126,12 +126,7 @@ pub(crate) trait Peer: Send + Sync {
 
     /// Opens one socket that answers whoever asks at `url`, up to `lanes` requests at a time, and gives the address
     /// to connect to. It takes any number of connections.
-    fn answer(
-        &self,
-        url: &str,
-        size: usize,
-        lanes: usize,
-    ) -> Result<(Box<dyn Answerer>, String)> {
+    fn answer(&self, url: &str, size: usize, lanes: usize) -> Result<(Box<dyn Answerer>, String)> {
         let _ = lanes;
         let (end, at) = self.serve(Role::Rep, url, size)?;
         Ok((Box::new(Echo(end)), at))
@@ -307,9 +302,7 @@ impl Family {
             (Bench::Fanout | Bench::Flood | Bench::Outstanding | Bench::Engine, _) => &[],
             (_, Transport::Inproc) => &[Variant::RawXbeam],
             (Bench::Paced, _) => &[Variant::RawBlock],
-            (Bench::Rtt | Bench::Load | Bench::Pairs, _) => {
-                &[Variant::RawBlock, Variant::RawSpin]
-            }
+            (Bench::Rtt | Bench::Load | Bench::Pairs, _) => &[Variant::RawBlock, Variant::RawSpin],
             (Bench::Oneway, _) => &[Variant::RawEach, Variant::RawBatch],
         }
     }
@@ -367,6 +360,20 @@ impl Variant {
         }
     }
 
+    /// Whether it is what there is without a library.
+    pub(crate) const fn is_floor(self) -> bool {
+        matches!(
+            self,
+            Self::RawBlock
+                | Self::RawSpin
+                | Self::RawEach
+                | Self::RawBatch
+                | Self::RawEpoll
+                | Self::RawXbeam
+                | Self::Malloc
+        )
+    }
+
     /// Whether its allocations pass through the allocator of this program.
     pub(crate) const fn is_rust(self) -> bool {
         !matches!(self, Self::Nng | Self::NngAio | Self::Zmq | Self::Nanomsg)
@@ -393,7 +400,10 @@ impl Variant {
             Self::RawXbeam => Ok(Box::new(xbeam::Xbeam::default())),
             Self::RawEpoll => Ok(Box::new(echo::EpollEcho)),
             Self::Malloc => Err(Error::NoPeers),
-            #[allow(unreachable_patterns, reason = "with all features every peer has its arm above")]
+            #[allow(
+                unreachable_patterns,
+                reason = "with all features every peer has its arm above"
+            )]
             _ => Err(Error::NotBuiltIn { peer: self.name() }),
         }
     }
