@@ -126,6 +126,9 @@ enum What {
         /// The folder for the page and its pictures.
         #[arg(long, default_value = "benches/report")]
         into: PathBuf,
+        /// Rounds of everything; those after the first only while there is time.
+        #[arg(long, default_value = "3", value_parser = positive)]
+        rounds: usize,
         /// A file for all figures, a JSON object a line; it is replaced.
         #[arg(long)]
         json: Option<PathBuf>,
@@ -241,7 +244,9 @@ impl What {
             }
             Self::Idle { connections, wired } => wired.run(&[Bench::Idle], &connections),
             Self::Check { json } => campaign::check::check(json.as_deref()),
-            Self::Report { into, json } => campaign::report::report(&into, json.as_deref()),
+            Self::Report { into, rounds, json } => {
+                campaign::report::report(&into, rounds, json.as_deref())
+            }
             Self::Measure(one) => one.measure(),
             Self::Serve { one, url, counters } => {
                 bench::far::serve(one.cell(), one.variant, url, counters)

@@ -32,7 +32,7 @@ pub(super) struct Sweep {
 }
 
 /// Measures all of it in rounds over the whole, as many as fit the time, and writes the page into `into`.
-pub(crate) fn report(into: &Path, json: Option<&Path>) -> Result<ExitCode> {
+pub(crate) fn report(into: &Path, rounds: usize, json: Option<&Path>) -> Result<ExitCode> {
     fs::create_dir_all(into).map_err(Error::io("make the folder of the report"))?;
     let sweeps = sweeps();
     let mut spots = headline();
@@ -45,11 +45,11 @@ pub(crate) fn report(into: &Path, json: Option<&Path>) -> Result<ExitCode> {
         }
     });
     let mut campaign = Campaign::new(TIME)?;
-    let mut progress = Progress::new(spots.len() * PASSES);
-    'all: for pass in 0..PASSES {
+    let mut progress = Progress::new(spots.len() * rounds);
+    'all: for round in 0..rounds {
         for spot in &spots {
-            // A first pass is never cut short: a page without some figure would say nothing of it.
-            if pass > 0 && progress.elapsed() > PASSES_END {
+            // A first round is never cut short: a page without some figure would say nothing of it.
+            if round > 0 && progress.elapsed() > ROUNDS_END {
                 break 'all;
             }
             progress.begin(&spot.to_string());
@@ -161,11 +161,8 @@ impl Sweep {
 /// How long a round measures.
 const TIME: Duration = Duration::from_millis(200);
 
-/// Rounds of everything, if there is time.
-const PASSES: usize = 3;
-
 /// No further round begins later than this: the whole takes less than a quarter of an hour.
-const PASSES_END: Duration = Duration::from_secs(13 * 60);
+const ROUNDS_END: Duration = Duration::from_secs(13 * 60);
 
 /// From a few words to what fills every buffer on the way.
 const SIZES: [usize; 11] =

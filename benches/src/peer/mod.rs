@@ -20,6 +20,8 @@ mod echo;
 mod nanomsg;
 #[cfg(feature = "peer-nng")]
 mod nng;
+#[cfg(feature = "peer-nng")]
+mod nng_aio;
 #[cfg(feature = "peer-omq")]
 mod omq;
 mod raw;
@@ -386,7 +388,7 @@ impl Variant {
             #[cfg(feature = "peer-nng")]
             Self::Nng => Ok(Box::new(nng::Nng::new()?)),
             #[cfg(feature = "peer-nng")]
-            Self::NngAio => Ok(Box::new(nng::NngAio::new()?)),
+            Self::NngAio => Ok(Box::new(nng_aio::NngAio::new()?)),
             #[cfg(feature = "peer-zmq")]
             Self::Zmq => Ok(Box::new(zmq::Zmq::new()?)),
             #[cfg(feature = "peer-nanomsg")]

@@ -48,6 +48,10 @@ enum Body {
 
 impl Body {
     fn new(body: &[u8]) -> Self {
+        // The copy of a length known beforehand is a few instructions.
+        if let Ok(bytes) = <[u8; INLINE_BYTES]>::try_from(body) {
+            return Self::Inline { len: INLINE_BYTES as u8, bytes };
+        }
         match u8::try_from(body.len()) {
             Ok(len) if body.len() <= INLINE_BYTES => {
                 let mut bytes = [0; INLINE_BYTES];
