@@ -66,6 +66,8 @@ pub(crate) enum Variant {
     Nanomsg,
     /// omq-tokio in its best documented setting for the workload.
     Omq,
+    /// omq-tokio without a thread of its own.
+    OmqAlone,
     /// Blocking reads and writes.
     RawBlock,
     /// Non-blocking reads and writes, yielding between tries.
@@ -287,12 +289,15 @@ impl Family {
             // Many requests outstanding are asynchronous by their nature.
             (Self::Nng, Bench::Outstanding, _) => &[],
             (Self::Nng, ..) => &[Variant::Nng],
-            (Self::NngAio, Bench::Oneway | Bench::Outstanding, _) => &[Variant::NngAio],
-            (Self::NngAio, ..) => &[],
+            (Self::NngAio, ..) => &[Variant::NngAio],
             (Self::Zmq, ..) => &[Variant::Zmq],
             // It has no way to do this short of its raw sockets.
             (Self::Nanomsg, Bench::Outstanding, _) => &[],
             (Self::Nanomsg, ..) => &[Variant::Nanomsg],
+            // Its own thread wins with a processor to spare and loses without.
+            (Self::Omq, Bench::Rtt | Bench::Paced | Bench::Load | Bench::Pairs, Transport::Ipc) => {
+                &[Variant::Omq, Variant::OmqAlone]
+            }
             (Self::Omq, ..) => &[Variant::Omq],
         }
     }
@@ -320,6 +325,7 @@ impl Variant {
             Self::Zmq => "zmq",
             Self::Nanomsg => "nanomsg",
             Self::Omq => "omq",
+            Self::OmqAlone => "omq-alone",
             Self::RawBlock => "raw-block",
             Self::RawSpin => "raw-spin",
             Self::RawEach => "raw-each",
@@ -337,10 +343,13 @@ impl Variant {
             Self::Nng => {
                 "nng 2.0, blocking calls, TCP_NODELAY; PUSH, PULL, PUB, SUB buffers of 1000 messages"
             }
-            Self::NngAio => "nng 2.0, asynchronous calls, many outstanding; otherwise as nng",
+            Self::NngAio => {
+                "nng 2.0, callbacks: 64 sends or 16 receives outstanding, REP and SUB in callbacks; buffers as nng"
+            }
             Self::Zmq => "libzmq 4.3, blocking calls, its default marks of 1000 messages",
             Self::Nanomsg => "nanomsg 1.1, blocking calls, TCP_NODELAY",
-            Self::Omq => "omq-tokio, its best documented setting for the workload",
+            Self::Omq => "omq-tokio 0.33, its best documented setting for the workload",
+            Self::OmqAlone => "omq-tokio 0.33, one current-thread runtime for program and sockets",
             Self::RawBlock => "blocking read and write, TCP_NODELAY",
             Self::RawSpin => "non-blocking read and write, yielding between tries, TCP_NODELAY",
             Self::RawEach => "a write per message, reads of up to 256 KiB, 64-byte aligned",
@@ -357,7 +366,7 @@ impl Variant {
     pub(crate) const fn wire(self) -> Wire {
         match self {
             Self::Sp | Self::Nng | Self::NngAio | Self::Nanomsg => Wire::Sp,
-            Self::Zmq | Self::Omq => Wire::Zmtp,
+            Self::Zmq | Self::Omq | Self::OmqAlone => Wire::Zmtp,
             _ => Wire::Bare,
         }
     }
@@ -394,7 +403,9 @@ impl Variant {
             #[cfg(feature = "peer-nanomsg")]
             Self::Nanomsg => Ok(Box::new(nanomsg::Nanomsg)),
             #[cfg(feature = "peer-omq")]
-            Self::Omq => Ok(Box::new(omq::Omq::new()?)),
+            Self::Omq => Ok(Box::new(omq::Omq::default())),
+            #[cfg(feature = "peer-omq")]
+            Self::OmqAlone => Ok(Box::new(omq::Omq::alone())),
             Self::RawBlock => Ok(Box::new(raw::Raw::Block)),
             Self::RawSpin => Ok(Box::new(raw::Raw::Spin)),
             Self::RawEach => Ok(Box::new(raw::Raw::Each)),

@@ -45,10 +45,10 @@ impl Peer for Nng {
 }
 
 /// An open socket, closed on drop.
-struct Socket(c::nng_socket);
+pub(super) struct Socket(pub(super) c::nng_socket);
 
 impl Socket {
-    fn open(role: Role) -> Result<Self> {
+    pub(super) fn open(role: Role) -> Result<Self> {
         let mut id = c::nng_socket::NNG_SOCKET_INITIALIZER;
         let open = match role {
             Role::Req => c::nng_req0_open,
@@ -84,7 +84,7 @@ impl Socket {
         Ok(())
     }
 
-    fn listen(&self, url: &str) -> Result<String> {
+    pub(super) fn listen(&self, url: &str) -> Result<String> {
         let given = CString::new(url).map_err(Error::peer("nng", "take the address"))?;
         let mut listener = c::nng_listener::NNG_LISTENER_INITIALIZER;
         // SAFETY: the socket is open, the address ends in a zero byte, `listener` is live and is filled.
@@ -101,7 +101,7 @@ impl Socket {
         Ok(format!("{host}:{port}"))
     }
 
-    fn dial(&self, url: &str) -> Result<()> {
+    pub(super) fn dial(&self, url: &str) -> Result<()> {
         let url = CString::new(url).map_err(Error::peer("nng", "take the address"))?;
         // SAFETY: the socket is open, the address ends in a zero byte, and no dialer is asked for.
         check("dial", unsafe { c::nng_dial(self.0, url.as_ptr(), ptr::null_mut(), 0) })
@@ -161,10 +161,10 @@ impl Drop for Socket {
 }
 
 /// A message that is ours, freed on drop.
-struct Message(NonNull<c::nng_msg>);
+pub(super) struct Message(NonNull<c::nng_msg>);
 
 impl Message {
-    fn new(body: &[u8]) -> Result<Self> {
+    pub(super) fn new(body: &[u8]) -> Result<Self> {
         let mut message = ptr::null_mut();
         // SAFETY: `message` is live and is filled when the call succeeds.
         check("allocate a message", unsafe { c::nng_msg_alloc(&raw mut message, body.len()) })?;
@@ -178,7 +178,23 @@ impl Message {
         Ok(message)
     }
 
-    fn body(&self) -> &[u8] {
+    /// Takes over a message that nng gave away.
+    ///
+    /// # Safety
+    ///
+    /// `message` is null or a whole message that nobody else owns.
+    pub(super) unsafe fn from_raw(message: *mut c::nng_msg) -> Option<Self> {
+        NonNull::new(message).map(Self)
+    }
+
+    /// Gives the message away, to be freed by nng.
+    pub(super) fn into_raw(self) -> *mut c::nng_msg {
+        let message = self.0.as_ptr();
+        std::mem::forget(self);
+        message
+    }
+
+    pub(super) fn body(&self) -> &[u8] {
         // SAFETY: the message is whole and ours; it owns `len` initialised bytes at its body until it is freed,
         // which needs it by value.
         unsafe {
@@ -196,7 +212,7 @@ impl Drop for Message {
     }
 }
 
-fn check(doing: &'static str, answer: c_int) -> Result<()> {
+pub(super) fn check(doing: &'static str, answer: c_int) -> Result<()> {
     if answer == 0 {
         return Ok(());
     }
