@@ -73,8 +73,11 @@ enum What {
         #[command(flatten)]
         wired: Wired,
     },
-    /// Many connections to one REP, each asking again as soon as it has its reply. The client is the same for all.
+    /// Many clients of one REP, each asking again when it has its reply.
     Clients {
+        /// Sockets of the library itself, or one bare client that asks the servers of all.
+        #[arg(long, default_value = "own,bare", value_delimiter = ',')]
+        client: Vec<Client>,
         /// How many connections there are.
         #[arg(long, default_value = "1,100,1000", value_delimiter = ',', value_parser = positive)]
         clients: Vec<usize>,
@@ -157,6 +160,15 @@ enum Mode {
     Flood,
 }
 
+/// Who asks a server of many clients.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Client {
+    /// Sockets of the library itself.
+    Own,
+    /// The same bare client for the servers of all.
+    Bare,
+}
+
 #[derive(Args)]
 struct Wired {
     /// The transports.
@@ -235,7 +247,13 @@ impl What {
                 let bench = |mode| if mode == Mode::Flood { Bench::Flood } else { Bench::Fanout };
                 wired.run(&mode.into_iter().map(bench).collect::<Vec<_>>(), &subscribers)
             }
-            Self::Clients { clients, wired } => wired.run(&[Bench::Clients], &clients),
+            Self::Clients { client, clients, wired } => {
+                let bench = |client| match client {
+                    Client::Own => Bench::Clients,
+                    Client::Bare => Bench::BareClients,
+                };
+                wired.run(&client.into_iter().map(bench).collect::<Vec<_>>(), &clients)
+            }
             Self::Paced { per_second, wired } => wired.run(&[Bench::Paced], &per_second),
             Self::Pairs { pairs, wired } => wired.run(&[Bench::Pairs], &pairs),
             Self::Pool(common) => common.run_alone(Bench::Pool, POOL_BYTES, &[1]),

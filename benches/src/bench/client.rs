@@ -1,7 +1,6 @@
 //! A bare client with any number of connections in one thread.
 //!
-//! It asks servers of every library the same way, so that only the server makes the difference: a library's own client
-//! sockets would compete with the server for the processors, each library's at its own price.
+//! It asks servers of every library the same way, so that only the server makes the difference.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream as StdTcp;

@@ -277,7 +277,7 @@ fn work(
             ready(at)?;
             say(Reply::Sent(oneway::push(end, cell.size, state)?))
         }
-        Bench::Outstanding | Bench::Clients | Bench::Idle => {
+        Bench::Outstanding | Bench::Clients | Bench::BareClients | Bench::Idle => {
             let lanes = if cell.bench == Bench::Outstanding { cell.many } else { SERVER_LANES };
             let (answerer, at) = peer.answer(&cell.url(0), cell.size, lanes)?;
             ready(at)?;

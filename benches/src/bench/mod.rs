@@ -43,8 +43,10 @@ pub(crate) enum Bench {
     Fanout,
     /// PUB/SUB as fast as it goes.
     Flood,
-    /// Many connections, each asking one REP in a closed loop.
+    /// Many sockets of the library, each asking one REP in a closed loop.
     Clients,
+    /// The same with one bare client for the servers of all.
+    BareClients,
     /// REQ/REP round trips, so many a second.
     Paced,
     /// Several REQ/REP pairs at once.
@@ -103,7 +105,7 @@ impl Cell {
             Bench::Oneway => oneway::measure(self, variant),
             Bench::Outstanding => outstanding::measure(self, variant),
             Bench::Fanout | Bench::Flood => fanout::measure(self, variant),
-            Bench::Clients => clients::measure(self, variant),
+            Bench::Clients | Bench::BareClients => clients::measure(self, variant),
             Bench::Pairs => pairs::measure(self, variant),
             Bench::Pool => pool::measure(self, variant),
             Bench::Engine => engine::measure(self, variant),
@@ -159,6 +161,7 @@ impl Bench {
             Self::Fanout => "fanout",
             Self::Flood => "flood",
             Self::Clients => "clients",
+            Self::BareClients => "bare-clients",
             Self::Paced => "paced",
             Self::Pairs => "pairs",
             Self::Pool => "pool",
@@ -174,7 +177,7 @@ impl Bench {
             Self::Load => Some("streamed_per_second"),
             Self::Outstanding => Some("outstanding"),
             Self::Fanout | Self::Flood | Self::Engine => Some("subscribers"),
-            Self::Clients => Some("clients"),
+            Self::Clients | Self::BareClients => Some("clients"),
             Self::Paced => Some("per_second"),
             Self::Pairs => Some("pairs"),
             Self::Idle => Some("connections"),

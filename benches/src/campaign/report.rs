@@ -14,8 +14,8 @@ use super::progress::Progress;
 use crate::bench::Metric;
 use crate::bench::metric::{BYTES, DELIVERED, P50, RATE};
 use crate::bench::targets::{
-    CLIENTS, FANOUT, FLOOD, IDLE, LOAD, ONEWAY_INPROC, ONEWAY_IPC, ONEWAY_TCP, RTT_INPROC, RTT_IPC,
-    RTT_TCP, Spot, TARGETS,
+    BARE_CLIENTS, CLIENTS, FANOUT, FLOOD, IDLE, LOAD, ONEWAY_INPROC, ONEWAY_IPC, ONEWAY_TCP,
+    RTT_INPROC, RTT_IPC, RTT_TCP, Spot, TARGETS,
 };
 use crate::error::{Error, Result};
 
@@ -125,6 +125,14 @@ fn sweeps() -> Vec<Sweep> {
             "Requests of many clients, tcp, 64 B",
             "clients",
             CLIENTS,
+            &CLIENT_COUNTS,
+            RATE,
+        ),
+        by_many(
+            "bare-clients.svg",
+            "Requests of one bare client with many connections, tcp, 64 B",
+            "connections",
+            BARE_CLIENTS,
             &CLIENT_COUNTS,
             RATE,
         ),

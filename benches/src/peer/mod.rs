@@ -281,8 +281,8 @@ impl Family {
     /// The variants of this family that can do `bench` over `transport`.
     pub(crate) const fn variants(self, bench: Bench, transport: Transport) -> &'static [Variant] {
         match (self, bench, transport) {
-            // These are about a server process and a client that is none of the library's own.
-            (_, Bench::Clients | Bench::Idle, Transport::Inproc) => &[],
+            // These are about a server process of its own.
+            (_, Bench::Clients | Bench::BareClients | Bench::Idle, Transport::Inproc) => &[],
             (Self::Sp, ..) => &[Variant::Sp],
             (Self::Raw, ..) => Self::floors(bench, transport),
             (_, Bench::Pool | Bench::Engine, _) => &[],
@@ -305,7 +305,7 @@ impl Family {
     const fn floors(bench: Bench, transport: Transport) -> &'static [Variant] {
         match (bench, transport) {
             (Bench::Pool, _) => &[Variant::Malloc],
-            (Bench::Clients | Bench::Idle, _) => &[Variant::RawEpoll],
+            (Bench::Clients | Bench::BareClients | Bench::Idle, _) => &[Variant::RawEpoll],
             (Bench::Fanout | Bench::Flood | Bench::Outstanding | Bench::Engine, _) => &[],
             (_, Transport::Inproc) => &[Variant::RawXbeam],
             (Bench::Paced, _) => &[Variant::RawBlock],
