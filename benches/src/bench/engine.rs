@@ -1,6 +1,7 @@
 //! The patterns' state machines by themselves: what a message costs before any lock, queue or system call.
 
 use std::hint::black_box;
+use std::mem;
 use std::time::Instant;
 
 use sp::{CloseReason, Message, PeerId, PubOptions, RepOptions, ReqOptions};
@@ -36,14 +37,16 @@ fn req_rep(cell: &Cell) -> f64 {
     let mut rep = Side::new(Rep::new(RepOptions::default(), 2), 1);
     let body = vec![7; cell.size];
     nanos_each(cell.time / PARTS, 1, || {
-        let _ = req.engine.try_send(CtxId::MAIN, Message::from(&body[..]), &mut req.world);
+        let mut msg = Message::from(&body[..]);
+        let _ = req.engine.try_send(CtxId::MAIN, &mut msg, &mut req.world);
         req.world.pass_on(&mut rep);
-        if let Ok(question) = rep.engine.try_recv(CtxId::MAIN, &mut rep.world) {
-            let _ = rep.engine.try_send(CtxId::MAIN, question, &mut rep.world);
+        if rep.engine.try_recv(CtxId::MAIN, &mut msg, &mut rep.world).is_ok() {
+            let _ = rep.engine.try_send(CtxId::MAIN, &mut msg, &mut rep.world);
         }
         rep.world.pass_on(&mut req);
-        let answer = req.engine.try_recv(CtxId::MAIN, &mut req.world);
-        assert!(black_box(answer).is_ok(), "every question is answered");
+        let answered = req.engine.try_recv(CtxId::MAIN, &mut msg, &mut req.world);
+        assert!(answered.is_ok(), "every question is answered");
+        black_box(msg);
     })
 }
 
@@ -53,12 +56,15 @@ fn push_pull(cell: &Cell) -> f64 {
     let body = vec![7; cell.size];
     nanos_each(cell.time / PARTS, BATCH, || {
         for _ in 0..BATCH {
-            let _ = push.engine.try_send(CtxId::MAIN, Message::from(&body[..]), &mut push.world);
+            let mut msg = Message::from(&body[..]);
+            let _ = push.engine.try_send(CtxId::MAIN, &mut msg, &mut push.world);
         }
         push.world.pass_on(&mut pull);
         for _ in 0..BATCH {
-            let came = pull.engine.try_recv(CtxId::MAIN, &mut pull.world);
-            assert!(black_box(came).is_ok(), "every message arrives");
+            let mut msg = Message::new();
+            let came = pull.engine.try_recv(CtxId::MAIN, &mut msg, &mut pull.world);
+            assert!(came.is_ok(), "every message arrives");
+            black_box(msg);
         }
     })
 }
@@ -70,11 +76,11 @@ fn pub_sub(cell: &Cell) -> f64 {
     sub.engine.subscribe(CtxId::MAIN, b"");
     let body = vec![7; cell.size];
     nanos_each(cell.time / PARTS, cell.many, || {
-        let message = Message::from(&body[..]);
-        let _ = publisher.engine.try_send(CtxId::MAIN, message, &mut publisher.world);
+        let mut msg = Message::from(&body[..]);
+        let _ = publisher.engine.try_send(CtxId::MAIN, &mut msg, &mut publisher.world);
         publisher.world.pass_on(&mut sub);
-        while let Ok(message) = sub.engine.try_recv(CtxId::MAIN, &mut sub.world) {
-            black_box(message);
+        while sub.engine.try_recv(CtxId::MAIN, &mut msg, &mut sub.world).is_ok() {
+            black_box(&msg);
         }
     })
 }
@@ -118,10 +124,11 @@ impl Effects for World {
         true
     }
 
-    fn transmit(&mut self, _peer: PeerId, mut msg: Message) {
+    fn transmit(&mut self, peer: PeerId, msg: &mut Message) {
         // On a wire nothing tells header and body apart.
         msg.merge_header();
-        self.out.push(msg);
+        msg.set_source(Some(peer));
+        self.out.push(mem::take(msg));
     }
 
     fn resume(&mut self, _peer: PeerId) {}

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::hint::black_box;
 use std::time::Duration;
 
-use sp::{Message, Pub, Pull, Push, Rep, Req, SendError, Sub};
+use sp::{Message, Pub, Pull, Push, Rep, Req, ReqContext, SendError, Sub};
 
 use super::{Aligned, Asker, End, Peer, Role};
 use crate::error::{Error, Result};
@@ -43,19 +43,16 @@ impl Peer for Sp {
     }
 
     fn outstanding(&self, url: &str, size: usize, lanes: usize) -> Result<Box<dyn Asker>> {
-        let mut sockets = Vec::with_capacity(lanes);
-        for _ in 0..lanes {
-            let socket = Req::new().map_err(refused("open a socket"))?;
-            socket.dial(url).map_err(refused("dial"))?;
-            sockets.push(socket);
-        }
-        Ok(Box::new(SpAsker { sockets, body: Aligned::new(size, 7), has_begun: false }))
+        let socket = Req::new().map_err(refused("open a socket"))?;
+        socket.dial(url).map_err(refused("dial"))?;
+        let contexts = (0..lanes).map(|_| socket.context()).collect();
+        Ok(Box::new(SpAsker { contexts, body: Aligned::new(size, 7), has_begun: false }))
     }
 }
 
-/// As many REQ sockets as requests are to be outstanding, asked in turn.
+/// As many contexts of one REQ as requests are to be outstanding, asked in turn.
 struct SpAsker {
-    sockets: Vec<Req>,
+    contexts: Vec<ReqContext>,
     body: Aligned,
     has_begun: bool,
 }
@@ -64,20 +61,20 @@ impl Asker for SpAsker {
     fn run_for(&mut self, time: Duration) -> Result<u64> {
         let until = sys::now() + time;
         if !self.has_begun {
-            for socket in &self.sockets {
-                socket.send(Message::from(&self.body[..])).map_err(refused("send"))?;
+            for context in &self.contexts {
+                context.send(&self.body[..]).map_err(refused("send"))?;
             }
             self.has_begun = true;
         }
         let mut count = 0;
         while sys::now() < until {
-            for socket in &self.sockets {
-                let got = socket.recv().map_err(refused("receive"))?.body().len();
+            for context in &self.contexts {
+                let got = context.recv().map_err(refused("receive"))?.body().len();
                 if got != self.body.len() {
                     return Err(Error::Length { got, wanted: self.body.len() });
                 }
                 count += 1;
-                socket.send(Message::from(&self.body[..])).map_err(refused("send"))?;
+                context.send(&self.body[..]).map_err(refused("send"))?;
             }
         }
         Ok(count)
