@@ -35,7 +35,7 @@ pub use sp_core::stats::Stats;
 pub use sp_core::{config, pool, registry};
 pub use sp_protocols::engine::{
     BadOption, ContextEngine, Engine, PubOptions, PullOptions, PushOptions, RecvEngine, RepOptions,
-    ReqOptions, SendEngine, SubOptions,
+    ReqOptions, SendEngine, SlowSubscriber, SubOptions,
 };
 pub use sp_protocols::socket::{
     Context, Dialer, Events, Iter, Listener, OpenError, PipeEvent, RecvError, RecvFuture,

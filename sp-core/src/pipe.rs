@@ -88,12 +88,48 @@ pub enum Flush {
     Urgent,
 }
 
+/// How much of what a socket broadcasts may wait for one of its pipes; each at least 1.
+///
+/// A message counts as its payload and what a [`Message`] itself takes up. A limit is reached by what waits and not
+/// by what comes: while there is room a message of any length is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+impl Backlog {
+    /// What a message counts beside its payload.
+    pub const OVERHEAD: usize = size_of::<Message>();
+
+    /// Whether another message may wait behind `messages` that count `bytes` in all.
+    pub const fn has_room(self, messages: u64, bytes: u64) -> bool {
+        messages < self.messages as u64 && bytes < self.bytes as u64
+    }
+}
+
+/// How a pipe stands with what its socket broadcasts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Messages that wait for the pipe; once it is closed, those that waited then.
+    pub waiting: u64,
+    /// Messages the pipe has taken.
+    pub sent: u64,
+    /// Their payload bytes.
+    pub sent_bytes: u64,
+    /// Messages dropped by [`Pipe::drop_oldest`].
+    pub dropped: u64,
+}
+
 /// A socket's view of one connection. Given by a transport, held by a socket.
 pub trait Pipe: Send + Sync {
     /// What the connection is.
     fn info(&self) -> &PipeInfo;
 
-    /// Whether another message may be queued. Answering no promises one [`PipeEvents::room`] later.
+    /// Whether another message may be queued; of a pipe that has joined, whether as much waits as may. Answering
+    /// no promises one [`PipeEvents::room`] later.
     fn room(&self) -> bool;
 
     /// Puts `msg` at the end of the send queue. Called under the socket's lock: short, no system call.
@@ -119,6 +155,23 @@ pub trait Pipe: Send + Sync {
 
     /// Bytes queued and not yet taken by the transport, without those held; 0 once everything has left.
     fn unsent(&self) -> usize;
+
+    /// From now on the pipe, which the socket calls `peer`, gets what is broadcast, and `limit` is what may wait
+    /// for it. Called under the socket's lock, like the next three.
+    ///
+    /// Answers whether it reads along by itself; if not, the socket queues each message. There is no order between
+    /// what is broadcast and what is queued for this pipe alone.
+    fn join(&self, peer: PeerId, limit: Backlog) -> bool;
+
+    /// The pipe gets nothing more of what is broadcast until it joins again. What waits still goes out.
+    fn leave(&self);
+
+    /// Drops what has waited longest until there is room, and answers how many messages. Frames that are partly
+    /// written are never touched.
+    fn drop_oldest(&self) -> usize;
+
+    /// How the pipe stands with what is broadcast.
+    fn standing(&self) -> Standing;
 }
 
 /// What a socket wants to hear of its connections. Given by a socket, called by transports under no lock.
@@ -221,6 +274,13 @@ pub enum CloseReason {
     Unexpected {
         /// The pattern that receives nothing.
         protocol: ProtocolId,
+    },
+    /// The peer took what was sent so slowly that as much waited for it as may, and the socket was told to end
+    /// such connections.
+    #[error("the peer was too slow: {waiting} messages waited for it")]
+    TooSlow {
+        /// Messages that waited and are lost.
+        waiting: u64,
     },
 
     /// This side closed the socket or endpoint.

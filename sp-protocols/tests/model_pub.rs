@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
-use sp_core::id::PeerId;
+use sp_core::id::{CtxId, PeerId};
+use sp_core::pipe::CloseReason;
 use sp_protocols::engine::testing::{Effect, Rig};
-use sp_protocols::engine::{Counter, Pub, PubOptions};
+use sp_protocols::engine::{Counter, Pub, PubOptions, SlowSubscriber};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -26,11 +27,21 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn policy() -> impl Strategy<Value = SlowSubscriber> {
+    prop_oneof![
+        Just(SlowSubscriber::DropOldest),
+        Just(SlowSubscriber::DropNewest),
+        Just(SlowSubscriber::Block),
+        Just(SlowSubscriber::Disconnect),
+    ]
+}
+
 #[derive(Default)]
 struct Subscriber {
     room: usize,
     waiting: VecDeque<Vec<u8>>,
     got: Vec<Vec<u8>>,
+    closing: bool,
 }
 
 impl Subscriber {
@@ -48,17 +59,36 @@ impl Subscriber {
     }
 }
 
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    dropped: usize,
+    too_slow: usize,
+    lost: usize,
+}
+
+impl Counts {
+    fn add(&mut self, effects: &[Effect]) {
+        let counted = |what| effects.iter().filter(|e| **e == Effect::Count(what)).count();
+        self.dropped += counted(Counter::DroppedOnSend);
+        self.too_slow += counted(Counter::TooSlow);
+        self.lost += counted(Counter::LostWithPeer);
+    }
+}
+
 proptest! {
     #[test]
     fn pub_agrees_with_a_list_per_peer(
+        policy in policy(),
         limit in 1_usize..5,
         limit_bytes in 1_usize..1500,
         ops in prop::collection::vec(op(), 0..80),
     ) {
-        let mut rig = Rig::<Pub>::with(PubOptions::new().queue(limit).queue_bytes(limit_bytes));
+        let options = PubOptions::new().queue(limit).queue_bytes(limit_bytes);
+        let mut rig = Rig::<Pub>::with(options.slow_subscriber(policy));
         let mut model = BTreeMap::<PeerId, Subscriber>::new();
-        let (mut made, mut dropped, mut lost) = (0_u32, 0, 0);
-        let mut effects = Vec::new();
+        let (mut counts, mut wanted) = (Counts::default(), Counts::default());
+        let mut made = 0_u32;
+        let mut waiting = 0;
         for op in ops {
             let pick = |which: usize| model.keys().nth(which.checked_rem(model.len())?).copied();
             match op {
@@ -66,17 +96,17 @@ proptest! {
                     model.insert(rig.peer_with_room(room), Subscriber { room, ..Subscriber::default() });
                 }
                 Op::Close(which) => if let Some(peer) = pick(which) {
-                    lost += model.remove(&peer).unwrap().waiting.len();
+                    wanted.lost += model.remove(&peer).unwrap().waiting.len();
                     rig.close(peer);
-                    effects.retain(|e| !matches!(e, Effect::Transmit(to, _) if *to == peer));
                 }
                 Op::Arrive(which) => if let Some(peer) = pick(which) {
-                    lost += model.remove(&peer).unwrap().waiting.len();
+                    counts.add(&rig.world.take_effects());
                     let _ = rig.arrive(peer, ["rogue"]);
                     let seen = rig.world.take_effects();
-                    prop_assert!(matches!(seen.last(), Some(Effect::Close(closed, _)) if *closed == peer));
-                    effects.extend(seen);
-                    effects.retain(|e| !matches!(e, Effect::Transmit(to, _) if *to == peer));
+                    let closes = seen.iter().any(|e| matches!(e, Effect::Close(p, _) if *p == peer));
+                    let was_closing = std::mem::replace(&mut model.get_mut(&peer).unwrap().closing, true);
+                    prop_assert_eq!(closes, !was_closing);
+                    counts.add(&seen);
                 }
                 Op::Room(which, more) => if let Some(peer) = pick(which) {
                     let subscriber = model.get_mut(&peer).unwrap();
@@ -88,28 +118,49 @@ proptest! {
                     made += 1;
                     let mut body = made.to_be_bytes().to_vec();
                     body.resize(4 + made as usize % 7 * 60, 0);
-                    prop_assert!(rig.send(&body[..]).is_ok());
-                    for subscriber in model.values_mut() {
-                        while subscriber.is_full(limit, limit_bytes) {
-                            subscriber.waiting.pop_front();
-                            dropped += 1;
+                    let blocks = policy == SlowSubscriber::Block
+                        && model.values().any(|s| !s.closing && s.is_full(limit, limit_bytes));
+                    // A send that has been woken tries again first.
+                    waiting -= usize::from(rig.world.woken_send().is_some());
+                    let sent = rig.send_waiting(CtxId::MAIN, &body[..]);
+                    prop_assert_eq!(sent.is_err(), blocks);
+                    waiting += usize::from(blocks);
+                    if blocks {
+                        continue;
+                    }
+                    for subscriber in model.values_mut().filter(|s| !s.closing) {
+                        if !subscriber.is_full(limit, limit_bytes) {
+                            subscriber.waiting.push_back(body.clone());
+                        } else if policy == SlowSubscriber::DropOldest {
+                            while subscriber.is_full(limit, limit_bytes) {
+                                subscriber.waiting.pop_front();
+                                wanted.dropped += 1;
+                            }
+                            subscriber.waiting.push_back(body.clone());
+                        } else if policy == SlowSubscriber::DropNewest {
+                            wanted.dropped += 1;
+                        } else {
+                            wanted.too_slow += 1;
+                            subscriber.closing = true;
                         }
-                        subscriber.waiting.push_back(body.clone());
                         subscriber.pass_on();
                     }
                 }
             }
-            effects.extend(rig.world.take_effects());
-            for (peer, subscriber) in &model {
-                let got: Vec<_> = effects.iter().filter_map(|effect| match effect {
-                    Effect::Transmit(to, bytes) if to == peer => Some(bytes.clone()),
-                    _ => None,
-                }).collect();
-                prop_assert_eq!(&got, &subscriber.got);
+            let effects = rig.world.take_effects();
+            let ended = effects.iter().filter(|e| matches!(e, Effect::Close(_, CloseReason::TooSlow { .. })));
+            let too_slow = effects.iter().filter(|e| **e == Effect::Count(Counter::TooSlow));
+            prop_assert_eq!(ended.count(), too_slow.count());
+            counts.add(&effects);
+            prop_assert_eq!(&counts, &wanted);
+            for (peer, subscriber) in &mut model {
+                prop_assert_eq!(rig.world.take_broadcasts(*peer), std::mem::take(&mut subscriber.got));
             }
-            let counted = |what| effects.iter().filter(|e| **e == Effect::Count(what)).count();
-            prop_assert_eq!(counted(Counter::DroppedOnSend), dropped);
-            prop_assert_eq!(counted(Counter::LostWithPeer), lost);
+            // A send that waits is woken as soon as nobody is slow.
+            let nobody_slow = model.values().all(|s| s.closing || !s.is_full(limit, limit_bytes));
+            if waiting > 0 && nobody_slow {
+                prop_assert!(rig.world.woken_send().is_some(), "a send waits in vain");
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use sp_core::endpoint::Endpoint;
 use sp_core::held::Held;
 use sp_core::id::{ConnId, PeerId, SocketId};
 use sp_core::message::Message;
-use sp_core::pipe::{CloseReason, Flow, Flush, Pipe, PipeEvents, PipeInfo};
+use sp_core::pipe::{Backlog, CloseReason, Flow, Flush, Pipe, PipeEvents, PipeInfo, Standing};
 use sp_core::registry::{ConnControl, ConnSpec, conns};
 use sp_core::sync::lock;
 
@@ -134,6 +134,9 @@ struct Queue {
     pacer: Pacer,
     room_owed: bool,
     closed: bool,
+    /// What may wait of what the socket broadcasts, once the pipe takes part.
+    backlog: Option<Backlog>,
+    standing: Standing,
 }
 
 impl InprocPipe {
@@ -258,6 +261,10 @@ impl InprocPipe {
             return false;
         }
         std::mem::swap(delivery, &mut queue.waiting);
+        if queue.backlog.is_some() {
+            queue.standing.sent += delivery.len() as u64;
+            queue.standing.sent_bytes += queue.bytes as u64;
+        }
         queue.bytes = 0;
         true
     }
@@ -282,6 +289,7 @@ impl InprocPipe {
     fn discard_waiting(&self) {
         let mut queue = lock(&self.lane.queue);
         let waiting = std::mem::take(&mut queue.waiting);
+        queue.standing.waiting = waiting.len() as u64;
         queue.bytes = 0;
         queue.stalled = 0;
         queue.stalled_bytes = 0;
@@ -357,7 +365,8 @@ impl Pipe for InprocPipe {
             let mut queue = lock(&self.lane.queue);
             let pressing = queue.pressing();
             let decision = queue.pacer.flush(pressing, how, heard);
-            if decision == Decision::Delegate {
+            // What is broadcast may have to be dropped again, and is in no hurry to be gathered.
+            if decision == Decision::Delegate && queue.backlog.is_none() {
                 self.lane.holds.store(true, Ordering::Relaxed);
             }
             decision
@@ -389,6 +398,33 @@ impl Pipe for InprocPipe {
         let queue = lock(&self.lane.queue);
         // An empty message is something to wait for, too.
         (queue.bytes + queue.stalled_bytes).max(queue.waiting.len() + queue.stalled)
+    }
+
+    fn join(&self, _peer: PeerId, limit: Backlog) -> bool {
+        lock(&self.lane.queue).backlog = Some(limit);
+        false
+    }
+
+    /// The socket queues nothing more; there is nothing to do here.
+    fn leave(&self) {}
+
+    fn drop_oldest(&self) -> usize {
+        let mut queue = lock(&self.lane.queue);
+        let mut dropped = 0;
+        while !queue.has_room()
+            && let Some(msg) = queue.waiting.pop()
+        {
+            queue.bytes -= msg.len();
+            dropped += 1;
+        }
+        queue.standing.dropped += dropped as u64;
+        dropped
+    }
+
+    fn standing(&self) -> Standing {
+        let queue = lock(&self.lane.queue);
+        let waiting = queue.standing.waiting.max(queue.waiting.len() as u64);
+        Standing { waiting, ..queue.standing }
     }
 }
 
@@ -433,6 +469,8 @@ impl Queue {
             pacer: Pacer::new(),
             room_owed: false,
             closed: false,
+            backlog: None,
+            standing: Standing { waiting: 0, sent: 0, sent_bytes: 0, dropped: 0 },
         }
     }
 
@@ -442,6 +480,11 @@ impl Queue {
     }
 
     fn has_room(&self) -> bool {
+        if let Some(backlog) = self.backlog {
+            // What the receiver had no room for is as good as there: it cannot be dropped any more.
+            let messages = self.waiting.len();
+            return backlog.has_room(messages as u64, self.pressing() as u64);
+        }
         self.waiting.len() + self.stalled < LIMITS.send_queue_messages
             && self.bytes + self.stalled_bytes < LIMITS.send_queue_bytes
     }

@@ -6,9 +6,11 @@
 //!
 //! - [`Runtime`]: the worker threads, shared by all sockets of the process, started on first use.
 //! - [`Driver`]: one socket's I/O, run by whoever waits for it.
+//! - [`Broadcast`]: what one socket sends to all of its connections, encoded once.
 //! - [`wire`]: handshake and framing without I/O.
 
 mod backoff;
+mod broadcast;
 mod conn;
 mod dialer;
 mod driver;
@@ -27,6 +29,7 @@ mod timer;
 pub mod wire;
 mod worker;
 
+pub use broadcast::Broadcast;
 pub use driver::{Drive, Driver};
 pub use error::{DialError, ListenError};
 pub use options::{DialOptions, ListenOptions};

@@ -22,7 +22,7 @@ use std::time::Instant;
 use sp_core::batch::Batch;
 use sp_core::id::{CtxId, PeerId, TimerKey};
 use sp_core::message::Message;
-use sp_core::pipe::{CloseReason, Flow, ProtocolId};
+use sp_core::pipe::{Backlog, CloseReason, Flow, ProtocolId};
 
 pub mod testing;
 
@@ -42,7 +42,7 @@ mod rotation;
 mod subscribe;
 mod waiters;
 
-pub use publish::{Pub, PubOptions};
+pub use publish::{Pub, PubOptions, SlowSubscriber};
 pub use pull::{Pull, PullOptions};
 pub use push::{Push, PushOptions};
 pub use rep::{Rep, RepOptions};
@@ -54,7 +54,8 @@ pub trait Effects {
     /// The instant of the event being handled. Read on demand: an engine that never asks costs no clock.
     fn now(&mut self) -> Instant;
 
-    /// Whether `peer`'s pipe takes another message. Answering no promises one [`Engine::room`] later.
+    /// Whether `peer`'s pipe takes another message; if `peer` has [joined](Self::join), whether less waits for it
+    /// than may. Answering no promises one [`Engine::room`] later.
     fn room(&self, peer: PeerId) -> bool;
 
     /// Puts `msg` on the pipe of `peer`; its place in the order of that pipe is fixed now.
@@ -62,6 +63,29 @@ pub trait Effects {
     /// Takes what it needs out of `msg`, whatever is left there. By reference, for a message that was filled a
     /// moment ago costs more to move than to send.
     fn transmit(&mut self, peer: PeerId, msg: &mut Message);
+
+    /// From now on `peer` gets what is broadcast, and `limit` is what may wait for it. Joining again after
+    /// [`leave`](Self::leave), it gets what comes then, behind what still waits.
+    fn join(&mut self, peer: PeerId, limit: Backlog);
+
+    /// `peer` gets nothing more of what is broadcast until it joins again. What waits for it still goes out.
+    fn leave(&mut self, peer: PeerId);
+
+    /// A peer that has joined and for which as much waits as may. While there is one nothing is to be broadcast.
+    ///
+    /// This is how a publisher asks everybody for room: it costs the same however many peers there are.
+    fn slow(&mut self) -> Option<PeerId>;
+
+    /// Drops what has waited longest for `peer` until it has room, and answers how many messages.
+    fn drop_oldest(&mut self, peer: PeerId) -> usize;
+
+    /// How many messages that were broadcast wait for `peer`; in [`Engine::closed`], how many were lost with it.
+    fn waiting(&self, peer: PeerId) -> u64;
+
+    /// Sends `msg` to every peer that has joined; its place in their order is fixed now. It is encoded once.
+    ///
+    /// Takes what it needs out of `msg`, as [`transmit`](Self::transmit) does.
+    fn broadcast(&mut self, msg: &mut Message);
 
     /// Lets `peer` be read again after [`Flow::Pause`].
     fn resume(&mut self, peer: PeerId);
@@ -121,6 +145,8 @@ pub enum Counter {
     Resent,
     /// A message that a slow subscriber missed: dropped on the sending side.
     DroppedOnSend,
+    /// A subscriber disconnected because it was too slow.
+    TooSlow,
     /// A message dropped because the receiver's queue was full.
     DroppedOnReceive,
     /// A message that no subscription wanted.
@@ -133,13 +159,14 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter, in the order of their display.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::StaleReply,
         Self::HopLimit,
         Self::PeerGone,
         Self::Unanswered,
         Self::Resent,
         Self::DroppedOnSend,
+        Self::TooSlow,
         Self::DroppedOnReceive,
         Self::Unwanted,
         Self::Ignored,
@@ -155,6 +182,7 @@ impl Counter {
             Self::Unanswered => "unanswered",
             Self::Resent => "resent",
             Self::DroppedOnSend => "dropped_on_send",
+            Self::TooSlow => "too_slow",
             Self::DroppedOnReceive => "dropped_on_receive",
             Self::Unwanted => "unwanted",
             Self::Ignored => "ignored",

@@ -1,24 +1,99 @@
 //! PUB: publishes to every subscriber.
 
-use std::{fmt, mem};
+use std::fmt;
 
 use sp_core::batch::Batch;
 use sp_core::id::{CtxId, IdMap, PeerId};
 use sp_core::message::Message;
-use sp_core::pipe::{CloseReason, Flow, ProtocolId};
+use sp_core::pipe::{Backlog, CloseReason, Flow, ProtocolId};
 
-use super::queue::{DEFAULTS, Limit, Queue};
+use super::queue::{DEFAULTS, Limit};
+use super::waiters::Waiters;
 use super::{BadOption, Counter, Effects, Engine, Options, SendBlocked, SendEngine};
 
 /// Sends each message to every peer; receives nothing.
 ///
-/// A send never waits and never fails. For a peer without room the message is queued; when that queue is full
-/// its oldest messages are dropped and counted. All peers share one body. A peer that sends is closed.
+/// What is published waits for each peer on its own, up to a limit; [`SlowSubscriber`] says what happens then. Only
+/// with [`SlowSubscriber::Block`] does a send ever wait; it never fails. A peer that sends is closed.
 #[derive(Debug)]
 pub struct Pub {
-    /// What waits for each peer. A queue that is not empty belongs to a pipe that said it has no room.
-    queues: IdMap<PeerId, Queue>,
-    limit: Limit,
+    peers: IdMap<PeerId, Standing>,
+    policy: SlowSubscriber,
+    limit: Backlog,
+    /// How many peers miss what is published now.
+    missing_out: usize,
+    /// Contexts whose send was told to wait for a slow peer.
+    senders: Waiters,
+}
+
+/// How a peer takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It gets what is published.
+    Joined,
+    /// Its backlog is full: it gets nothing new until there is room.
+    MissingOut,
+    /// It is being closed.
+    Closing,
+}
+
+impl Pub {
+    /// Whoever misses what is published now, and has room again, gets what comes next.
+    fn readmit(&mut self, fx: &mut impl Effects) {
+        if self.missing_out == 0 {
+            return;
+        }
+        for (peer, standing) in self.peers.iter_mut() {
+            if *standing == Standing::MissingOut && fx.room(peer) {
+                *standing = Standing::Joined;
+                self.missing_out = self.missing_out.saturating_sub(1);
+                fx.join(peer, self.limit);
+            }
+        }
+    }
+
+    /// Deals with a peer for which as much waits as may. Answers no if the send has to wait for it.
+    fn make_room(&mut self, peer: PeerId, fx: &mut impl Effects) -> bool {
+        match self.policy {
+            SlowSubscriber::DropOldest => {
+                let dropped = fx.drop_oldest(peer);
+                fx.count_times(Counter::DroppedOnSend, dropped);
+            }
+            SlowSubscriber::DropNewest => {
+                fx.leave(peer);
+                self.peers.insert(peer, Standing::MissingOut);
+                self.missing_out = self.missing_out.saturating_add(1);
+            }
+            SlowSubscriber::Disconnect => {
+                fx.count(Counter::TooSlow);
+                self.close(peer, CloseReason::TooSlow { waiting: fx.waiting(peer) }, fx);
+            }
+            // Asking makes the world say when there is room; there may be some by now.
+            SlowSubscriber::Block => return fx.room(peer),
+        }
+        true
+    }
+
+    fn close(&mut self, peer: PeerId, why: CloseReason, fx: &mut impl Effects) {
+        fx.leave(peer);
+        self.peers.insert(peer, Standing::Closing);
+        fx.close(peer, why);
+    }
+
+    /// Wakes a send that waits if nobody is slow any more. Its success wakes the next.
+    fn wake_sender(&mut self, fx: &mut impl Effects) {
+        self.senders.wake_send_if(everybody_has_room, fx);
+    }
+}
+
+/// Whether nobody is slow. If somebody is, the world will say when that one has room.
+fn everybody_has_room<F: Effects>(fx: &mut F) -> bool {
+    while let Some(peer) = fx.slow() {
+        if !fx.room(peer) {
+            return false;
+        }
+    }
+    true
 }
 
 impl Engine for Pub {
@@ -27,33 +102,48 @@ impl Engine for Pub {
     type Options = PubOptions;
 
     fn new(options: PubOptions, _seed: u64) -> Self {
-        Self { queues: IdMap::new(), limit: options.limit }
+        let Limit { messages, bytes } = options.limit;
+        Self {
+            peers: IdMap::new(),
+            policy: options.slow_subscriber,
+            limit: Backlog { messages: messages.max(1), bytes: bytes.max(1) },
+            missing_out: 0,
+            senders: Waiters::new(),
+        }
     }
 
-    fn opened(&mut self, peer: PeerId, _fx: &mut impl Effects) -> Result<(), CloseReason> {
-        self.queues.insert(peer, Queue::new(self.limit));
+    fn opened(&mut self, peer: PeerId, fx: &mut impl Effects) -> Result<(), CloseReason> {
+        self.peers.insert(peer, Standing::Joined);
+        fx.join(peer, self.limit);
         Ok(())
     }
 
     fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
-        let Some(queue) = self.queues.remove(peer) else { return };
-        fx.count_times(Counter::LostWithPeer, queue.len());
+        let Some(standing) = self.peers.remove(peer) else { return };
+        if standing == Standing::MissingOut {
+            self.missing_out = self.missing_out.saturating_sub(1);
+        }
+        let lost = usize::try_from(fx.waiting(peer)).unwrap_or(usize::MAX);
+        fx.count_times(Counter::LostWithPeer, lost);
+        self.wake_sender(fx);
     }
 
-    fn room(&mut self, peer: PeerId, fx: &mut impl Effects) {
-        let Some(queue) = self.queues.get_mut(peer) else { return };
-        while !queue.is_empty() && fx.room(peer) {
-            if let Some(mut msg) = queue.pop() {
-                fx.transmit(peer, &mut msg);
-            }
-        }
+    fn room(&mut self, _peer: PeerId, fx: &mut impl Effects) {
+        self.wake_sender(fx);
     }
 
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
         batch.clear();
-        if self.queues.contains(peer) {
-            self.closed(peer, fx);
-            fx.close(peer, CloseReason::Unexpected { protocol: Self::SELF });
+        match self.peers.get(peer) {
+            None | Some(Standing::Closing) => {}
+            Some(Standing::MissingOut) => {
+                self.missing_out = self.missing_out.saturating_sub(1);
+                self.close(peer, CloseReason::Unexpected { protocol: Self::SELF }, fx);
+            }
+            Some(Standing::Joined) => {
+                self.close(peer, CloseReason::Unexpected { protocol: Self::SELF }, fx);
+                self.wake_sender(fx);
+            }
         }
         Flow::More
     }
@@ -62,28 +152,59 @@ impl Engine for Pub {
 impl SendEngine for Pub {
     fn try_send(
         &mut self,
-        _ctx: CtxId,
+        ctx: CtxId,
         msg: &mut Message,
         fx: &mut impl Effects,
     ) -> Result<(), SendBlocked> {
         msg.clear_header();
-        let mut peers = self.queues.iter_mut();
-        let Some((mut peer, mut queue)) = peers.next() else { return Ok(()) };
-        // Each peer but the last gets a share; so a single subscriber gets the message itself.
-        for (next_peer, next_queue) in peers {
-            deliver(peer, queue, &mut msg.share(), fx);
-            (peer, queue) = (next_peer, next_queue);
+        self.readmit(fx);
+        while let Some(peer) = fx.slow() {
+            if !self.make_room(peer, fx) {
+                self.senders.add(ctx);
+                return Err(SendBlocked::Full);
+            }
         }
-        deliver(peer, queue, msg, fx);
+        fx.count_times(Counter::DroppedOnSend, self.missing_out);
+        fx.broadcast(msg);
+        self.wake_sender(fx);
         Ok(())
+    }
+
+    fn send_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
+        // It may have been the one that was woken.
+        self.wake_sender(fx);
     }
 }
 
-fn deliver(peer: PeerId, queue: &mut Queue, msg: &mut Message, fx: &mut impl Effects) {
-    if queue.is_empty() && fx.room(peer) {
-        fx.transmit(peer, msg);
-    } else {
-        fx.count_times(Counter::DroppedOnSend, queue.push_dropping_oldest(mem::take(msg)));
+/// What a [`Pub`] does when as much waits for a subscriber as may.
+///
+/// A subscriber that keeps up never notices those that do not; only [`Block`](Self::Block) makes everybody wait for
+/// the slowest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SlowSubscriber {
+    /// What has waited longest for it is dropped: it gets the latest, with gaps. Counted as `dropped_on_send`.
+    #[default]
+    DropOldest,
+    /// What is published meanwhile is dropped for it: it gets what came first, then a gap. Counted as
+    /// `dropped_on_send`.
+    DropNewest,
+    /// The send waits until there is room for every subscriber. Nothing is dropped on this side, and a subscriber
+    /// that takes nothing stops everybody.
+    Block,
+    /// It is disconnected with [`CloseReason::TooSlow`], and may come again. Counted as `too_slow`, and what waited
+    /// for it as `lost_with_peer`.
+    Disconnect,
+}
+
+impl fmt::Display for SlowSubscriber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DropOldest => "drop oldest",
+            Self::DropNewest => "drop newest",
+            Self::Block => "block",
+            Self::Disconnect => "disconnect",
+        })
     }
 }
 
@@ -91,28 +212,38 @@ fn deliver(peer: PeerId, queue: &mut Queue, msg: &mut Message, fx: &mut impl Eff
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PubOptions {
     limit: Limit,
+    slow_subscriber: SlowSubscriber,
 }
 
 impl PubOptions {
-    /// The defaults: 1,024 messages or 16 MiB wait for each peer.
+    /// The defaults: 4,096 messages or 16 MiB wait for each subscriber, then its oldest are dropped.
     pub const fn new() -> Self {
-        Self { limit: Limit::new(DEFAULTS.recv_queue_messages) }
+        Self {
+            limit: Limit::new(DEFAULTS.send_queue_messages),
+            slow_subscriber: SlowSubscriber::DropOldest,
+        }
     }
 
-    /// How many messages may wait for each peer, at least 1, besides those its pipe holds; beyond it the
-    /// oldest is dropped.
+    /// How many messages may wait for each subscriber, at least 1, besides the 64 KiB or so that its connection is
+    /// writing.
     #[must_use]
     pub const fn queue(self, queue: usize) -> Self {
-        Self { limit: Limit { messages: queue, ..self.limit } }
+        Self { limit: Limit { messages: queue, ..self.limit }, ..self }
     }
 
-    /// How many bytes may wait for each peer, at least 1; beyond it the oldest messages are dropped.
+    /// How many bytes may wait for each subscriber, at least 1.
     ///
-    /// A message counts as its body and 128 bytes, although all peers share one body. A queue that is not full
-    /// takes a message of any length.
+    /// A message counts as its body and 128 bytes, although all subscribers share one copy. While there is room a
+    /// message of any length is taken.
     #[must_use]
     pub const fn queue_bytes(self, queue_bytes: usize) -> Self {
-        Self { limit: Limit { bytes: queue_bytes, ..self.limit } }
+        Self { limit: Limit { bytes: queue_bytes, ..self.limit }, ..self }
+    }
+
+    /// What happens when as much waits for a subscriber as may.
+    #[must_use]
+    pub const fn slow_subscriber(self, policy: SlowSubscriber) -> Self {
+        Self { slow_subscriber: policy, ..self }
     }
 }
 
@@ -130,7 +261,7 @@ impl Options for PubOptions {
 
 impl fmt::Display for PubOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.limit.fmt(f)
+        write!(f, "{}, slow_subscriber {}", self.limit, self.slow_subscriber)
     }
 }
 

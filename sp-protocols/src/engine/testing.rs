@@ -5,25 +5,38 @@
 //! that a socket would keep. The world also watches over what every engine owes: no message goes to a peer
 //! without room or to one that is closed.
 
-use std::cell::Cell;
+mod calls;
+mod link;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use sp_core::batch::Batch;
 use sp_core::clock;
 use sp_core::id::{CtxId, Id as _, PeerId, TimerKey};
 use sp_core::message::Message;
-use sp_core::pipe::{CloseReason, Flow};
+use sp_core::pipe::{Backlog, CloseReason, Flow};
 
 use super::{
     ContextEngine, Counter, Effects, Engine, RecvBlocked, RecvEngine, SendBlocked, SendEngine,
 };
+
+pub use calls::Unsent;
+use calls::{Calls, take_one};
+use link::Link;
 
 /// What an engine asked of the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Header and body went to a peer.
     Transmit(PeerId, Vec<u8>),
+    /// A peer gets what is broadcast from now on.
+    Join(PeerId),
+    /// A peer gets nothing more of what is broadcast.
+    Leave(PeerId),
+    /// So many messages that waited for a peer were dropped.
+    DropOldest(PeerId, usize),
+    /// Header and body went to everybody who had joined.
+    Broadcast(Vec<u8>),
     /// A peer may be read again.
     Resume(PeerId),
     /// A pipe is to be closed.
@@ -50,60 +63,6 @@ pub struct World {
     sends: Calls,
     /// Peers made so far, which numbers the next one.
     made: u32,
-}
-
-#[derive(Debug, Default)]
-struct Link {
-    room: usize,
-    /// The engine has been told that there is no room, and is owed an event.
-    owes_room: Cell<bool>,
-    is_closing: bool,
-    is_paused: bool,
-    /// What the engine has not taken yet.
-    backlog: Batch,
-}
-
-/// Calls that the engine could not serve at once, by context.
-#[derive(Debug, Default)]
-struct Calls {
-    /// How many wait and have not been woken.
-    waiting: BTreeMap<CtxId, usize>,
-    /// How many have been woken and have not tried again.
-    woken: BTreeMap<CtxId, usize>,
-}
-
-impl Calls {
-    fn wait(&mut self, ctx: CtxId) {
-        let count = self.waiting.entry(ctx).or_default();
-        *count = count.saturating_add(1);
-    }
-
-    /// Wakes one call, if one waits.
-    fn wake(&mut self, ctx: CtxId) {
-        if take_one(&mut self.waiting, ctx) {
-            let count = self.woken.entry(ctx).or_default();
-            *count = count.saturating_add(1);
-        }
-    }
-
-    /// A call gives up, one that has been woken first.
-    fn abandon(&mut self, ctx: CtxId) -> bool {
-        take_one(&mut self.woken, ctx) || take_one(&mut self.waiting, ctx)
-    }
-
-    fn end(&mut self, ctx: CtxId) {
-        self.waiting.remove(&ctx);
-        self.woken.remove(&ctx);
-    }
-}
-
-fn take_one(calls: &mut BTreeMap<CtxId, usize>, ctx: CtxId) -> bool {
-    let Some(count) = calls.get_mut(&ctx) else { return false };
-    *count = count.saturating_sub(1);
-    if *count == 0 {
-        calls.remove(&ctx);
-    }
-    true
 }
 
 impl World {
@@ -151,6 +110,11 @@ impl World {
         self.peers.get(&peer).is_some_and(|link| link.owes_room.get())
     }
 
+    /// Takes what of the broadcasts has arrived at `peer`.
+    pub fn take_broadcasts(&mut self, peer: PeerId) -> Vec<Vec<u8>> {
+        self.peers.get_mut(&peer).map(|link| std::mem::take(&mut link.got)).unwrap_or_default()
+    }
+
     /// Messages that came from `peer` and that the engine has not taken.
     pub fn backlog_of(&self, peer: PeerId) -> usize {
         self.peers.get(&peer).map_or(0, |link| link.backlog.len())
@@ -164,10 +128,56 @@ impl Effects for World {
 
     fn room(&self, peer: PeerId) -> bool {
         let Some(link) = self.peers.get(&peer) else { return false };
-        if link.room == 0 {
+        let room = link.has_room();
+        if !room {
             link.owes_room.set(true);
         }
-        link.room > 0
+        room
+    }
+
+    fn join(&mut self, peer: PeerId, limit: Backlog) {
+        if let Some(link) = self.peers.get_mut(&peer) {
+            assert!(!link.has_joined, "{peer} joined twice");
+            link.has_joined = true;
+            link.limit = Some(limit);
+        }
+        self.effects.push(Effect::Join(peer));
+    }
+
+    fn leave(&mut self, peer: PeerId) {
+        if let Some(link) = self.peers.get_mut(&peer) {
+            link.has_joined = false;
+        }
+        self.effects.push(Effect::Leave(peer));
+    }
+
+    fn slow(&mut self) -> Option<PeerId> {
+        let mut peers = self.peers.iter();
+        let found = peers.find(|(_, link)| link.has_joined && !link.has_room());
+        found.map(|(peer, _)| *peer)
+    }
+
+    fn drop_oldest(&mut self, peer: PeerId) -> usize {
+        let Some(link) = self.peers.get_mut(&peer) else { return 0 };
+        let before = link.waiting.len();
+        while !link.has_room() && link.waiting.pop_front().is_some() {}
+        let dropped = before.saturating_sub(link.waiting.len());
+        self.effects.push(Effect::DropOldest(peer, dropped));
+        dropped
+    }
+
+    fn waiting(&self, peer: PeerId) -> u64 {
+        self.peers.get(&peer).map_or(0, |link| link.waiting.len() as u64)
+    }
+
+    fn broadcast(&mut self, msg: &mut Message) {
+        let message = [msg.header(), msg.body()].concat();
+        for (peer, link) in self.peers.iter_mut().filter(|(_, link)| link.has_joined) {
+            assert!(link.has_room(), "a message was broadcast with no room for {peer}");
+            link.waiting.push_back(message.clone());
+            link.pass_on();
+        }
+        self.effects.push(Effect::Broadcast(message));
     }
 
     fn transmit(&mut self, peer: PeerId, msg: &mut Message) {
@@ -265,16 +275,20 @@ impl<E: Engine> Rig<E> {
 
     /// The pipe to `peer` is gone, and so is what the engine had not taken from it.
     pub fn close(&mut self, peer: PeerId) {
-        if self.world.peers.remove(&peer).is_some() {
-            self.engine.closed(peer, &mut self.world);
-        }
+        // Still there while the engine hears of it, for what waits; nothing more can be sent to it.
+        let Some(link) = self.world.peers.get_mut(&peer) else { return };
+        link.room = 0;
+        link.has_joined = false;
+        self.engine.closed(peer, &mut self.world);
+        self.world.peers.remove(&peer);
     }
 
     /// Sets how many messages `peer` takes from now on, and tells the engine if it is owed that.
     pub fn set_room(&mut self, peer: PeerId, room: usize) {
         let Some(link) = self.world.peers.get_mut(&peer) else { return };
         link.room = room;
-        if room > 0 && link.owes_room.replace(false) {
+        link.pass_on();
+        if link.has_room() && link.owes_room.replace(false) {
             self.engine.room(peer, &mut self.world);
         }
     }
@@ -374,15 +388,6 @@ impl<E: Engine> Default for Rig<E> {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Why a send did not happen, with the message as it was left.
-#[derive(Debug)]
-pub enum Unsent {
-    /// There was no room.
-    Full(Message),
-    /// The pattern's state allowed no send.
-    State(Message),
 }
 
 impl<E: SendEngine> Rig<E> {

@@ -42,8 +42,17 @@ impl Waiters {
     /// Wakes one send if one of `peers` has room for it. Its success wakes the next: no herd, nobody
     /// forgotten.
     pub(crate) fn wake_send(&mut self, peers: &mut Rotation, fx: &mut impl Effects) {
+        self.wake_send_if(|fx| peers.has_room(fx), fx);
+    }
+
+    /// As [`wake_send`](Self::wake_send), where `has_room` says whether a send may succeed.
+    pub(crate) fn wake_send_if<F: Effects>(
+        &mut self,
+        has_room: impl FnOnce(&mut F) -> bool,
+        fx: &mut F,
+    ) {
         if !self.line.is_empty()
-            && peers.has_room(fx)
+            && has_room(fx)
             && let Some(ctx) = self.next(|ctx| fx.send_waits(ctx))
         {
             fx.wake_send(ctx);

@@ -13,7 +13,7 @@ use sp_core::config::Config;
 use sp_core::endpoint::Endpoint;
 use sp_core::id::{PeerId, SocketId, TimerKey};
 use sp_core::pipe::{CloseReason, Flow, Flush, Pipe, PipeEvents, ProtocolId};
-use sp_core::registry::{PeerAddr, PeerRegistry, PeerState, Traffic, conns, next_socket_id};
+use sp_core::registry::{Peer, PeerAddr, PeerRegistry, PeerState, Traffic, conns, next_socket_id};
 use sp_core::sync::lock;
 use sp_transport::{Driver, Lingering, Owner, Runtime};
 
@@ -58,7 +58,7 @@ impl<E: Engine> Shared<E> {
         let driver = runtime.driver(Config::new().spin).map_err(failed)?;
         let core = Core {
             engine: E::new(options.clone(), seed()),
-            lines: Lines::default(),
+            lines: Lines::new(Arc::clone(&driver)),
             waiters: Waiters::default(),
             closed: false,
         };
@@ -162,7 +162,7 @@ impl<E: Engine> Shared<E> {
     /// What passed since the socket was opened.
     pub(crate) fn traffic(&self) -> Traffic {
         let mut total = *lock(&self.past);
-        self.peers.all().iter().for_each(|peer| add(&mut total, peer.traffic()));
+        self.peers.all().iter().for_each(|peer| add(&mut total, traffic_of(peer)));
         total
     }
 
@@ -225,7 +225,7 @@ impl<E: Engine> PipeEvents for Shared<E> {
             core.lines.all.insert(id, Line::new(pipe, peer));
             let opened = core.engine(&self.counts, deferred, |engine, fx| engine.opened(id, fx));
             if opened.is_err() {
-                core.lines.all.remove(id);
+                core.lines.remove(id);
             }
             opened
         });
@@ -281,10 +281,10 @@ impl<E: Engine> PipeEvents for Shared<E> {
     fn closed(&self, id: PeerId, why: CloseReason) {
         self.step(|core, deferred| {
             core.engine(&self.counts, deferred, |engine, fx| engine.closed(id, fx));
-            core.lines.all.remove(id)
+            core.lines.remove(id)
         });
         if let Some(peer) = self.peers.remove(id) {
-            add(&mut lock(&self.past), peer.traffic());
+            add(&mut lock(&self.past), traffic_of(&peer));
             peer.advance(PeerState::Disconnected);
         }
         self.monitor.tell(|| PipeEvent::Closed { peer: id, why });
@@ -314,6 +314,14 @@ impl<E: Engine> Lingering for Farewell<E> {
     fn finish(self: Box<Self>) {
         self.0.finish();
     }
+}
+
+/// What passed between the socket and a peer, what was broadcast included.
+pub(super) fn traffic_of(peer: &Peer<Arc<dyn Pipe>>) -> Traffic {
+    let (mut traffic, standing) = (peer.traffic(), peer.attached().standing());
+    traffic.messages_sent += standing.sent;
+    traffic.bytes_sent += standing.sent_bytes;
+    traffic
 }
 
 fn add(total: &mut Traffic, more: Traffic) {

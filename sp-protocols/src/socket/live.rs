@@ -13,8 +13,9 @@ use sp_core::clock;
 use sp_core::held::Held;
 use sp_core::id::{CtxId, IdMap, PeerId, TimerKey};
 use sp_core::message::Message;
-use sp_core::pipe::{CloseReason, Flush, Pipe};
+use sp_core::pipe::{Backlog, CloseReason, Flush, Pipe};
 use sp_core::registry::Peer;
+use sp_transport::{Broadcast, Driver};
 
 use super::wait::{Side, Waiters};
 use crate::engine::{Counter, Effects};
@@ -49,13 +50,38 @@ impl Line {
 }
 
 /// Every pipe of a socket, and which of them may hold something.
-#[derive(Default)]
 pub(crate) struct Lines {
     pub(crate) all: IdMap<PeerId, Line>,
     holding: Vec<PeerId>,
+    /// Peers that get what is broadcast one by one.
+    audience: Vec<PeerId>,
+    /// Where the others read along.
+    driver: Arc<Driver>,
 }
 
 impl Lines {
+    pub(crate) const fn new(driver: Arc<Driver>) -> Self {
+        Self { all: IdMap::new(), holding: Vec::new(), audience: Vec::new(), driver }
+    }
+
+    pub(crate) fn remove(&mut self, peer: PeerId) -> Option<Line> {
+        self.leave(peer);
+        self.all.remove(peer)
+    }
+
+    fn leave(&mut self, peer: PeerId) {
+        self.audience.retain(|other| *other != peer);
+    }
+
+    /// Queues a message for a peer that gets broadcasts one by one.
+    fn queue(&mut self, peer: PeerId, msg: &mut Message, deferred: &mut Deferred) {
+        if let Some(line) = self.all.get_mut(peer)
+            && line.pipe.queue(msg, &mut line.held)
+        {
+            deferred.flush(&line.pipe);
+        }
+    }
+
     /// Lets everything leave that is held, now: the caller has nothing to add for the moment.
     #[inline]
     pub(crate) fn hurry(&mut self, deferred: &mut Deferred) {
@@ -80,9 +106,9 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    fn bump(&self, what: Counter) {
+    fn bump(&self, what: Counter, times: usize) {
         let Some(at) = Counter::ALL.iter().position(|counter| *counter == what) else { return };
-        self.counts[at].fetch_add(1, Ordering::Relaxed);
+        self.counts[at].fetch_add(times as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Counter, u64)> + '_ {
@@ -110,7 +136,7 @@ impl Effects for Live<'_> {
     }
 
     fn transmit(&mut self, peer: PeerId, msg: &mut Message) {
-        let Lines { all, holding } = &mut *self.lines;
+        let Lines { all, holding, .. } = &mut *self.lines;
         let Some(line) = all.get_mut(peer) else { return };
         line.peer.count_sent(1, msg.payload_len() as u64);
         if line.pipe.queue(msg, &mut line.held) {
@@ -120,6 +146,53 @@ impl Effects for Live<'_> {
             line.listed = true;
             holding.push(peer);
         }
+    }
+
+    fn join(&mut self, peer: PeerId, limit: Backlog) {
+        let Some(line) = self.lines.all.get(peer) else { return };
+        if !line.pipe.join(peer, limit) && !self.lines.audience.contains(&peer) {
+            self.lines.audience.push(peer);
+        }
+    }
+
+    fn leave(&mut self, peer: PeerId) {
+        if let Some(line) = self.lines.all.get(peer) {
+            line.pipe.leave();
+            self.lines.leave(peer);
+        }
+    }
+
+    fn slow(&mut self) -> Option<PeerId> {
+        let reading_along = self.lines.driver.broadcast().and_then(|broadcast| broadcast.slow());
+        reading_along.or_else(|| {
+            let mut audience = self.lines.audience.iter().copied();
+            audience.find(|peer| !self.room(*peer))
+        })
+    }
+
+    fn drop_oldest(&mut self, peer: PeerId) -> usize {
+        self.lines.all.get(peer).map_or(0, |line| line.pipe.drop_oldest())
+    }
+
+    fn waiting(&self, peer: PeerId) -> u64 {
+        self.lines.all.get(peer).map_or(0, |line| line.pipe.standing().waiting)
+    }
+
+    fn broadcast(&mut self, msg: &mut Message) {
+        if let Some(broadcast) = self.lines.driver.broadcast()
+            && broadcast.publish(msg)
+        {
+            self.deferred.lists().broadcast = Some(Arc::clone(broadcast));
+        }
+        let audience = std::mem::take(&mut self.lines.audience);
+        if let Some((last, others)) = audience.split_last() {
+            // Each but the last gets a share; so a single subscriber gets the message itself.
+            for peer in others {
+                self.lines.queue(*peer, &mut msg.share(), self.deferred);
+            }
+            self.lines.queue(*last, msg, self.deferred);
+        }
+        self.lines.audience = audience;
     }
 
     fn resume(&mut self, peer: PeerId) {
@@ -159,7 +232,13 @@ impl Effects for Live<'_> {
     }
 
     fn count(&mut self, what: Counter) {
-        self.counts.bump(what);
+        self.counts.bump(what, 1);
+    }
+
+    fn count_times(&mut self, what: Counter, times: usize) {
+        if times > 0 {
+            self.counts.bump(what, times);
+        }
     }
 }
 
@@ -171,6 +250,7 @@ pub(crate) struct Deferred {
 
 #[derive(Default)]
 struct Lists {
+    broadcast: Option<Arc<Broadcast>>,
     urgent: Vec<Arc<dyn Pipe>>,
     flush: Vec<Arc<dyn Pipe>>,
     resume: Vec<Arc<dyn Pipe>>,
@@ -218,6 +298,9 @@ impl Deferred {
 
 impl Lists {
     fn carry_out(mut self: Box<Self>, arm: impl Fn(TimerKey, Instant)) {
+        if let Some(broadcast) = self.broadcast.take() {
+            broadcast.flush();
+        }
         self.urgent.drain(..).for_each(|pipe| pipe.flush(Flush::Urgent));
         for (nth, pipe) in self.flush.drain(..).enumerate() {
             // Each direct write costs as much as waking the worker: past a few it writes the rest.

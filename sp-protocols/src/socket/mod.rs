@@ -30,7 +30,7 @@ use sp_core::id::{CtxId, PeerId, SocketId};
 use sp_core::pipe::PipeInfo;
 use sp_core::stats::Stats;
 
-use self::core::{Farewell, Shared};
+use self::core::{Farewell, Shared, traffic_of};
 use crate::engine::{Engine, Sub};
 
 /// A socket of the pattern `E`.
@@ -104,13 +104,15 @@ impl<E: Engine> Socket<E> {
             stats = stats.value(counter.name(), count);
         }
         shared.peers.all().iter().fold(stats, |stats, peer| {
-            let traffic = peer.traffic();
+            let (traffic, standing) = (traffic_of(peer), peer.attached().standing());
             stats.child(
                 Stats::new(peer.id().to_string())
                     .value("messages_sent", traffic.messages_sent)
                     .value("bytes_sent", traffic.bytes_sent)
                     .value("messages_received", traffic.messages_received)
                     .value("bytes_received", traffic.bytes_received)
+                    .value("waiting", standing.waiting)
+                    .value("dropped", standing.dropped)
                     .value("unsent_bytes", shared.unsent_to(peer.id()) as u64),
             )
         })

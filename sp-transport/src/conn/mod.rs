@@ -9,7 +9,7 @@ mod writer;
 pub(crate) use pacer::Pacer;
 pub(crate) use pipe::{PipeSpec, StreamPipe};
 pub(crate) use rx::{Progress, ReadBuf, Rx};
-pub(crate) use tx::SendLimits;
+pub(crate) use tx::{GATHER_BYTES, Piece, SendLimits};
 pub(crate) use writer::{Decision, STREAM_FLUSH_BYTES, Turn};
 
 use std::sync::Arc;

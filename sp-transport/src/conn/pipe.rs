@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use sp_core::held::Held;
 use sp_core::id::PeerId;
 use sp_core::message::Message;
-use sp_core::pipe::{CloseReason, Flush, Pipe, PipeEvents, PipeInfo};
+use sp_core::pipe::{Backlog, CloseReason, Flush, Pipe, PipeEvents, PipeInfo, Standing};
 use sp_core::registry::ConnControl;
 use sp_core::sync::lock;
 
 use super::tx::{Flushed, SendLimits, Tx};
+use crate::broadcast::Tail;
 use crate::driver::Driver;
 use crate::stream::Stream;
 use crate::wire::Framing;
@@ -32,6 +33,7 @@ pub(crate) struct StreamPipe {
     me: Weak<Self>,
     info: PipeInfo,
     stream: Stream,
+    framing: Framing,
     tx: Tx,
     driver: Arc<Driver>,
     events: Arc<dyn PipeEvents>,
@@ -56,6 +58,7 @@ impl StreamPipe {
             me: me.clone(),
             info: spec.info,
             stream: spec.stream,
+            framing: spec.framing,
             tx: Tx::new(spec.framing, spec.limits),
             driver: spec.driver,
             events: spec.events,
@@ -97,6 +100,12 @@ impl StreamPipe {
         self.follow(flushed);
     }
 
+    /// Writes what waits, unless somebody else does or the kernel takes no more.
+    pub(crate) fn write_waiting(&self) {
+        let flushed = self.tx.flush(&self.stream, Flush::Urgent);
+        self.follow(flushed);
+    }
+
     /// Takes the wish to be read again.
     pub(crate) fn take_resume(&self) -> bool {
         self.resume_wanted.swap(false, Ordering::AcqRel)
@@ -128,6 +137,9 @@ impl StreamPipe {
         // First the stream, so that a thread in the middle of writing stops at once.
         self.stream.shutdown();
         self.tx.close();
+        if let Some(tail) = self.tx.tail() {
+            tail.retire(&self.me);
+        }
     }
 
     /// Takes over what the socket holds for this pipe.
@@ -216,6 +228,11 @@ impl Pipe for StreamPipe {
     }
 
     fn flush(&self, how: Flush) {
+        if how == Flush::Urgent
+            && let Some(tail) = self.tx.tail()
+        {
+            tail.release();
+        }
         let flushed = self.tx.flush(&self.stream, how);
         self.follow(flushed);
     }
@@ -239,5 +256,24 @@ impl Pipe for StreamPipe {
 
     fn unsent(&self) -> usize {
         self.tx.unsent()
+    }
+
+    fn join(&self, peer: PeerId, limit: Backlog) -> bool {
+        let broadcast = self.driver.begin_broadcast();
+        let new = || Tail::new(broadcast, self.framing, peer, limit, self.me.clone());
+        self.tx.tail_or(new).join(limit);
+        true
+    }
+
+    fn leave(&self) {
+        self.tx.tail().inspect(|tail| tail.leave());
+    }
+
+    fn drop_oldest(&self) -> usize {
+        self.tx.tail().map_or(0, Tail::drop_oldest)
+    }
+
+    fn standing(&self) -> Standing {
+        self.tx.tail().map(Tail::standing).unwrap_or_default()
     }
 }

@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use sp_core::held::{Frames, Held};
 use sp_core::message::Message;
@@ -16,6 +16,7 @@ use sp_core::sync::lock;
 
 use super::pacer::Pacer;
 use super::writer::{Decision, STREAM_FLUSH_BYTES, Turn};
+use crate::broadcast::Tail;
 use crate::stream::Stream;
 use crate::wire::Framing;
 
@@ -48,6 +49,8 @@ pub(crate) struct Tx {
     limits: SendLimits,
     queue: Mutex<Queue>,
     flight: Mutex<Flight>,
+    /// The place in what the socket broadcasts, once the connection takes part.
+    tail: OnceLock<Tail>,
     /// Bytes in flight. Changed by whoever writes, with the queue's lock when it grows.
     in_flight: AtomicUsize,
     /// The worker looks after the queue, so messages may be held back with the socket. Changed with the queue's
@@ -79,7 +82,7 @@ struct Flight {
 }
 
 #[derive(Debug)]
-enum Piece {
+pub(crate) enum Piece {
     /// Frames side by side.
     Frames(PooledBuf),
     /// The same, gathered while messages stream.
@@ -103,6 +106,7 @@ impl Tx {
             limits,
             queue: Mutex::new(queue),
             flight: Mutex::default(),
+            tail: OnceLock::new(),
             in_flight: AtomicUsize::new(0),
             holds: AtomicBool::new(false),
             roomy: AtomicBool::new(true),
@@ -110,8 +114,21 @@ impl Tx {
         }
     }
 
+    /// The place in what the socket broadcasts, if the connection takes part.
+    pub(crate) fn tail(&self) -> Option<&Tail> {
+        self.tail.get()
+    }
+
+    /// As [`tail`](Self::tail), made with `new` if need be.
+    pub(crate) fn tail_or(&self, new: impl FnOnce() -> Tail) -> &Tail {
+        self.tail.get_or_init(new)
+    }
+
     /// Whether another message may be queued; a no is remembered and answered later.
     pub(crate) fn room(&self) -> bool {
+        if let Some(tail) = self.tail() {
+            return tail.room();
+        }
         if self.roomy.load(Ordering::Relaxed) {
             return true;
         }
@@ -220,7 +237,7 @@ impl Tx {
     pub(crate) fn tend(&self, stream: &Stream) -> (Flushed, bool) {
         let turn = {
             let mut queue = lock(&self.queue);
-            let queued = queue.bytes;
+            let queued = queue.bytes + self.ready();
             let turn = queue.pacer.writer.turn(queued);
             if turn == Turn::Done {
                 self.holds.store(false, Ordering::Relaxed);
@@ -263,7 +280,14 @@ impl Tx {
     }
 
     pub(crate) fn unsent(&self) -> usize {
-        lock(&self.queue).bytes + self.in_flight.load(Ordering::Relaxed)
+        let queue = lock(&self.queue);
+        let broadcast = self.tail().map_or(0, Tail::waiting);
+        queue.bytes + self.in_flight.load(Ordering::Relaxed) + broadcast
+    }
+
+    /// Bytes of broadcasts to write.
+    fn ready(&self) -> usize {
+        self.tail().map_or(0, Tail::ready)
     }
 
     fn has_room(&self, queue: &Queue) -> bool {
@@ -272,11 +296,12 @@ impl Tx {
 
     /// How many bytes press for a write. Half full by count is as pressing as any number of bytes.
     fn pressing(&self, queue: &Queue) -> usize {
-        if queue.messages >= self.limits.messages / 2 {
+        let bytes = if queue.messages >= self.limits.messages / 2 {
             queue.bytes.max(STREAM_FLUSH_BYTES)
         } else {
             queue.bytes
-        }
+        };
+        bytes + self.ready()
     }
 
     /// Writes until nothing waits, the kernel refuses, or this thread has done its share.
@@ -313,13 +338,24 @@ impl Tx {
     /// enough and the worker takes over.
     fn load(&self, flight: &mut Flight, share: usize, flushed: &mut Flushed) -> bool {
         let mut queue = lock(&self.queue);
-        if queue.closed || queue.pieces.is_empty() {
+        if queue.closed || (queue.pieces.is_empty() && self.ready() == 0) {
             queue.pacer.drained();
             return false;
         }
         if share == 0 {
             flushed.delegate |= queue.pacer.writer.handed_over() == Decision::Delegate;
             return false;
+        }
+        if queue.pieces.is_empty() {
+            let tail = self.tail();
+            let loaded = tail.map(|tail| tail.load(&mut flight.pieces)).unwrap_or_default();
+            self.in_flight.store(loaded.bytes, Ordering::Relaxed);
+            flushed.room |= loaded.room;
+            if loaded.bytes == 0 {
+                // Dropped since the look above.
+                queue.pacer.drained();
+            }
+            return loaded.bytes > 0;
         }
         std::mem::swap(&mut queue.pieces, &mut flight.pieces);
         self.in_flight.store(queue.bytes, Ordering::Relaxed);
@@ -381,7 +417,7 @@ impl Flight {
 }
 
 impl Piece {
-    fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Frames(buf) => buf,
             Self::Held(frames) => frames.as_bytes(),
@@ -392,7 +428,7 @@ impl Piece {
 
 /// From this payload size on a message is written from its own memory: copying 16 KiB costs about as much as
 /// another piece of a vectored write.
-const GATHER_BYTES: usize = 16 * 1024;
+pub(crate) const GATHER_BYTES: usize = 16 * 1024;
 
 /// The first buffer of a queue: enough for a conversation, small for a publisher to thousands.
 const FIRST_FRAMES_BYTES: usize = 4 * 1024;

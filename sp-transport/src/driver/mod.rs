@@ -21,6 +21,7 @@ use mio::Token;
 use sp_core::pipe::CloseReason;
 use sp_core::sync::{lock, try_lock};
 
+use crate::broadcast::Broadcast;
 use crate::conn::{Conn, StreamPipe};
 use crate::sleep::Sleep;
 use crate::worker::WorkerHandle;
@@ -36,6 +37,8 @@ pub struct Driver {
     sleep: Sleep,
     poll_fd: RawFd,
     worker: WorkerHandle,
+    /// Made when the first connection takes part.
+    broadcast: OnceLock<Arc<Broadcast>>,
     /// The worker's name for this driver.
     place: OnceLock<usize>,
     /// The worker hears of this driver's events. Changed behind the gate.
@@ -80,6 +83,7 @@ impl Driver {
             sleep,
             poll_fd,
             worker,
+            broadcast: OnceLock::new(),
             place: OnceLock::new(),
             watched: AtomicBool::new(false),
             leased: AtomicBool::new(false),
@@ -132,6 +136,16 @@ impl Driver {
         if self.sleep.is_away() {
             self.notify();
         }
+    }
+
+    /// What the socket sends to all of its connections, once one of them takes part.
+    pub fn broadcast(&self) -> Option<&Arc<Broadcast>> {
+        self.broadcast.get()
+    }
+
+    /// A connection takes part in what the socket sends to all.
+    pub(crate) fn begin_broadcast(&self) -> &Arc<Broadcast> {
+        self.broadcast.get_or_init(|| Broadcast::new(self.worker.clone()))
     }
 
     /// The worker that drives while nobody waits.

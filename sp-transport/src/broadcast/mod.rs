@@ -1,0 +1,290 @@
+//! What a socket sends to all of its connections at once.
+//!
+//! A message is encoded once for each framing in use and appended to a [`Log`](log::Log); each connection has a
+//! cursor there. Publishing costs the same however many connections there are: one writer machine, the same that a
+//! single connection has, says for all of them together who sees to the writing and when. Whoever that is makes a
+//! *sweep*: releases what has been appended, and has every connection write what it lacks. A connection whose kernel
+//! buffer is full is passed over; its driver goes on with it.
+
+mod chunk;
+mod log;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use sp_core::id::PeerId;
+use sp_core::message::Message;
+use sp_core::pipe::{Backlog, Flush, Standing};
+use sp_core::sync::lock;
+
+use crate::conn::{Decision, Pacer, Piece, STREAM_FLUSH_BYTES, StreamPipe, Turn};
+use crate::wire::Framing;
+use crate::worker::{Tended, WorkerHandle};
+pub(crate) use log::Loaded;
+use log::Log;
+
+/// One socket's broadcasts to its stream connections.
+pub struct Broadcast {
+    me: Weak<Self>,
+    state: Mutex<State>,
+    worker: WorkerHandle,
+    /// The worker looks after the broadcasts. Only the worker touches this.
+    tended: AtomicBool,
+}
+
+struct State {
+    /// One for each framing.
+    logs: [Log; FRAMINGS.len()],
+    /// A snapshot for sweeps; copied when it changes during one.
+    pipes: Arc<Vec<Weak<StreamPipe>>>,
+    pacer: Pacer,
+    /// What has been appended since the last sweep: messages, and the bytes they are for each connection.
+    fresh_messages: usize,
+    fresh_bytes: usize,
+}
+
+impl Broadcast {
+    pub(crate) fn new(worker: WorkerHandle) -> Arc<Self> {
+        let state = State {
+            logs: FRAMINGS.map(Log::new),
+            pipes: Arc::default(),
+            pacer: Pacer::new(),
+            fresh_messages: 0,
+            fresh_bytes: 0,
+        };
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            state: Mutex::new(state),
+            worker,
+            tended: AtomicBool::new(false),
+        })
+    }
+
+    /// Appends `msg` for every connection that has joined. Called under the socket's lock: short, no system call.
+    ///
+    /// Answers whether the caller has to [`flush`](Self::flush) afterwards; if not, somebody else sees to it.
+    pub fn publish(&self, msg: &mut Message) -> bool {
+        let mut state = lock(&self.state);
+        let mut frame = 0;
+        for log in &mut state.logs {
+            frame = log.append(msg).max(frame);
+        }
+        if frame == 0 {
+            return false;
+        }
+        state.fresh_messages += 1;
+        state.fresh_bytes += frame;
+        state.pacer.writer.wants_flush(state.pressing())
+    }
+
+    /// Sees to it that what was published leaves. Called under no lock.
+    pub fn flush(&self) {
+        let (decision, direct) = {
+            let mut state = lock(&self.state);
+            // To write to more takes longer than waking the worker.
+            let few = state.pipes.len() <= DIRECT_PIPES_MAX;
+            let (pressing, how) = (state.pressing(), if few { Flush::Now } else { Flush::Soon });
+            let decision = state.pacer.flush(pressing, how, false);
+            let direct = (decision == Decision::Delegate).then(|| state.release());
+            (decision, direct)
+        };
+        match decision {
+            Decision::Write => self.sweep(),
+            Decision::Delegate => {
+                self.delegate();
+                // While the worker wakes up the first ones can be served.
+                kick(direct.iter().flat_map(|pipes| pipes.iter()).take(DIRECT_PIPES_MAX));
+            }
+            Decision::Leave => {}
+        }
+    }
+
+    /// A connection that has joined and for which as much waits as its limit allows.
+    pub fn slow(&self) -> Option<PeerId> {
+        lock(&self.state).logs.iter_mut().find_map(Log::slow)
+    }
+
+    /// Lets connections take what has been published, whoever writes.
+    pub(crate) fn release(&self) {
+        lock(&self.state).release();
+    }
+
+    /// Has every connection write what it lacks. Only for whoever the machine chose.
+    fn sweep(&self) {
+        let pipes = lock(&self.state).begin_sweep();
+        kick(pipes.iter());
+        drop(pipes);
+        let handed_over = {
+            let mut state = lock(&self.state);
+            if state.fresh_messages == 0 {
+                state.pacer.drained();
+                Decision::Leave
+            } else {
+                // Published meanwhile: that waits for company, as it would have without this sweep.
+                state.pacer.writer.handed_over()
+            }
+        };
+        if handed_over == Decision::Delegate {
+            self.delegate();
+        }
+    }
+
+    fn delegate(&self) {
+        if let Some(me) = self.me.upgrade() {
+            self.worker.tend(me);
+        }
+    }
+}
+
+impl Tended for Broadcast {
+    fn tend(&self) -> bool {
+        let turn = {
+            let mut state = lock(&self.state);
+            if state.pacer.writer.take_flushed() {
+                // The publisher sweeps by itself.
+                return true;
+            }
+            let pressing = state.pressing();
+            state.pacer.writer.turn(pressing)
+        };
+        if turn == Turn::Write {
+            self.sweep();
+        }
+        turn != Turn::Done
+    }
+
+    fn set_tended(&self, tended: bool) -> bool {
+        self.tended.swap(tended, Ordering::Relaxed) != tended
+    }
+}
+
+impl State {
+    /// How many bytes press for a sweep. Half of what may wait for a connection is as pressing as any number.
+    fn pressing(&self) -> usize {
+        let half_full = self.logs.iter().any(|log| {
+            let least = log.least();
+            let cost = self.fresh_bytes + self.fresh_messages * Backlog::OVERHEAD;
+            self.fresh_messages >= least.messages.div_ceil(2) || cost >= least.bytes.div_ceil(2)
+        });
+        if half_full && self.fresh_messages > 0 {
+            self.fresh_bytes.max(STREAM_FLUSH_BYTES)
+        } else {
+            self.fresh_bytes
+        }
+    }
+
+    /// Releases what has been published, and answers who is to write it.
+    fn release(&mut self) -> Arc<Vec<Weak<StreamPipe>>> {
+        self.logs.iter_mut().for_each(Log::release);
+        Arc::clone(&self.pipes)
+    }
+
+    /// As [`release`](Self::release), for a caller who sees to it that all of them write.
+    fn begin_sweep(&mut self) -> Arc<Vec<Weak<StreamPipe>>> {
+        self.fresh_messages = 0;
+        self.fresh_bytes = 0;
+        self.release()
+    }
+}
+
+fn kick<'a>(pipes: impl Iterator<Item = &'a Weak<StreamPipe>>) {
+    // One that is gone has nothing to write.
+    pipes.filter_map(Weak::upgrade).for_each(|pipe| pipe.write_waiting());
+}
+
+/// One connection's place in its socket's broadcasts; given up when dropped.
+pub(crate) struct Tail {
+    broadcast: Arc<Broadcast>,
+    log: usize,
+    key: usize,
+}
+
+impl Tail {
+    pub(crate) fn new(
+        broadcast: &Arc<Broadcast>,
+        framing: Framing,
+        peer: PeerId,
+        limit: Backlog,
+        pipe: Weak<StreamPipe>,
+    ) -> Self {
+        let log = FRAMINGS.iter().position(|other| *other == framing).unwrap_or_default();
+        let mut state = lock(&broadcast.state);
+        let key = state.logs[log].add(peer, limit);
+        Arc::make_mut(&mut state.pipes).push(pipe);
+        drop(state);
+        Self { broadcast: Arc::clone(broadcast), log, key }
+    }
+
+    pub(crate) fn join(&self, limit: Backlog) {
+        self.with(|log, key| log.join(key, limit));
+    }
+
+    pub(crate) fn leave(&self) {
+        self.with(Log::leave);
+    }
+
+    pub(crate) fn drop_oldest(&self) -> usize {
+        self.with(Log::drop_oldest)
+    }
+
+    pub(crate) fn room(&self) -> bool {
+        self.with(Log::room)
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        self.with(|log, key| log.standing(key))
+    }
+
+    /// Takes some of what the connection is to write next.
+    pub(crate) fn load(&self, into: &mut VecDeque<Piece>) -> Loaded {
+        self.with(|log, key| log.load(key, into))
+    }
+
+    /// Bytes that wait for the connection and may be taken now.
+    pub(crate) fn ready(&self) -> usize {
+        self.with(|log, key| log.waiting(key).1)
+    }
+
+    /// Bytes that wait for the connection.
+    pub(crate) fn waiting(&self) -> usize {
+        self.with(|log, key| log.waiting(key).0)
+    }
+
+    /// Lets the connection take what has been published.
+    pub(crate) fn release(&self) {
+        self.broadcast.release();
+    }
+
+    /// The connection is closed: drops what waits for it.
+    pub(crate) fn retire(&self, pipe: &Weak<StreamPipe>) {
+        let mut state = lock(&self.broadcast.state);
+        state.logs[self.log].retire(self.key);
+        Arc::make_mut(&mut state.pipes).retain(|other| !Weak::ptr_eq(other, pipe));
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&mut Log, usize) -> R) -> R {
+        act(&mut lock(&self.broadcast.state).logs[self.log], self.key)
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.with(Log::remove);
+    }
+}
+
+impl fmt::Debug for Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tail").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+const FRAMINGS: [Framing; 2] = [Framing::Length, Framing::TypeAndLength];
+
+/// Connections that one call writes to by itself: each write costs as much as waking the worker.
+const DIRECT_PIPES_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests;
