@@ -74,7 +74,11 @@ pub type RepContext = Context<engine::Rep>;
 /// ```
 ///
 /// `send` never waits. A subscriber that is slower than the publisher misses the oldest messages that wait for it;
-/// they are counted as `dropped_on_send`. Nothing is kept for subscribers that come later.
+/// they are counted as `dropped_on_send`. Nothing is kept for subscribers that come later. With
+/// [`SlowSubscriber`](engine::SlowSubscriber) it can be the newest that are missed, the slow can be disconnected, or
+/// `send` can wait for them.
+///
+/// A message is encoded once and kept once, however many subscribers there are.
 ///
 /// ```
 /// # use sp_protocols::sockets as sp;

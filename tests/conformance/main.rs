@@ -22,6 +22,8 @@ mod pipeline;
 mod pubsub;
 /// Items 8.8: REQ and REP.
 mod reqrep;
+/// What becomes of slow subscribers, which the wire reference leaves to us.
+mod slow;
 
 mod raw;
 #[path = "../support/mod.rs"]

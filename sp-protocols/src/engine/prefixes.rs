@@ -55,6 +55,12 @@ impl Prefixes {
         true
     }
 
+    /// Whether every text begins with a topic: the empty one is among them.
+    pub(crate) fn match_all(&self) -> bool {
+        // It begins all others, so that it stands alone.
+        self.shortest.first().is_some_and(|topic| topic.is_empty())
+    }
+
     /// Whether a topic begins `text`.
     pub(crate) fn matches(&self, text: &[u8]) -> bool {
         let after = self.shortest.partition_point(|topic| **topic <= *text);
