@@ -196,8 +196,9 @@ fn subscribers_on_every_transport_get_small_and_large_messages_in_order() {
         .collect();
     // Lengths around every boundary: inline, chunks, own memory, several reads.
     let lengths = [4, 64, 101, 4000, 16_383, 16_384, 70_000, 200, 9000];
-    let length =
-        |n: u32| if n % 40 == 0 { lengths[n as usize / 40 % 9] } else { 20 + n as usize % 90 };
+    let length = |n: u32| {
+        if n.is_multiple_of(40) { lengths[n as usize / 40 % 9] } else { 20 + n as usize % 90 }
+    };
     for n in 0..MESSAGES {
         publisher.send(numbered(n, length(n))).unwrap();
     }

@@ -131,6 +131,26 @@ impl Effects for World {
         self.out.push(mem::take(msg));
     }
 
+    fn join(&mut self, _peer: PeerId, _limit: Backlog) {}
+
+    fn leave(&mut self, _peer: PeerId) {}
+
+    fn slow(&mut self) -> Option<PeerId> {
+        None
+    }
+
+    fn drop_oldest(&mut self, _peer: PeerId) -> usize {
+        0
+    }
+
+    fn waiting(&self, _peer: PeerId) -> u64 {
+        0
+    }
+
+    fn broadcast(&mut self, msg: &mut Message) {
+        self.transmit(PeerId::from_parts(0, 0), msg);
+    }
+
     fn resume(&mut self, _peer: PeerId) {}
 
     fn close(&mut self, _peer: PeerId, _why: CloseReason) {}

@@ -187,11 +187,19 @@ impl<E: RecvEngine> Context<E> {
         let shared = self.shared();
         let mut message = Message::new();
         // The usual case sets nothing up for waiting.
-        match shared.step(|core, deferred| self.attempt_recv(core, deferred, &mut message)) {
-            Ok(()) => Ok(message),
-            Err(Unreceived::Empty) => self.wait_to_recv(deadline),
-            Err(unreceived) => Err(unreceived.into_error(E::SELF)),
+        for _ in 0..LOOKS_MAX {
+            let seen = shared.lookout.seen();
+            match shared.step(|core, deferred| self.attempt_recv(core, deferred, &mut message)) {
+                Ok(()) => return Ok(message),
+                Err(Unreceived::Empty) => {
+                    if shared.driver.has_streams() || !shared.lookout.watch(seen) {
+                        break;
+                    }
+                }
+                Err(unreceived) => return Err(unreceived.into_error(E::SELF)),
+            }
         }
+        self.wait_to_recv(deadline)
     }
 
     #[cold]
@@ -270,7 +278,6 @@ impl<E: Engine> Context<E> {
                 Some(answer) => Retry::Answer(answer),
                 None => match waker() {
                     Some(waker) => {
-                        core.lines.hurry(deferred);
                         *ticket = Some(core.waiters.add(ctx, side, waker));
                         Retry::Waits
                     }
@@ -341,6 +348,10 @@ impl<E: RecvEngine> Context<E> {
         }
         let (ctx, counts) = (self.ctx(), &self.shared().counts);
         let received = core.engine(counts, deferred, |engine, fx| engine.try_recv(ctx, into, fx));
+        if received.is_err() {
+            // Whoever waits for an answer has nothing to add to what is held.
+            core.lines.hurry(deferred);
+        }
         received.map_err(|blocked| match blocked {
             RecvBlocked::Empty => Unreceived::Empty,
             RecvBlocked::State => Unreceived::State,
@@ -474,3 +485,6 @@ impl<E: RecvEngine> Iterator for TryIter<'_, E> {
         self.ctx.try_recv().ok()
     }
 }
+
+/// How often in a row a receiver lets others take what it saw coming, before it gets in line.
+const LOOKS_MAX: usize = 4;

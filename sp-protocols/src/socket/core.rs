@@ -19,6 +19,7 @@ use sp_transport::{Driver, Lingering, Owner, Runtime};
 
 use super::error::OpenError;
 use super::live::{Counts, Deferred, Line, Lines, Live};
+use super::lookout::Lookout;
 use super::monitor::{Monitor, PipeEvent};
 use super::wait::Waiters;
 use crate::engine::{Effects, Engine, Options};
@@ -32,6 +33,7 @@ pub(crate) struct Shared<E: Engine> {
     /// Given back when the socket has ended.
     runtime: Mutex<Option<Arc<Runtime>>>,
     pub(crate) monitor: Monitor,
+    pub(crate) lookout: Lookout,
     pub(crate) counts: Counts,
     /// Peers turned away, attempts that failed.
     pub(crate) refused: AtomicU64,
@@ -69,6 +71,7 @@ impl<E: Engine> Shared<E> {
             driver,
             runtime: Mutex::new(Some(runtime)),
             monitor: Monitor::default(),
+            lookout: Lookout::default(),
             counts: Counts::default(),
             refused: AtomicU64::new(0),
             past: Mutex::default(),
@@ -242,7 +245,7 @@ impl<E: Engine> PipeEvents for Shared<E> {
     }
 
     fn arrived(&self, peer: PeerId, batch: &mut Batch) -> Flow {
-        self.step(|core, deferred| {
+        let flow = self.step(|core, deferred| {
             if core.closed {
                 batch.clear();
                 return Flow::More;
@@ -263,7 +266,9 @@ impl<E: Engine> PipeEvents for Shared<E> {
                 line.peer.count_received(taken, bytes_before - batch.bytes(), now);
             }
             flow
-        })
+        });
+        self.lookout.tell();
+        flow
     }
 
     fn room(&self, peer: PeerId) {

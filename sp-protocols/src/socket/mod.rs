@@ -9,6 +9,7 @@ mod core;
 mod endpoints;
 mod error;
 mod live;
+mod lookout;
 mod monitor;
 mod wait;
 

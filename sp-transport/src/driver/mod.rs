@@ -34,6 +34,8 @@ pub struct Driver {
     /// `None` once the socket has ended: its connections are gone.
     mail: Mutex<Option<Vec<Mail>>>,
     has_mail: AtomicBool,
+    /// There may be connections to poll.
+    streams: AtomicBool,
     sleep: Sleep,
     poll_fd: RawFd,
     worker: WorkerHandle,
@@ -80,6 +82,7 @@ impl Driver {
             gate: Mutex::new(Some(wheel)),
             mail: Mutex::new(Some(Vec::new())),
             has_mail: AtomicBool::new(false),
+            streams: AtomicBool::new(false),
             sleep,
             poll_fd,
             worker,
@@ -153,11 +156,17 @@ impl Driver {
         &self.worker
     }
 
+    /// Whether there may be connections to poll; otherwise nothing reaches the socket but from within the process.
+    pub fn has_streams(&self) -> bool {
+        self.streams.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn poll_fd(&self) -> RawFd {
         self.poll_fd
     }
 
     pub(crate) fn adopt(self: &Arc<Self>, conn: Conn) {
+        self.streams.store(true, Ordering::Relaxed);
         self.post(Mail::Adopt(Box::new(conn)));
         self.notify();
     }

@@ -206,6 +206,7 @@ impl Wheel {
         let fd = conn.pipe.fd();
         let pipe = Arc::clone(&conn.pipe);
         let key = self.conns.insert(conn);
+        driver.streams.store(true, Ordering::Relaxed);
         pipe.take_slot(key);
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut SourceFd(&fd), Token(key), interest)
@@ -231,6 +232,7 @@ impl Wheel {
     /// Takes a connection out and tells everybody concerned.
     fn end(&mut self, key: usize, why: CloseReason, driver: &Driver) {
         let conn = self.conns.remove(key);
+        driver.streams.store(!self.conns.is_empty(), Ordering::Relaxed);
         // Fails only for a descriptor that never was registered.
         let _ = self.poll.registry().deregister(&mut SourceFd(&conn.pipe.fd()));
         conn.pipe.shut();
