@@ -7,6 +7,7 @@ use std::time::Instant;
 use sp::{CloseReason, Message, PeerId, PubOptions, RepOptions, ReqOptions};
 use sp_core::batch::Batch;
 use sp_core::id::{CtxId, Id as _, TimerKey};
+use sp_core::pipe::Backlog;
 use sp_core::pipe::Flow;
 use sp_protocols::engine::{
     Counter, Effects, Engine, Pub, Pull, PullOptions, Push, PushOptions, RecvEngine as _, Rep, Req,
