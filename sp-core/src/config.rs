@@ -10,7 +10,7 @@ use crate::stats::Stats;
 /// ```
 /// use sp_core::config::Config;
 ///
-/// assert_eq!(Config::new().pooled_max, 65_536);
+/// assert_eq!(Config::new().pooled_max, 1_048_576);
 /// println!("{}", Config::new());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl fmt::Display for Config {
     }
 }
 
-pub(crate) const POOLED_MAX: usize = 65_536;
+pub(crate) const POOLED_MAX: usize = 1 << 20;
 pub(crate) const REGISTRY_CAPACITY: usize = 16;
 
 #[cfg(test)]

@@ -4,6 +4,11 @@
 //! was in vain a few times, it is left out for more and more waits, then tried again. Where other threads want
 //! the core, one yield takes milliseconds: then it is left out at once, for a sleeper that is woken gets the core
 //! sooner than one that yields.
+//!
+//! What comes late is in vain, too, for polling until then has cost more than being woken. But two who ask and
+//! answer as fast as they can also wait for about one wake-up if one of them sleeps, and if both gave up then,
+//! they would never meet awake. So what comes after that time counts as late only for somebody who has taken time
+//! before asking, and what comes after much more than that for everybody.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,20 +26,26 @@ pub(crate) struct Patience {
     skip: u32,
     /// How many waits the next disappointment skips.
     next_skip: u32,
+    /// When the last wait ended.
+    ended: Option<Instant>,
 }
 
 /// One round of polling.
 #[derive(Debug)]
 pub(crate) struct Tries {
+    began: Instant,
+    /// What has passed since the wait before.
+    pause: Duration,
     until: Instant,
     now: Instant,
+    rounds: u32,
     /// Somebody else had the core for long.
     crowded: bool,
 }
 
 impl Patience {
     pub(crate) const fn new(budget: Duration) -> Self {
-        Self { budget, misses: 0, skip: 0, next_skip: SKIP_FIRST }
+        Self { budget, misses: 0, skip: 0, next_skip: SKIP_FIRST, ended: None }
     }
 
     /// Starts a wait; answers how to poll first, if at all.
@@ -48,13 +59,23 @@ impl Patience {
         }
         let now = clock::now();
         let until = clock::after(now, self.budget);
-        Some(Tries { until: deadline.map_or(until, |at| at.min(until)), now, crowded: false })
+        let until = deadline.map_or(until, |at| at.min(until));
+        let pause = self.ended.map_or(Duration::ZERO, |ended| now.saturating_duration_since(ended));
+        Some(Tries { began: now, pause, until, now, rounds: 0, crowded: false })
     }
 
     /// Polling found what was waited for.
-    pub(crate) fn hit(&mut self) {
+    pub(crate) fn hit(&mut self, tries: &Tries) {
+        if tries.came_late() {
+            return self.miss(tries);
+        }
         self.misses = 0;
         self.next_skip = SKIP_FIRST;
+    }
+
+    /// A wait is over.
+    pub(crate) fn end(&mut self) {
+        self.ended = Some(clock::now());
     }
 
     /// Polling was in vain.
@@ -74,36 +95,82 @@ impl Patience {
 }
 
 impl Tries {
-    /// Lets others run, then answers whether to try again. With nothing to poll but `done` it looks at that
-    /// more often.
+    fn came_late(&self) -> bool {
+        let waited = self.now.saturating_duration_since(self.began);
+        waited > LATE || (waited > LATE_AFTER_PAUSE && self.pause > PAUSE)
+    }
+
+    /// Lets some time pass, then answers whether to try again. With nothing to poll but `done` it looks at that
+    /// meanwhile.
+    ///
+    /// The first round and every fourth let others run: with more threads than cores the one waited for may need
+    /// this core. The rounds between spare the system calls and grow longer the longer it takes.
     pub(crate) fn go_on(&mut self, only_done: bool, done: &impl Fn() -> bool) -> bool {
-        if only_done {
-            for _ in 0..LOOKS_PER_YIELD {
-                if done() {
+        let before = self.now;
+        if self.rounds.is_multiple_of(ROUNDS_PER_YIELD) {
+            thread::yield_now();
+            self.now = clock::now();
+            self.crowded = self.now.saturating_duration_since(before) > CROWDED;
+        } else {
+            let elapsed = before.saturating_duration_since(self.began);
+            let until = clock::after(before, (elapsed / 4).clamp(ROUND_MIN, ROUND_MAX));
+            while self.now < until {
+                if only_done && done() {
                     return true;
                 }
                 std::hint::spin_loop();
+                self.now = clock::now();
             }
         }
-        // Never polls without yielding: with more threads than cores the one waited for may need this core.
-        thread::yield_now();
-        let before = std::mem::replace(&mut self.now, clock::now());
-        self.crowded = self.now.saturating_duration_since(before) > CROWDED;
+        self.rounds += 1;
         !self.crowded && self.now < self.until
     }
 }
 
+const ROUNDS_PER_YIELD: u32 = 4;
+const ROUND_MIN: Duration = Duration::from_nanos(300);
+const ROUND_MAX: Duration = Duration::from_micros(2);
+
 const MISSES_MAX: u32 = 3;
 const SKIP_FIRST: u32 = 16;
 const SKIP_MAX: u32 = 256;
-const LOOKS_PER_YIELD: u32 = 32;
 
-/// A round of polling takes two microseconds, a scheduler's slice three milliseconds.
+/// More than a wake-up of the machine at the other end and the work there.
+const LATE: Duration = Duration::from_micros(75);
+
+/// Less than a wake-up at the other end.
+const LATE_AFTER_PAUSE: Duration = Duration::from_micros(30);
+
+/// Longer than the work between two waits of somebody who asks without a pause.
+const PAUSE: Duration = Duration::from_micros(20);
+
+/// A round of polling takes two microseconds at most, a scheduler's slice three milliseconds.
 const CROWDED: Duration = Duration::from_micros(200);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Tries of somebody who paused before and found something after a while.
+    fn waited(pause: Duration, waited: Duration) -> Tries {
+        let began = clock::now();
+        let now = clock::after(began, waited);
+        Tries { began, pause, until: now, now, rounds: 1, crowded: false }
+    }
+
+    #[test]
+    fn what_comes_late_counts_as_in_vain() {
+        let micros = Duration::from_micros;
+        for (pause, wait, in_vain) in
+            [(0, 10, false), (500, 10, false), (0, 60, false), (500, 60, true), (0, 90, true)]
+        {
+            let mut patience = Patience::new(micros(100));
+            for _ in 0..MISSES_MAX {
+                patience.hit(&waited(micros(pause), micros(wait)));
+            }
+            assert_eq!(poll(&mut patience).is_none(), in_vain, "{wait} after {pause}");
+        }
+    }
 
     fn poll(patience: &mut Patience) -> Option<Tries> {
         patience.begin(None)
@@ -124,7 +191,7 @@ mod tests {
             patience.miss(&tries);
         }
         while poll(&mut patience).is_none() {}
-        patience.hit();
+        patience.hit(&waited(Duration::ZERO, Duration::ZERO));
         let tries = poll(&mut patience).expect("a hit is followed by another try");
         patience.miss(&tries);
         assert!(poll(&mut patience).is_some(), "one miss after a hit is forgiven");

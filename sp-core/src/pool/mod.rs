@@ -99,7 +99,7 @@ pub struct PoolConfig {
 }
 
 impl PoolConfig {
-    /// Every power of two from 128 bytes to 64 KiB.
+    /// Every power of two from 128 bytes to 1 MiB.
     pub fn new() -> Self {
         Self::up_to(LARGEST_DEFAULT)
     }
@@ -130,7 +130,7 @@ impl PoolConfig {
 
     /// How many buffers the depot of the class that holds `size` keeps. Does nothing if there is no such class.
     ///
-    /// By default 4 MiB worth, at least 64 and at most 2,048 buffers.
+    /// By default 4 MiB worth, at least 64 and at most 2,048 buffers; of those above 64 KiB 8 MiB worth.
     pub fn capacity(mut self, size: usize, buffers: usize) -> Self {
         if let Some(class) = self.classes.iter_mut().find(|class| class.0 >= size) {
             class.1 = buffers;

@@ -25,7 +25,7 @@ fn a_pool_holds_nothing_before_its_first_use() {
 #[test]
 fn a_fresh_buffer_is_empty_roomy_and_aligned() {
     let pool = pool();
-    for at_least in [0, 1, 127, 128, 129, 1000, 65_536, 65_537, 1_000_000] {
+    for at_least in [0, 1, 127, 128, 129, 1000, 65_536, 65_537, 1_048_577, 3_000_000] {
         let mut buf = pool.take(at_least);
         assert!(buf.is_empty() && buf.room() >= at_least, "{at_least}: {buf:?}");
         assert_eq!(buf.headroom(), 64);
@@ -111,8 +111,8 @@ fn what_is_held_stays_within_the_capacity() {
 #[test]
 fn oversized_buffers_are_not_kept() {
     let pool = pool();
-    let mut buf = pool.take(100_000);
-    buf.extend_from_slice(&[1; 300_000]);
+    let mut buf = pool.take(2_000_000);
+    buf.extend_from_slice(&vec![1; 3_000_000]);
     drop(buf);
     let stats = pool.stats();
     assert_eq!((stats.gets, stats.puts, stats.news, stats.oversized), (1, 1, 1, 1));

@@ -51,6 +51,17 @@ impl Wheel {
         done: impl Fn() -> bool,
         deadline: Option<Instant>,
     ) -> bool {
+        let answer = self.poll_until(driver, done, deadline);
+        self.patience.end();
+        answer
+    }
+
+    fn poll_until(
+        &mut self,
+        driver: &Driver,
+        done: impl Fn() -> bool,
+        deadline: Option<Instant>,
+    ) -> bool {
         self.glance(driver);
         if done() {
             return true;
@@ -59,7 +70,7 @@ impl Wheel {
             while tries.go_on(self.conns.is_empty(), &done) {
                 self.glance(driver);
                 if done() {
-                    self.patience.hit();
+                    self.patience.hit(&tries);
                     return true;
                 }
             }
