@@ -62,7 +62,9 @@ fn a_message_right_behind_the_handshake_is_delivered() {
         let pull = Pull::new().unwrap();
         let host = RawListener::new(wire);
         pull.dial_with(host.url(), &eager()).unwrap();
-        host.accept().send(&at_once);
+        // Kept until the message is there: hanging up with the other handshake unread would reset the stream.
+        let mut guest = host.accept();
+        guest.send(&at_once);
         assert_eq!(recv(&pull), "at once");
     }
 }
