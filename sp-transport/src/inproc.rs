@@ -4,8 +4,7 @@
 //! moves instead of being copied. Each direction is a [`Lane`]: a queue, and one thread at a time that hands
 //! it to the receiving socket, in batches while messages stream.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use sp_core::batch::Batch;
 use sp_core::config::Config;
@@ -15,7 +14,8 @@ use sp_core::id::{ConnId, PeerId, SocketId};
 use sp_core::message::Message;
 use sp_core::pipe::{Backlog, CloseReason, Flow, Flush, Pipe, PipeEvents, PipeInfo, Standing};
 use sp_core::registry::{ConnControl, ConnSpec, conns};
-use sp_core::sync::lock;
+use sp_core::sync::atomic::{AtomicBool, Ordering};
+use sp_core::sync::{Mutex, lock};
 
 use crate::conn::{Decision, Pacer, STREAM_FLUSH_BYTES, Turn};
 use crate::runtime::Owner;

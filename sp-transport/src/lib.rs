@@ -24,6 +24,7 @@ mod resolver;
 mod runtime;
 mod sleep;
 mod stream;
+mod sync;
 mod sys;
 mod timer;
 pub mod wire;

@@ -10,10 +10,10 @@
 //! they would never meet awake. So what comes after that time counts as late only for somebody who has taken time
 //! before asking, and what comes after much more than that for everybody.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use sp_core::clock;
+use sp_core::sync::thread;
 
 /// The learning part: one for each driver.
 #[derive(Debug)]

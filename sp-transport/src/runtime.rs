@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
@@ -11,6 +10,7 @@ use sp_core::endpoint::{Address, Endpoint};
 use sp_core::id::{SocketId, TimerKey};
 use sp_core::pipe::{CloseReason, PipeEvents};
 use sp_core::sync::lock;
+use sp_core::sync::thread::JoinHandle;
 
 use crate::dialer;
 use crate::driver::Driver;
@@ -18,6 +18,7 @@ use crate::error::{DialError, ListenError};
 use crate::inproc;
 use crate::listener;
 use crate::options::{DialOptions, ListenOptions};
+use crate::sync;
 use crate::worker::{self, Command, Which, WorkerHandle};
 
 /// The worker threads. Sockets share them; when the last lets go they end.
@@ -139,7 +140,7 @@ impl Runtime {
         if options.background {
             return Ok(id);
         }
-        match outcome.recv() {
+        match sync::recv(&outcome) {
             Ok(Ok(())) => Ok(id),
             Ok(Err(why)) => Err(DialError::Failed { url: endpoint.to_string(), why }),
             // The dialer was dropped with its socket.

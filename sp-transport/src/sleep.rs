@@ -5,11 +5,11 @@
 //! the answer was *asleep*.
 
 use std::io;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use mio::{Registry, Token, Waker};
-use sp_core::sync::lock;
+
+use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::{Mutex, lock};
 
 /// The state of one poller and the means to wake it.
 #[derive(Debug)]

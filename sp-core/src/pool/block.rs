@@ -1,11 +1,11 @@
 //! The memory behind a buffer: aligned, always initialised, and aware of its home.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytemuck::{Pod, Zeroable};
 
 use super::Shared;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes in front of a fresh buffer's data, for headers that come later. One cache line keeps the data aligned.
 pub(super) const HEADROOM: usize = 64;

@@ -1,9 +1,9 @@
 //! One size class: its limits and the shared depot behind the threads' magazines.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::block::Block;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// Buffers of one size.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 
 use super::Shared;
 use super::block::Block;
+use crate::sync::thread_local;
 
 /// Takes a block of `class`; without a class, a plain one that holds `at_least` bytes.
 pub(super) fn take(shared: &Arc<Shared>, class: Option<u8>, at_least: usize) -> Arc<Block> {

@@ -8,11 +8,13 @@
 //! thread and class.
 
 use std::fmt;
+use std::sync::Arc;
+#[cfg(not(shuttle))]
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, LazyLock, Mutex};
 
 use crate::stats::Stats;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 mod aligned;
 mod block;
@@ -42,8 +44,18 @@ impl BufferPool {
     }
 
     /// The pool that messages use unless told otherwise.
+    #[cfg(not(shuttle))]
     pub fn global() -> &'static Self {
         static GLOBAL: LazyLock<BufferPool> = LazyLock::new(|| BufferPool::new(PoolConfig::new()));
+        &GLOBAL
+    }
+
+    /// The pool that messages use unless told otherwise, one for each run of a model.
+    #[cfg(shuttle)]
+    pub fn global() -> &'static Self {
+        shuttle::lazy_static! {
+            static ref GLOBAL: BufferPool = BufferPool::new(PoolConfig::new());
+        }
         &GLOBAL
     }
 

@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use sp_core::batch::Batch;
@@ -14,7 +14,7 @@ use sp_core::endpoint::Endpoint;
 use sp_core::id::{PeerId, SocketId, TimerKey};
 use sp_core::pipe::{CloseReason, Flow, Flush, Pipe, PipeEvents, ProtocolId};
 use sp_core::registry::{Peer, PeerAddr, PeerRegistry, PeerState, Traffic, conns, next_socket_id};
-use sp_core::sync::lock;
+use sp_core::sync::{Mutex, lock};
 use sp_transport::{Driver, Lingering, Owner, Runtime};
 
 use super::error::OpenError;

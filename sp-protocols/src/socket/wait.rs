@@ -6,15 +6,15 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use sp_core::clock;
 use sp_core::id::{CtxId, IdMap};
-use sp_core::sync::lock;
+use sp_core::sync::atomic::{AtomicBool, Ordering};
+use sp_core::sync::thread::{self, Thread};
+use sp_core::sync::{Mutex, lock, thread_local};
 use sp_transport::{Drive, Driver};
 
 /// What is waited for.

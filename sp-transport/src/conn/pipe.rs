@@ -1,15 +1,15 @@
 //! The pipe of a stream connection: shared by the socket, the driver and the worker.
 
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use sp_core::held::Held;
 use sp_core::id::PeerId;
 use sp_core::message::Message;
 use sp_core::pipe::{Backlog, CloseReason, Flush, Pipe, PipeEvents, PipeInfo, Standing};
 use sp_core::registry::ConnControl;
-use sp_core::sync::lock;
+use sp_core::sync::atomic::{AtomicBool, Ordering};
+use sp_core::sync::{Mutex, lock};
 
 use super::tx::{Flushed, SendLimits, Tx};
 use crate::broadcast::Tail;

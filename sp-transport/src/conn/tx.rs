@@ -5,14 +5,14 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use sp_core::held::{Frames, Held};
 use sp_core::message::Message;
 use sp_core::pipe::Flush;
 use sp_core::pool::{BufferPool, PooledBuf};
-use sp_core::sync::lock;
+use sp_core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use sp_core::sync::{Mutex, lock};
 
 use super::pacer::Pacer;
 use super::writer::{Decision, STREAM_FLUSH_BYTES, Turn};

@@ -13,13 +13,13 @@ mod wheel;
 
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use mio::Token;
 use sp_core::pipe::CloseReason;
-use sp_core::sync::{lock, try_lock};
+use sp_core::sync::atomic::{AtomicBool, Ordering, fence};
+use sp_core::sync::{Mutex, MutexGuard, lock, try_lock};
 
 use crate::broadcast::Broadcast;
 use crate::conn::{Conn, StreamPipe};

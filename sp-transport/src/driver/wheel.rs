@@ -19,6 +19,7 @@ use sp_core::sync::lock;
 use super::{Driver, Mail, WAKER};
 use crate::conn::{Conn, Progress, ReadBuf, StreamPipe};
 use crate::patience::Patience;
+use crate::sync::poll;
 
 /// A socket's poll set and connections.
 pub(super) struct Wheel {
@@ -126,7 +127,7 @@ impl Wheel {
         let wait = if asleep { wait.map(|wait| wait.min(POLL_MAX)) } else { Some(Duration::ZERO) };
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         // An interrupted poll is a poll without events.
-        let _ = self.poll.poll(&mut events, wait);
+        let _ = poll(&mut self.poll, &mut events, wait);
         if may_sleep {
             driver.sleep.wake_up();
         }

@@ -1,8 +1,7 @@
 //! What other threads ask of a worker.
 
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::thread::{self, ThreadId};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -12,7 +11,8 @@ use slab::Slab;
 use sp_core::endpoint::Endpoint;
 use sp_core::id::{SocketId, TimerKey};
 use sp_core::pipe::{Pipe, PipeEvents};
-use sp_core::sync::lock;
+use sp_core::sync::thread::{self, ThreadId};
+use sp_core::sync::{Mutex, lock};
 
 use super::{Origin, Tag, Tended};
 use crate::dialer::Dialer;
@@ -21,6 +21,7 @@ use crate::listener::Bound;
 use crate::resolver::Addresses;
 use crate::runtime::{EndpointId, Lingering, Owner};
 use crate::sleep::Sleep;
+use crate::sync;
 
 /// One request to a worker.
 ///
@@ -170,7 +171,7 @@ impl WorkerHandle {
         let (done, closed) = bounded(1);
         self.send(Command::Close { which, done: Some(done) });
         // An error means that the worker has stopped, and its endpoints with it.
-        let _ = closed.recv();
+        let _ = sync::recv(&closed);
     }
 
     /// Closes endpoints without waiting for it.

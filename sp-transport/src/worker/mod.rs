@@ -7,7 +7,6 @@ pub(crate) use command::{Command, Which, WorkerHandle};
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
@@ -17,11 +16,13 @@ use slab::Slab;
 use sp_core::clock;
 use sp_core::id::{SocketId, TimerKey};
 use sp_core::pipe::PipeEvents;
+use sp_core::sync::thread::{self, JoinHandle};
 
 use crate::driver::{Driver, Lease};
 use crate::half_open::HalfOpen;
 use crate::resolver::Resolver;
 use crate::runtime::{EndpointId, Lingering};
+use crate::sync::poll;
 use crate::sys;
 use crate::timer::Timers;
 use command::Commands;
@@ -188,7 +189,7 @@ impl Worker {
             wait = Some(Duration::ZERO);
         }
         // An interrupted poll is a poll without events.
-        let _ = self.poll.poll(events, wait);
+        let _ = poll(&mut self.poll, events, wait);
         // What is asked for from now on is seen before the next sleep.
         self.handle.sleep().wake_up();
     }

@@ -1,0 +1,59 @@
+//! What hand-overs are made of: [`sp_core::sync`], or the model checker of weakly ordered memory under `--cfg loom`;
+//! and the waits that end in the kernel, which under `--cfg shuttle` must not: all threads of a model share one of the
+//! system's.
+
+use std::io;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvError};
+use mio::{Events, Poll};
+
+#[cfg(loom)]
+pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+#[cfg(not(loom))]
+pub(crate) use sp_core::sync::{Mutex, atomic, lock};
+
+/// As [`sp_core::sync::lock`].
+#[cfg(loom)]
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Waits for events.
+#[cfg(not(shuttle))]
+pub(crate) fn poll(set: &mut Poll, events: &mut Events, wait: Option<Duration>) -> io::Result<()> {
+    set.poll(events, wait)
+}
+
+/// Waits for events, looking again and again.
+#[cfg(shuttle)]
+pub(crate) fn poll(set: &mut Poll, events: &mut Events, wait: Option<Duration>) -> io::Result<()> {
+    use sp_core::clock;
+
+    let until = wait.map(|wait| clock::after(clock::now(), wait));
+    loop {
+        set.poll(events, Some(Duration::ZERO))?;
+        if !events.is_empty() || until.is_some_and(|at| clock::now() >= at) {
+            return Ok(());
+        }
+        sp_core::sync::thread::yield_now();
+    }
+}
+
+/// Waits for the worker's answer.
+#[cfg(not(shuttle))]
+pub(crate) fn recv<T>(answers: &Receiver<T>) -> Result<T, RecvError> {
+    answers.recv()
+}
+
+/// Waits for the worker's answer, looking again and again.
+#[cfg(shuttle)]
+pub(crate) fn recv<T>(answers: &Receiver<T>) -> Result<T, RecvError> {
+    loop {
+        match answers.try_recv() {
+            Ok(answer) => return Ok(answer),
+            Err(crossbeam_channel::TryRecvError::Disconnected) => return Err(RecvError),
+            Err(crossbeam_channel::TryRecvError::Empty) => sp_core::sync::thread::yield_now(),
+        }
+    }
+}
