@@ -13,19 +13,22 @@ use crate::sync::{Mutex, lock};
 
 /// The state of one poller and the means to wake it.
 #[derive(Debug)]
-pub(crate) struct Sleep {
+pub(crate) struct Sleep<W = Waker> {
     state: AtomicU8,
     /// `None` once nobody will poll any more. Locked only to wake a sleeper.
-    waker: Mutex<Option<Waker>>,
+    waker: Mutex<Option<W>>,
 }
 
 impl Sleep {
     /// The waker's events come with `token` on the poller behind `registry`.
     pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
-        Ok(Self {
-            state: AtomicU8::new(ASLEEP),
-            waker: Mutex::new(Some(Waker::new(registry, token)?)),
-        })
+        Ok(Self::with(Waker::new(registry, token)?))
+    }
+}
+
+impl<W: Wake> Sleep<W> {
+    fn with(waker: W) -> Self {
+        Self { state: AtomicU8::new(ASLEEP), waker: Mutex::new(Some(waker)) }
     }
 
     /// There is news, published before this call: wakes the poller if it sleeps. Answers no if nobody polls.
@@ -35,8 +38,7 @@ impl Sleep {
         match self.state.swap(NOTIFIED, Ordering::AcqRel) {
             ASLEEP => {
                 if let Some(waker) = &*lock(&self.waker) {
-                    // Fails only when the descriptor is gone, and then nobody polls.
-                    let _ = waker.wake();
+                    waker.wake();
                 }
                 true
             }
@@ -76,6 +78,18 @@ impl Sleep {
     }
 }
 
+/// What makes a poller return.
+pub(crate) trait Wake {
+    fn wake(&self);
+}
+
+impl Wake for Waker {
+    fn wake(&self) {
+        // Fails only when the descriptor is gone, and then nobody polls.
+        let _ = Self::wake(self);
+    }
+}
+
 /// Working: looks for news before it rests.
 const AWAKE: u8 = 0;
 /// In a poll, or watched by somebody else's: the waker is heard.
@@ -84,6 +98,9 @@ const ASLEEP: u8 = 1;
 const NOTIFIED: u8 = 2;
 /// Nobody would hear the waker.
 const AWAY: u8 = 3;
+
+#[cfg(all(test, loom))]
+mod model;
 
 #[cfg(test)]
 mod tests {

@@ -9,15 +9,12 @@ use crossbeam_channel::{Receiver, RecvError};
 use mio::{Events, Poll};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
-#[cfg(not(loom))]
-pub(crate) use sp_core::sync::{Mutex, atomic, lock};
+mod weak;
 
-/// As [`sp_core::sync::lock`].
+#[cfg(not(loom))]
+pub(crate) use sp_core::sync::{Mutex, MutexGuard, atomic, lock, try_lock};
 #[cfg(loom)]
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
+pub(crate) use weak::{Mutex, MutexGuard, atomic, lock, try_lock};
 
 /// Waits for events.
 #[cfg(not(shuttle))]

@@ -9,6 +9,7 @@
 //! *lease*: the worker looks from time to time, and takes over when nobody came. Whoever has news that cannot
 //! wait for that sends the worker.
 
+mod gate;
 mod wheel;
 
 use std::io;
@@ -18,19 +19,20 @@ use std::time::{Duration, Instant};
 
 use mio::Token;
 use sp_core::pipe::CloseReason;
-use sp_core::sync::atomic::{AtomicBool, Ordering, fence};
-use sp_core::sync::{Mutex, MutexGuard, lock, try_lock};
+use sp_core::sync::atomic::{AtomicBool, Ordering};
+use sp_core::sync::{Mutex, lock};
 
 use crate::broadcast::Broadcast;
 use crate::conn::{Conn, StreamPipe};
 use crate::sleep::Sleep;
 use crate::worker::WorkerHandle;
+use gate::{Gate, Seat};
 use wheel::Wheel;
 
 /// One socket's poll set and connections.
 pub struct Driver {
     /// `None` once the socket has ended.
-    gate: Mutex<Option<Wheel>>,
+    gate: Gate<Wheel>,
     /// `None` once the socket has ended: its connections are gone.
     mail: Mutex<Option<Vec<Mail>>>,
     has_mail: AtomicBool,
@@ -45,12 +47,8 @@ pub struct Driver {
     place: OnceLock<usize>,
     /// The worker hears of this driver's events. Changed behind the gate.
     watched: AtomicBool,
-    /// The worker looks from time to time whether callers still drive.
-    leased: AtomicBool,
     /// A caller has driven since the worker last looked.
     used: AtomicBool,
-    /// The worker came while somebody else was driving; whoever that is tells it to come again.
-    missed: AtomicBool,
 }
 
 /// What the worker finds when it looks after a lease.
@@ -79,7 +77,7 @@ impl Driver {
         let poll_fd = wheel.poll_fd();
         let sleep = Sleep::new(wheel.registry(), WAKER)?;
         let driver = Arc::new(Self {
-            gate: Mutex::new(Some(wheel)),
+            gate: Gate::new(wheel),
             mail: Mutex::new(Some(Vec::new())),
             has_mail: AtomicBool::new(false),
             streams: AtomicBool::new(false),
@@ -89,9 +87,7 @@ impl Driver {
             broadcast: OnceLock::new(),
             place: OnceLock::new(),
             watched: AtomicBool::new(false),
-            leased: AtomicBool::new(false),
             used: AtomicBool::new(false),
-            missed: AtomicBool::new(false),
         });
         // Set once, here.
         let _ = driver.place.set(driver.worker.add_driver(&driver));
@@ -111,20 +107,20 @@ impl Driver {
         self.worker.remove_driver(self);
         let mail = lock(&self.mail).take();
         drop(mail);
-        let wheel = lock(&self.gate).take();
+        let wheel = self.gate.enter().take();
         drop(wheel);
         self.sleep.retire();
     }
 
     /// Takes the wheel unless somebody else has it.
     pub fn try_drive(self: &Arc<Self>) -> Option<Drive<'_>> {
-        let seat = try_lock(&self.gate).filter(|seat| seat.is_some())?;
+        let seat = self.gate.try_enter().filter(|seat| seat.is_some())?;
         Some(Drive::new(self, seat))
     }
 
     /// Takes the wheel, waiting for whoever has it. For closing only: a waiting receiver may hold it long.
     pub fn drive(self: &Arc<Self>) -> Drive<'_> {
-        Drive::new(self, lock(&self.gate))
+        Drive::new(self, self.gate.enter())
     }
 
     /// Makes whoever drives look up, and sends the worker if nobody does.
@@ -200,10 +196,7 @@ impl Driver {
         if self.used.swap(false, Ordering::Relaxed) {
             return Lease::GoesOn;
         }
-        // Before the try: a caller that holds the gate now leases anew when it leaves.
-        self.leased.store(false, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        let busy = try_lock(&self.gate).is_some_and(|seat| self.take_over(seat));
+        let busy = self.gate.end_lease().is_some_and(|seat| self.take_over(seat));
         if busy { Lease::EndedBusy } else { Lease::Ended }
     }
 
@@ -217,14 +210,14 @@ impl Driver {
 
     /// The worker's turn. Answers whether work is left that no event will announce.
     pub(crate) fn turn(&self) -> bool {
-        self.try_gate().is_some_and(|seat| self.take_over(seat))
+        self.gate.try_enter_or_tell().is_some_and(|seat| self.take_over(seat))
     }
 
     /// The worker drives, and from now on hears of events. Answers whether work is left.
-    fn take_over(&self, mut seat: Seat<'_>) -> bool {
+    fn take_over(&self, mut seat: Seat<'_, Wheel>) -> bool {
         let Some(wheel) = seat.as_mut() else { return false };
         self.sleep.wake_up();
-        self.missed.store(false, Ordering::Relaxed);
+        self.gate.nobody_missed();
         let mut busy = false;
         for _ in 0..WORKER_STEPS {
             busy = wheel.step(self, Some(Duration::ZERO));
@@ -239,17 +232,6 @@ impl Driver {
         }
         self.leave(wheel);
         busy || wheel.has_work()
-    }
-
-    /// Tries the gate so that either it is ours or its holder knows that the worker came by.
-    fn try_gate(&self) -> Option<Seat<'_>> {
-        if let Some(seat) = try_lock(&self.gate) {
-            return Some(seat);
-        }
-        self.missed.store(true, Ordering::SeqCst);
-        // Pairs with the fence in `Drive::drop`: either this sees the gate free or that sees `missed`.
-        fence(Ordering::SeqCst);
-        try_lock(&self.gate)
     }
 
     /// Gives the wheel back in a state where news wakes the worker, or whoever has it sends the worker.
@@ -270,14 +252,11 @@ impl Driver {
 pub struct Drive<'a> {
     driver: &'a Arc<Driver>,
     /// Taken when dropped.
-    seat: Option<Seat<'a>>,
+    seat: Option<Seat<'a, Wheel>>,
 }
 
-/// Who holds this drives.
-type Seat<'a> = MutexGuard<'a, Option<Wheel>>;
-
 impl<'a> Drive<'a> {
-    fn new(driver: &'a Arc<Driver>, seat: Seat<'a>) -> Self {
+    fn new(driver: &'a Arc<Driver>, seat: Seat<'a, Wheel>) -> Self {
         if driver.watched.swap(false, Ordering::Relaxed) {
             driver.worker.release(driver);
         }
@@ -315,11 +294,9 @@ impl Drop for Drive<'_> {
         let Some(wheel) = seat.as_mut() else { return };
         self.driver.leave(wheel);
         drop(seat);
-        // Pairs with the fences in `try_gate` and `renew`.
-        fence(Ordering::SeqCst);
-        if self.driver.missed.swap(false, Ordering::SeqCst) {
+        if self.driver.gate.was_missed() {
             self.driver.worker.come_again(Arc::clone(self.driver));
-        } else if !self.driver.leased.swap(true, Ordering::SeqCst) {
+        } else if self.driver.gate.lease() {
             self.driver.worker.lease(self.driver.place());
         }
     }
