@@ -302,5 +302,7 @@ const LARGEST_DEFAULT: usize = crate::config::POOLED_MAX;
 /// Above this a copy costs more than an allocation, and one kept buffer would be a lot of memory.
 const LARGEST_EVER: usize = 16 << 20;
 
+#[cfg(all(test, shuttle))]
+mod model;
 #[cfg(test)]
 mod tests;
