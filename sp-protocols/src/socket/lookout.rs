@@ -4,7 +4,7 @@
 //! leaving the line cost as much again. A receiver with nothing but connections within the process therefore first
 //! watches a counter for a moment.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use sp_core::sync::atomic::{AtomicU32, Ordering};
 
 /// Tells receivers that something has arrived.
 ///
