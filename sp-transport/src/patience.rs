@@ -5,10 +5,9 @@
 //! the core, one yield takes milliseconds: then it is left out at once, for a sleeper that is woken gets the core
 //! sooner than one that yields.
 //!
-//! What comes late is in vain, too, for polling until then has cost more than being woken. But two who ask and
-//! answer as fast as they can also wait for about one wake-up if one of them sleeps, and if both gave up then,
-//! they would never meet awake. So what comes after that time counts as late only for somebody who has taken time
-//! before asking, and what comes after much more than that for everybody.
+//! What comes late is in vain, too, for polling until then has cost more than being woken. But if two who ask and
+//! answer as fast as they can both gave up on each other once, they would never meet awake again: so whoever asks
+//! without a pause between goes on, and then the other one is answered early when it probes.
 
 use std::time::{Duration, Instant};
 
@@ -26,6 +25,8 @@ pub(crate) struct Patience {
     skip: u32,
     /// How many waits the next disappointment skips.
     next_skip: u32,
+    /// The waits are for answers.
+    asks: bool,
     /// When the last wait ended.
     ended: Option<Instant>,
 }
@@ -44,8 +45,8 @@ pub(crate) struct Tries {
 }
 
 impl Patience {
-    pub(crate) const fn new(budget: Duration) -> Self {
-        Self { budget, misses: 0, skip: 0, next_skip: SKIP_FIRST, ended: None }
+    pub(crate) const fn new(budget: Duration, asks: bool) -> Self {
+        Self { budget, misses: 0, skip: 0, next_skip: SKIP_FIRST, asks, ended: None }
     }
 
     /// Starts a wait; answers how to poll first, if at all.
@@ -66,7 +67,8 @@ impl Patience {
 
     /// Polling found what was waited for.
     pub(crate) fn hit(&mut self, tries: &Tries) {
-        if tries.came_late() {
+        let asks_on = self.asks && tries.pause < PAUSE;
+        if !asks_on && tries.now.saturating_duration_since(tries.began) > LATE {
             return self.miss(tries);
         }
         self.misses = 0;
@@ -95,11 +97,6 @@ impl Patience {
 }
 
 impl Tries {
-    fn came_late(&self) -> bool {
-        let waited = self.now.saturating_duration_since(self.began);
-        waited > LATE || (waited > LATE_AFTER_PAUSE && self.pause > PAUSE)
-    }
-
     /// Lets some time pass, then answers whether to try again. With nothing to poll but `done` it looks at that
     /// meanwhile.
     ///
@@ -135,11 +132,8 @@ const MISSES_MAX: u32 = 3;
 const SKIP_FIRST: u32 = 16;
 const SKIP_MAX: u32 = 256;
 
-/// More than a wake-up of the machine at the other end and the work there.
-const LATE: Duration = Duration::from_micros(75);
-
-/// Less than a wake-up at the other end.
-const LATE_AFTER_PAUSE: Duration = Duration::from_micros(30);
+/// Less than a wake-up, at this end or the other.
+const LATE: Duration = Duration::from_micros(30);
 
 /// Longer than the work between two waits of somebody who asks without a pause.
 const PAUSE: Duration = Duration::from_micros(20);
@@ -161,14 +155,18 @@ mod tests {
     #[test]
     fn what_comes_late_counts_as_in_vain() {
         let micros = Duration::from_micros;
-        for (pause, wait, in_vain) in
-            [(0, 10, false), (500, 10, false), (0, 60, false), (500, 60, true), (0, 90, true)]
-        {
-            let mut patience = Patience::new(micros(100));
+        for (asks, pause, wait, in_vain) in [
+            (false, 0, 10, false),
+            (true, 500, 10, false),
+            (true, 0, 60, false),
+            (true, 500, 60, true),
+            (false, 0, 60, true),
+        ] {
+            let mut patience = Patience::new(micros(100), asks);
             for _ in 0..MISSES_MAX {
                 patience.hit(&waited(micros(pause), micros(wait)));
             }
-            assert_eq!(poll(&mut patience).is_none(), in_vain, "{wait} after {pause}");
+            assert_eq!(poll(&mut patience).is_none(), in_vain, "{wait} after {pause}, {asks}");
         }
     }
 
@@ -178,7 +176,7 @@ mod tests {
 
     #[test]
     fn polling_in_vain_is_skipped_more_and_more_and_a_hit_forgives() {
-        let mut patience = Patience::new(Duration::from_micros(1));
+        let mut patience = Patience::new(Duration::from_micros(1), false);
         for _ in 0..MISSES_MAX {
             let tries = poll(&mut patience).expect("not skipped yet");
             patience.miss(&tries);
@@ -199,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_crowded_core_ends_polling_at_once() {
-        let mut patience = Patience::new(Duration::from_micros(1));
+        let mut patience = Patience::new(Duration::from_micros(1), false);
         let mut tries = poll(&mut patience).expect("not skipped yet");
         tries.crowded = true;
         patience.miss(&tries);
@@ -209,6 +207,6 @@ mod tests {
 
     #[test]
     fn a_budget_of_zero_never_polls() {
-        assert!(Patience::new(Duration::ZERO).begin(None).is_none());
+        assert!(Patience::new(Duration::ZERO, false).begin(None).is_none());
     }
 }

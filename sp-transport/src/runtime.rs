@@ -86,8 +86,9 @@ impl Runtime {
     }
 
     /// A driver for one more socket. `spin` bounds its polling before it sleeps; zero switches that off.
-    pub fn driver(&self, spin: Duration) -> io::Result<Arc<Driver>> {
-        Driver::new(self.worker.clone(), spin)
+    /// `asks` says that its waits are for answers.
+    pub fn driver(&self, spin: Duration, asks: bool) -> io::Result<Arc<Driver>> {
+        Driver::new(self.worker.clone(), spin, asks)
     }
 
     /// Starts a listener. The address in the answer is the real one, with the port the system chose.

@@ -197,6 +197,8 @@ pub trait Engine: Sized + Send + 'static {
     const SELF: ProtocolId;
     /// The number of the pattern it talks to.
     const PEER: ProtocolId;
+    /// Whether a receive waits for the answer to what was sent, rather than for whatever comes.
+    const ASKS: bool = false;
     /// What can be set before the socket opens.
     type Options: Options;
 

@@ -54,6 +54,7 @@ pub struct Req {
 impl Engine for Req {
     const SELF: ProtocolId = ProtocolId::REQ;
     const PEER: ProtocolId = ProtocolId::REP;
+    const ASKS: bool = true;
     type Options = ReqOptions;
 
     fn new(options: ReqOptions, seed: u64) -> Self {

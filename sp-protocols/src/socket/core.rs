@@ -57,7 +57,7 @@ impl<E: Engine> Shared<E> {
         options.check()?;
         let failed = |source| OpenError::System { protocol: E::SELF, source };
         let runtime = Runtime::acquire().map_err(failed)?;
-        let driver = runtime.driver(Config::new().spin).map_err(failed)?;
+        let driver = runtime.driver(Config::new().spin, E::ASKS).map_err(failed)?;
         let core = Core {
             engine: E::new(options.clone(), seed()),
             lines: Lines::new(Arc::clone(&driver)),

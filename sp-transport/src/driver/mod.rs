@@ -72,8 +72,8 @@ enum Mail {
 
 impl Driver {
     /// Makes a poll set for one socket and puts it into the care of `worker`.
-    pub(crate) fn new(worker: WorkerHandle, spin: Duration) -> io::Result<Arc<Self>> {
-        let wheel = Wheel::new(spin)?;
+    pub(crate) fn new(worker: WorkerHandle, spin: Duration, asks: bool) -> io::Result<Arc<Self>> {
+        let wheel = Wheel::new(spin, asks)?;
         let poll_fd = wheel.poll_fd();
         let sleep = Sleep::new(wheel.registry(), WAKER)?;
         let driver = Arc::new(Self {

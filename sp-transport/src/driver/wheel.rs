@@ -34,14 +34,14 @@ pub(super) struct Wheel {
 }
 
 impl Wheel {
-    pub(super) fn new(spin: Duration) -> io::Result<Self> {
+    pub(super) fn new(spin: Duration, asks: bool) -> io::Result<Self> {
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_PER_POLL),
             conns: Slab::new(),
             ready: VecDeque::new(),
             mail_in: Vec::new(),
-            patience: Patience::new(spin),
+            patience: Patience::new(spin, asks),
         })
     }
 
