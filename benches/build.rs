@@ -14,8 +14,8 @@ fn main() {
         if !is_linkable(library) {
             let feature = feature.trim_start_matches("CARGO_FEATURE_").replace('_', "-");
             eprintln!(
-                "\nlib{library} was not found, which the feature {} links with: \
-                 install {package} (Debian's name: `apt-get install {package}`)\n",
+                "\nlib{library} was not found, which the feature {} links with: install {package}, as Debian \
+                 calls it\n",
                 feature.to_lowercase(),
             );
             std::process::exit(1);

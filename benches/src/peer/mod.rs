@@ -66,7 +66,7 @@ pub(crate) enum Variant {
     Nanomsg,
     /// omq-tokio in its best documented setting for the workload.
     Omq,
-    /// omq-tokio without a thread of its own.
+    /// omq-tokio without a thread of its own, or without polling.
     OmqAlone,
     /// Blocking reads and writes.
     RawBlock,
@@ -294,10 +294,12 @@ impl Family {
             // It has no way to do this short of its raw sockets.
             (Self::Nanomsg, Bench::Outstanding, _) => &[],
             (Self::Nanomsg, ..) => &[Variant::Nanomsg],
-            // Its own thread wins with a processor to spare and loses without.
-            (Self::Omq, Bench::Rtt | Bench::Paced | Bench::Load | Bench::Pairs, Transport::Ipc) => {
-                &[Variant::Omq, Variant::OmqAlone]
-            }
+            // Its own thread, or a receive that polls, wins with a processor to spare and loses without.
+            (
+                Self::Omq,
+                Bench::Rtt | Bench::Paced | Bench::Load | Bench::Pairs,
+                Transport::Ipc | Transport::Inproc,
+            ) => &[Variant::Omq, Variant::OmqAlone],
             (Self::Omq, ..) => &[Variant::Omq],
         }
     }
@@ -349,7 +351,9 @@ impl Variant {
             Self::Zmq => "libzmq 4.3, blocking calls, its default marks of 1000 messages",
             Self::Nanomsg => "nanomsg 1.1, blocking calls, TCP_NODELAY",
             Self::Omq => "omq-tokio 0.33, its best documented setting for the workload",
-            Self::OmqAlone => "omq-tokio 0.33, one current-thread runtime for program and sockets",
+            Self::OmqAlone => {
+                "omq-tokio 0.33, one runtime for program and sockets; inproc: blocking calls"
+            }
             Self::RawBlock => "blocking read and write, TCP_NODELAY",
             Self::RawSpin => "non-blocking read and write, yielding between tries, TCP_NODELAY",
             Self::RawEach => "a write per message, reads of up to 256 KiB, 64-byte aligned",

@@ -35,7 +35,7 @@ enum Setting {
 /// omq, which picks its setting for each end.
 #[derive(Default)]
 pub(crate) struct Omq {
-    /// Whether it shall do without threads of its own where it can.
+    /// Whether it shall do without threads of its own where it can, and never spin.
     is_alone: bool,
     /// With its I/O thread, which starts when it is first needed. Both ends of inproc are opened on it.
     context: OnceLock<Context>,
@@ -51,7 +51,7 @@ impl Omq {
     fn setting(&self, role: Role, url: &str, size: usize) -> Setting {
         let (is_inproc, is_tcp) = (url.starts_with("inproc:"), url.starts_with("tcp:"));
         match role {
-            Role::Req | Role::Rep if is_inproc => Setting::Spin,
+            Role::Req | Role::Rep if is_inproc && !self.is_alone => Setting::Spin,
             _ if is_inproc => Setting::Blocking,
             // A publisher does not call omq while it waits for its subscribers, so an I/O thread has to.
             Role::Pub => Setting::Blocking,
@@ -419,8 +419,8 @@ fn refused(doing: &'static str) -> impl FnOnce(omq_tokio::Error) -> Error {
     Error::peer("omq", doing)
 }
 
-/// From here on one-way bodies are better off with a thread of their own for I/O.
-const LARGE_BYTES: usize = 16 * 1024;
+/// From here on one-way bodies are better off with an I/O thread: over ipc by half, over tcp by less.
+const LARGE_BYTES: usize = 4 * 1024;
 
 /// The spin its documentation gives as the example.
 const SPIN: Duration = Duration::from_micros(50);
