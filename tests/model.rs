@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::thread::{self, JoinHandle};
 use shuttle::{Config, MaxSteps, Runner};
@@ -40,17 +41,17 @@ fn a_receiver_that_pauses_is_resumed_over_inproc() {
 
 #[test]
 fn a_stream_leaves_in_order_and_whole_over_tcp() {
-    explore(|| stream(Transport::Tcp, 2));
+    explore(|| stream(Transport::Tcp, 2, 1));
 }
 
 #[test]
 fn a_stream_leaves_in_order_and_whole_over_inproc() {
-    explore(|| stream(Transport::Inproc, 2));
+    explore(|| stream(Transport::Inproc, 2, PAUSE_MAX));
 }
 
 #[test]
 fn a_stream_goes_on_after_the_kernel_was_full() {
-    explore(|| stream(Transport::Ipc, 100_000));
+    explore(|| stream(Transport::Ipc, 100_000, 1));
 }
 
 #[test]
@@ -123,8 +124,9 @@ fn pipeline(transport: Transport, options: PullOptions) {
     assert_eq!(all, sent, "everything comes once");
 }
 
-/// Three senders without a pause: direct writes, the worker's, and what is held in between.
-fn stream(transport: Transport, len: usize) {
+/// Three senders, each without a pause before its last message: direct writes, the worker's, and what is held in
+/// between.
+fn stream(transport: Transport, len: usize, pauses: u32) {
     let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
     connect(transport, &pull, &push);
     let senders = [0u8, 1, 2].map(|sender| {
@@ -133,6 +135,9 @@ fn stream(transport: Transport, len: usize) {
             let mut body = vec![sender; len];
             for n in 0..MANY {
                 body[1] = n;
+                // Sometimes as long as the worker looks after a stream that has ended.
+                let pause = if n == MANY - 1 { thread_rng().gen_range(0..pauses) } else { 0 };
+                (0..pause).for_each(|_| thread::yield_now());
                 push.send(&body[..]).expect("the socket is open");
             }
         })
@@ -308,11 +313,14 @@ const EACH: u8 = 3;
 /// Enough for a stream.
 const MANY: u8 = 6;
 
+/// The longest pause of a sender, in turns of other threads.
+const PAUSE_MAX: u32 = 150;
+
 /// More than a scene sends before its end.
 const ENOUGH: u8 = 50;
 
 /// Orders tried by each scheduler.
-const RUNS: usize = 300;
+const RUNS: usize = 200;
 
 /// Moments at which the scheduler that looks for rare orders turns them around.
 const SWITCHES: usize = 3;
