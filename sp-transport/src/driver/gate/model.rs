@@ -2,25 +2,52 @@
 
 use std::sync::Arc;
 
+use loom::sync::atomic::AtomicUsize;
 use loom::thread;
 
 use super::*;
 
+/// A gate, and something to do at the wheel: only what two threads touch makes the model try both orders.
+struct World {
+    gate: Gate<()>,
+    steps: AtomicUsize,
+}
+
+impl World {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { gate: Gate::new(()), steps: AtomicUsize::new(0) })
+    }
+
+    fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A caller comes, drives if it can and leaves. Answers whether the worker is to come again, and whether it is to
+    /// look from time to time; nothing if somebody else drove.
+    fn drive(&self) -> Option<(bool, bool)> {
+        let seat = self.gate.try_enter()?;
+        self.step();
+        self.step();
+        drop(seat);
+        let missed = self.gate.was_missed();
+        Some((missed, !missed && self.gate.lease()))
+    }
+}
+
+/// A caller in a thread of its own.
+fn caller(world: &Arc<World>) -> thread::JoinHandle<Option<(bool, bool)>> {
+    let world = Arc::clone(world);
+    thread::spawn(move || world.drive())
+}
+
 #[test]
 fn whoever_finds_the_gate_taken_is_asked_to_come_again() {
     loom::model(|| {
-        let gate = Arc::new(Gate::new(()));
-        let caller = {
-            let gate = Arc::clone(&gate);
-            thread::spawn(move || {
-                gate.try_enter().is_some_and(|seat| {
-                    drop(seat);
-                    gate.was_missed()
-                })
-            })
-        };
-        let entered = gate.try_enter_or_tell().is_some();
-        let asked = caller.join().expect("no panic");
+        let world = World::new();
+        let caller = caller(&world);
+        world.step();
+        let entered = world.gate.try_enter_or_tell().is_some();
+        let asked = caller.join().expect("no panic").is_some_and(|(missed, _)| missed);
         assert!(entered || asked, "the worker went away and nobody will ask for it");
     });
 }
@@ -28,38 +55,25 @@ fn whoever_finds_the_gate_taken_is_asked_to_come_again() {
 #[test]
 fn a_lease_ends_with_the_worker_at_the_wheel_or_leased_anew() {
     loom::model(|| {
-        let gate = Arc::new(Gate::new(()));
-        assert!(gate.lease());
-        let caller = {
-            let gate = Arc::clone(&gate);
-            thread::spawn(move || {
-                gate.try_enter().is_some_and(|seat| {
-                    drop(seat);
-                    gate.was_missed() || gate.lease()
-                })
-            })
-        };
-        let entered = gate.end_lease().is_some();
-        let leased_anew = caller.join().expect("no panic");
-        assert!(entered || leased_anew, "the worker looks no more and nobody will ask for it");
+        let world = World::new();
+        assert!(world.gate.lease());
+        let caller = caller(&world);
+        world.step();
+        let entered = world.gate.end_lease().is_some();
+        let asked =
+            caller.join().expect("no panic").is_some_and(|(missed, leased)| missed || leased);
+        assert!(entered || asked, "the worker looks no more and nobody will ask for it");
     });
 }
 
 #[test]
 fn of_two_callers_one_leases() {
     loom::model(|| {
-        let gate = Arc::new(Gate::new(()));
-        let other = {
-            let gate = Arc::clone(&gate);
-            thread::spawn(move || {
-                let entered = gate.try_enter().is_some();
-                (entered, entered && !gate.was_missed() && gate.lease())
-            })
-        };
-        let entered = gate.try_enter().is_some();
-        let leased = entered && !gate.was_missed() && gate.lease();
-        let (other_entered, other_leased) = other.join().expect("no panic");
-        assert!(entered || other_entered);
-        assert_eq!(usize::from(leased) + usize::from(other_leased), 1);
+        let world = World::new();
+        let caller = caller(&world);
+        world.step();
+        let drove = [world.drive(), caller.join().expect("no panic")];
+        assert!(drove.iter().any(Option::is_some));
+        assert_eq!(drove.iter().flatten().filter(|(_, leased)| *leased).count(), 1);
     });
 }
