@@ -41,17 +41,27 @@ fn a_receiver_that_pauses_is_resumed_over_inproc() {
 
 #[test]
 fn a_stream_leaves_in_order_and_whole_over_tcp() {
-    explore(|| stream(Transport::Tcp, 2, 1));
+    explore(|| stream(Transport::Tcp, 2));
 }
 
 #[test]
 fn a_stream_leaves_in_order_and_whole_over_inproc() {
-    explore(|| stream(Transport::Inproc, 2, PAUSE_MAX));
+    explore(|| stream(Transport::Inproc, 2));
+}
+
+#[test]
+fn the_last_of_a_burst_is_not_left_behind_over_tcp() {
+    explore_longer(4, || burst(Transport::Tcp));
+}
+
+#[test]
+fn the_last_of_a_burst_is_not_left_behind_over_inproc() {
+    explore_longer(4, || burst(Transport::Inproc));
 }
 
 #[test]
 fn a_stream_goes_on_after_the_kernel_was_full() {
-    explore(|| stream(Transport::Ipc, 100_000, 1));
+    explore(|| stream(Transport::Ipc, 100_000));
 }
 
 #[test]
@@ -124,9 +134,8 @@ fn pipeline(transport: Transport, options: PullOptions) {
     assert_eq!(all, sent, "everything comes once");
 }
 
-/// Three senders, each without a pause before its last message: direct writes, the worker's, and what is held in
-/// between.
-fn stream(transport: Transport, len: usize, pauses: u32) {
+/// Three senders without a pause: direct writes, the worker's, and what is held in between.
+fn stream(transport: Transport, len: usize) {
     let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
     connect(transport, &pull, &push);
     let senders = [0u8, 1, 2].map(|sender| {
@@ -135,9 +144,6 @@ fn stream(transport: Transport, len: usize, pauses: u32) {
             let mut body = vec![sender; len];
             for n in 0..MANY {
                 body[1] = n;
-                // Sometimes as long as the worker looks after a stream that has ended.
-                let pause = if n == MANY - 1 { thread_rng().gen_range(0..pauses) } else { 0 };
-                (0..pause).for_each(|_| thread::yield_now());
                 push.send(&body[..]).expect("the socket is open");
             }
         })
@@ -151,6 +157,24 @@ fn stream(transport: Transport, len: usize, pauses: u32) {
     }
     senders.into_iter().for_each(join);
     assert!(pull.try_recv().is_err(), "nothing comes twice");
+}
+
+/// One sender, whose last message comes about when the worker stops to look after the stream.
+fn burst(transport: Transport) {
+    let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
+    connect(transport, &pull, &push);
+    let sender = thread::spawn(move || {
+        for n in 0..MANY {
+            push.send([n]).expect("the socket is open");
+        }
+        (0..thread_rng().gen_range(0..PAUSE_MAX)).for_each(|_| thread::yield_now());
+        push.send([MANY]).expect("the socket is open");
+        push
+    });
+    for n in 0..=MANY {
+        assert_eq!(pull.recv().expect("the socket is open"), [n], "in order and without a gap");
+    }
+    join(sender);
 }
 
 /// One receiver stays, others give up: one that was first in line and is dropped, one whose time runs out. Who is
@@ -288,14 +312,19 @@ fn closing(transport: Transport) {
 
 /// Runs a scene in many orders, some chosen evenly, some to find what takes a rare one.
 fn explore(scene: impl Fn() + Copy + Send + Sync + 'static) {
+    explore_longer(1, scene);
+}
+
+/// As [`explore`], several times as many orders.
+fn explore_longer(times: usize, scene: impl Fn() + Copy + Send + Sync + 'static) {
     // The worker is the process's, and one that belongs to a scene that failed never runs again.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().expect("no scene has failed before");
     let mut config = Config::new();
     config.max_steps = MaxSteps::FailAfter(STEPS_MAX);
     config.stack_size = STACK_BYTES;
-    Runner::new(RandomScheduler::new(RUNS), config.clone()).run(scene);
-    Runner::new(PctScheduler::new(SWITCHES, RUNS), config).run(scene);
+    Runner::new(RandomScheduler::new(times * RUNS), config.clone()).run(scene);
+    Runner::new(PctScheduler::new(SWITCHES, times * RUNS), config).run(scene);
 }
 
 fn connect<L: Engine, D: Engine>(transport: Transport, listening: &Socket<L>, dialing: &Socket<D>) {

@@ -11,13 +11,13 @@ mod log;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
 use sp_core::id::PeerId;
 use sp_core::message::Message;
 use sp_core::pipe::{Backlog, Flush, Standing};
-use sp_core::sync::lock;
+use sp_core::sync::atomic::{AtomicBool, Ordering};
+use sp_core::sync::{Mutex, lock};
 
 use crate::conn::{Decision, Pacer, Piece, STREAM_FLUSH_BYTES, StreamPipe, Turn};
 use crate::wire::Framing;
