@@ -38,10 +38,12 @@ pub use sp_protocols::engine::{
     ReqOptions, SendEngine, SlowSubscriber, SubOptions,
 };
 pub use sp_protocols::socket::{
-    Context, Dialer, Events, Iter, Listener, OpenError, PipeEvent, RecvError, RecvFuture,
-    SendError, SendFuture, Socket, TryIter, TryRecvError, TrySendError,
+    Context, Dialer, Driven, Events, Iter, Listener, OpenError, PipeEvent, PollSet, RecvError,
+    RecvFuture, SendError, SendFuture, Socket, TryIter, TryRecvError, TrySendError,
 };
 pub use sp_protocols::sockets::{Pub, Pull, Push, Rep, RepContext, Req, ReqContext, Sub};
+#[cfg(feature = "tokio")]
+pub use sp_protocols::tokio;
 pub use sp_transport::{DialError, DialOptions, ListenError, ListenOptions};
 
 /// Compiles and runs the programs in the README.

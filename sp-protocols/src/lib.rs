@@ -10,3 +10,5 @@ pub mod engine;
 pub mod socket;
 #[cfg(feature = "sockets")]
 pub mod sockets;
+#[cfg(feature = "tokio")]
+pub use socket::tokio;

@@ -18,6 +18,7 @@ use sp_core::sync::atomic::{AtomicBool, Ordering};
 use sp_core::sync::{Mutex, lock};
 
 use crate::conn::{Decision, Pacer, STREAM_FLUSH_BYTES, Turn};
+use crate::driver::Driver;
 use crate::runtime::Owner;
 use crate::worker::{Origin, Tended, WorkerHandle};
 
@@ -89,6 +90,7 @@ struct InprocPipe {
     peer: OnceLock<PeerId>,
     other: OnceLock<Weak<Self>>,
     conn: OnceLock<ConnId>,
+    driver: Arc<Driver>,
     worker: WorkerHandle,
     origin: Origin,
 }
@@ -163,6 +165,7 @@ impl InprocPipe {
                 peer: OnceLock::new(),
                 other: OnceLock::new(),
                 conn: OnceLock::new(),
+                driver: Arc::clone(&end.owner.driver),
                 worker: end.worker.clone(),
                 origin: end.origin,
             })
@@ -207,7 +210,7 @@ impl InprocPipe {
             Decision::Write => self.deliver(),
             Decision::Delegate => {
                 if let Some(me) = self.me.upgrade() {
-                    self.worker.tend(me);
+                    self.driver.tend(me);
                 }
             }
             Decision::Leave => {}

@@ -31,7 +31,7 @@ pub mod wire;
 mod worker;
 
 pub use broadcast::Broadcast;
-pub use driver::{Drive, Driver};
+pub use driver::{Drive, Driven, Driver, Host, PollSet};
 pub use error::{DialError, ListenError};
 pub use options::{DialOptions, ListenOptions};
 pub use runtime::{EndpointId, Lingering, Owner, Runtime};

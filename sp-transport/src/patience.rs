@@ -17,9 +17,6 @@ use sp_core::sync::thread;
 /// The learning part: one for each driver.
 #[derive(Debug)]
 pub(crate) struct Patience {
-    /// Longest polling before a sleep; zero switches it off. Has to be longer than one wake-up of the machine:
-    /// once both ends sleep, every answer takes that long, and shorter polling would never see one.
-    budget: Duration,
     misses: u32,
     /// Waits left to go without polling.
     skip: u32,
@@ -45,13 +42,16 @@ pub(crate) struct Tries {
 }
 
 impl Patience {
-    pub(crate) const fn new(budget: Duration, asks: bool) -> Self {
-        Self { budget, misses: 0, skip: 0, next_skip: SKIP_FIRST, asks, ended: None }
+    pub(crate) const fn new(asks: bool) -> Self {
+        Self { misses: 0, skip: 0, next_skip: SKIP_FIRST, asks, ended: None }
     }
 
     /// Starts a wait; answers how to poll first, if at all.
-    pub(crate) fn begin(&mut self, deadline: Option<Instant>) -> Option<Tries> {
-        if self.budget.is_zero() {
+    ///
+    /// `budget` is the longest polling before a sleep; zero switches it off. Has to be longer than one wake-up of
+    /// the machine: once both ends sleep, every answer takes that long, and shorter polling would never see one.
+    pub(crate) fn begin(&mut self, budget: Duration, deadline: Option<Instant>) -> Option<Tries> {
+        if budget.is_zero() {
             return None;
         }
         if self.skip > 0 {
@@ -59,7 +59,7 @@ impl Patience {
             return None;
         }
         let now = clock::now();
-        let until = clock::after(now, self.budget);
+        let until = clock::after(now, budget);
         let until = deadline.map_or(until, |at| at.min(until));
         let pause = self.ended.map_or(Duration::ZERO, |ended| now.saturating_duration_since(ended));
         Some(Tries { began: now, pause, until, now, rounds: 0, crowded: false })
@@ -162,7 +162,7 @@ mod tests {
             (true, 500, 60, true),
             (false, 0, 60, true),
         ] {
-            let mut patience = Patience::new(micros(100), asks);
+            let mut patience = Patience::new(asks);
             for _ in 0..MISSES_MAX {
                 patience.hit(&waited(micros(pause), micros(wait)));
             }
@@ -171,12 +171,12 @@ mod tests {
     }
 
     fn poll(patience: &mut Patience) -> Option<Tries> {
-        patience.begin(None)
+        patience.begin(Duration::from_micros(1), None)
     }
 
     #[test]
     fn polling_in_vain_is_skipped_more_and_more_and_a_hit_forgives() {
-        let mut patience = Patience::new(Duration::from_micros(1), false);
+        let mut patience = Patience::new(false);
         for _ in 0..MISSES_MAX {
             let tries = poll(&mut patience).expect("not skipped yet");
             patience.miss(&tries);
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_crowded_core_ends_polling_at_once() {
-        let mut patience = Patience::new(Duration::from_micros(1), false);
+        let mut patience = Patience::new(false);
         let mut tries = poll(&mut patience).expect("not skipped yet");
         tries.crowded = true;
         patience.miss(&tries);
@@ -207,6 +207,6 @@ mod tests {
 
     #[test]
     fn a_budget_of_zero_never_polls() {
-        assert!(Patience::new(Duration::ZERO, false).begin(None).is_none());
+        assert!(Patience::new(false).begin(Duration::ZERO, None).is_none());
     }
 }

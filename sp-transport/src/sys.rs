@@ -1,7 +1,8 @@
 //! What the system offers beyond std: the only unsafe code of this crate.
-#![expect(unsafe_code, reason = "one system call that std and mio do not offer")]
+#![expect(unsafe_code, reason = "system calls and conversions that std and mio do not offer")]
 
-use std::os::fd::RawFd;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Waits until `fd` is readable or `wait` has passed, to the microsecond: mio's poll counts in milliseconds.
@@ -22,5 +23,77 @@ pub(crate) fn wait_readable(fd: RawFd, wait: Duration) {
         let wait = wait.as_millis().clamp(1, 1000) as libc::c_int;
         // SAFETY: as above.
         unsafe { libc::poll(&mut poll, 1, wait) };
+    }
+}
+
+/// The descriptor of a mio poll set, which has no safe way to lend it.
+pub(crate) fn borrow(poll: &mio::Poll) -> BorrowedFd<'_> {
+    // SAFETY: the poll set owns the descriptor and closes it when it is dropped; the result borrows from it.
+    unsafe { BorrowedFd::borrow_raw(poll.as_raw_fd()) }
+}
+
+/// One more descriptor for what `fd`, which the caller keeps open meanwhile, stands for.
+pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the caller keeps `fd` open during this call, and the borrow does not outlive it.
+    unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()
+}
+
+/// A descriptor that becomes readable after a time, to the microsecond.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    fd: OwnedFd,
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Alarm {
+    /// `None` if the system has no descriptor left.
+    pub(crate) fn new() -> Option<Self> {
+        use std::os::fd::FromRawFd;
+
+        // SAFETY: takes no pointer.
+        let fd = unsafe {
+            libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC)
+        };
+        // SAFETY: a descriptor that is not negative is new and nobody else's.
+        (fd >= 0).then(|| Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// Readable once `after` has passed from now; an earlier setting is void.
+    pub(crate) fn set(&self, after: Duration) {
+        let time = libc::itimerspec {
+            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: libc::timespec {
+                tv_sec: after.as_secs() as libc::time_t,
+                tv_nsec: after.subsec_nanos() as libc::c_long,
+            },
+        };
+        // SAFETY: `time` lives until the call returns, and a null old value is allowed. The descriptor is ours.
+        unsafe { libc::timerfd_settime(self.fd.as_raw_fd(), 0, &time, std::ptr::null_mut()) };
+    }
+}
+
+/// Not offered by this system.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[derive(Debug)]
+pub(crate) enum Alarm {}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl Alarm {
+    pub(crate) const fn new() -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn set(&self, _after: Duration) {
+        match *self {}
+    }
+}
+
+impl AsRawFd for Alarm {
+    fn as_raw_fd(&self) -> RawFd {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        return self.fd.as_raw_fd();
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        match *self {}
     }
 }

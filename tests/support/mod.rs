@@ -127,6 +127,11 @@ impl<T> Task<T> {
         outcome
     }
 
+    /// Whether the thread has returned or panicked.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.outcome.is_empty()
+    }
+
     /// Waits until the thread sleeps in the kernel, since it waits for something, or has ended.
     pub(crate) fn wait_asleep(&self) {
         wait_until("the thread falls asleep", || {

@@ -192,7 +192,7 @@ impl<E: RecvEngine> Context<E> {
             match shared.step(|core, deferred| self.attempt_recv(core, deferred, &mut message)) {
                 Ok(()) => return Ok(message),
                 Err(Unreceived::Empty) => {
-                    if shared.driver.has_streams() || !shared.lookout.watch(seen) {
+                    if !shared.driver.may_look_out() || !shared.lookout.watch(seen) {
                         break;
                     }
                 }
@@ -246,13 +246,9 @@ impl<E: Engine> Context<E> {
                 Retry::Answer(answer) => return Some(answer),
                 // Whatever woke this thread or ran out, the next try tells.
                 Retry::Waits => parker.wait(driver, deadline),
-                Retry::GaveUp { was_woken, others_wait } => {
+                Retry::GaveUp { was_woken } => {
                     if was_woken {
                         self.pass_on(side);
-                    }
-                    if others_wait {
-                        // This thread drove for them as well.
-                        driver.needs_worker();
                     }
                     return None;
                 }
@@ -281,12 +277,29 @@ impl<E: Engine> Context<E> {
                         *ticket = Some(core.waiters.add(ctx, side, waker));
                         Retry::Waits
                     }
-                    None => Retry::GaveUp { was_woken, others_wait: !core.waiters.is_empty() },
+                    None => Retry::GaveUp { was_woken },
                 },
             };
+            if !matches!(tried, Retry::Waits) {
+                self.promote(core, deferred);
+            }
             (tried, old)
         });
         tried
+    }
+
+    /// Leaving: if others wait and nobody is left who drives for them, one of them does from now on.
+    ///
+    /// Nobody is forgotten: whoever waits was in line before it looked for somebody who drives, and this looks into
+    /// the line after having left the gate; so one of the two sees the other. Who is woken for this and leaves in turn
+    /// comes by here again. Should nobody come by, after a panic, the worker does at the end of the lease.
+    pub(super) fn promote(&self, core: &Core<E>, deferred: &mut Deferred) {
+        if !core.waiters.is_empty()
+            && self.shared().driver.is_deserted()
+            && let Some(waker) = core.waiters.anybody()
+        {
+            deferred.wake(waker.clone());
+        }
     }
 
     /// A waiter that was woken leaves without taking anything: the next in line has its turn.
@@ -320,7 +333,7 @@ impl<E: SendEngine> Context<E> {
     }
 
     /// One try; `None` if there is no room.
-    fn retry_send(
+    pub(super) fn retry_send(
         &self,
         core: &mut Core<E>,
         deferred: &mut Deferred,
@@ -361,7 +374,7 @@ impl<E: RecvEngine> Context<E> {
     }
 
     /// One try; `None` if there is nothing.
-    fn retry_recv(
+    pub(super) fn retry_recv(
         &self,
         core: &mut Core<E>,
         deferred: &mut Deferred,
@@ -383,34 +396,45 @@ enum Retry<T> {
     /// Not in line any more.
     GaveUp {
         was_woken: bool,
-        others_wait: bool,
     },
 }
 
 /// A future's place in the line of waiters.
-struct Registration<'a, E: Engine> {
-    ctx: &'a Context<E>,
-    side: Side,
-    ticket: Option<Ticket>,
+pub(super) struct Registration<'a, E: Engine> {
+    pub(super) ctx: &'a Context<E>,
+    pub(super) side: Side,
+    pub(super) ticket: Option<Ticket>,
 }
 
 impl<'a, E: Engine> Registration<'a, E> {
-    const fn new(ctx: &'a Context<E>, side: Side) -> Self {
+    pub(super) const fn new(ctx: &'a Context<E>, side: Side) -> Self {
         Self { ctx, side, ticket: None }
     }
 
     /// Tries once, and gets in line if there is no answer.
-    fn poll<T>(
+    pub(super) fn attempt<T>(
         &mut self,
         cx: &task::Context<'_>,
         attempt: impl FnOnce(&mut Core<E>, &mut Deferred) -> Option<T>,
     ) -> Poll<T> {
         let waker = || Some(cx.waker().clone());
-        if let Retry::Answer(answer) = self.ctx.retry(self.side, &mut self.ticket, attempt, waker) {
-            return Poll::Ready(answer);
+        match self.ctx.retry(self.side, &mut self.ticket, attempt, waker) {
+            Retry::Answer(answer) => Poll::Ready(answer),
+            Retry::Waits | Retry::GaveUp { .. } => Poll::Pending,
         }
-        self.ctx.shared().driver.needs_worker();
-        Poll::Pending
+    }
+
+    /// As [`attempt`](Self::attempt); the worker drives meanwhile.
+    fn poll<T>(
+        &mut self,
+        cx: &task::Context<'_>,
+        attempt: impl FnOnce(&mut Core<E>, &mut Deferred) -> Option<T>,
+    ) -> Poll<T> {
+        let tried = self.attempt(cx, attempt);
+        if tried.is_pending() {
+            self.ctx.shared().driver.needs_worker();
+        }
+        tried
     }
 }
 
@@ -418,7 +442,11 @@ impl<E: Engine> Drop for Registration<'_, E> {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
         let Self { ctx, side, .. } = *self;
-        let waits = ctx.shared().step(|core, _| core.waiters.remove(ctx.ctx(), side, ticket));
+        let waits = ctx.shared().step(|core, deferred| {
+            let waits = core.waiters.remove(ctx.ctx(), side, ticket);
+            ctx.promote(core, deferred);
+            waits
+        });
         if waits.is_none() {
             ctx.pass_on(side);
         }

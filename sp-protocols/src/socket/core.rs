@@ -89,6 +89,13 @@ impl<E: Engine> Shared<E> {
         result
     }
 
+    /// As [`step`](Self::step), for news from outside: the program's own loop, if there is one, hears of it.
+    fn news<R>(&self, call: impl FnOnce(&mut Core<E>, &mut Deferred) -> R) -> R {
+        let result = self.step(call);
+        self.driver.announce();
+        result
+    }
+
     /// As [`step`](Self::step), for what goes through the engine with effects.
     pub(crate) fn engine<R>(&self, call: impl FnOnce(&mut E, &mut Live<'_>) -> R) -> R {
         self.step(|core, deferred| core.engine(&self.counts, deferred, call))
@@ -221,7 +228,7 @@ impl<E: Engine> PipeEvents for Shared<E> {
         let id = self.peers.add(addr, Arc::clone(&pipe));
         let Some(peer) = self.peers.get(id) else { return Err(CloseReason::Closed) };
         peer.advance(PeerState::Connected);
-        let opened = self.step(|core, deferred| {
+        let opened = self.news(|core, deferred| {
             if core.closed {
                 return Err(CloseReason::Closed);
             }
@@ -245,7 +252,7 @@ impl<E: Engine> PipeEvents for Shared<E> {
     }
 
     fn arrived(&self, peer: PeerId, batch: &mut Batch) -> Flow {
-        let flow = self.step(|core, deferred| {
+        let flow = self.news(|core, deferred| {
             if core.closed {
                 batch.clear();
                 return Flow::More;
@@ -272,7 +279,9 @@ impl<E: Engine> PipeEvents for Shared<E> {
     }
 
     fn room(&self, peer: PeerId) {
-        self.engine(|engine, fx| engine.room(peer, fx));
+        self.news(|core, deferred| {
+            core.engine(&self.counts, deferred, |engine, fx| engine.room(peer, fx));
+        });
     }
 
     fn commit(&self, peer: PeerId) {
@@ -284,7 +293,7 @@ impl<E: Engine> PipeEvents for Shared<E> {
     }
 
     fn closed(&self, id: PeerId, why: CloseReason) {
-        self.step(|core, deferred| {
+        self.news(|core, deferred| {
             core.engine(&self.counts, deferred, |engine, fx| engine.closed(id, fx));
             core.lines.remove(id)
         });
@@ -296,9 +305,11 @@ impl<E: Engine> PipeEvents for Shared<E> {
     }
 
     fn timer(&self, key: TimerKey, now: Instant) {
-        self.engine(|engine, fx| {
-            fx.now = Some(now);
-            engine.timer(key, fx);
+        self.news(|core, deferred| {
+            core.engine(&self.counts, deferred, |engine, fx| {
+                fx.now = Some(now);
+                engine.timer(key, fx);
+            });
         });
     }
 

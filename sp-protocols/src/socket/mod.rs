@@ -11,6 +11,9 @@ mod error;
 mod live;
 mod lookout;
 mod monitor;
+mod poll_set;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod wait;
 
 pub use calls::{Iter, RecvFuture, SendFuture, TryIter};
@@ -18,6 +21,7 @@ pub use context::Context;
 pub use endpoints::{Dialer, Listener};
 pub use error::{OpenError, RecvError, SendError, TryRecvError, TrySendError};
 pub use monitor::{Events, PipeEvent};
+pub use sp_transport::{Driven, PollSet};
 
 use std::fmt;
 use std::ops::Deref;

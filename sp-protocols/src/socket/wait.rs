@@ -76,6 +76,21 @@ impl Waiters {
         Some(waiter.waker)
     }
 
+    /// Puts another waker in place of a waiter's, which keeps its place in line, and returns the one before; nothing
+    /// if the waiter has been woken.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn exchange(
+        &mut self,
+        ctx: CtxId,
+        side: Side,
+        ticket: Ticket,
+        waker: Waker,
+    ) -> Option<Waker> {
+        let line = self.line(ctx, side)?;
+        let at = line.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()?;
+        Some(std::mem::replace(&mut line.get_mut(at)?.waker, waker))
+    }
+
     /// Takes the first of a line, to be woken.
     pub(crate) fn pop(&mut self, ctx: CtxId, side: Side) -> Option<Waker> {
         let waiter = self.line(ctx, side)?.pop_front()?;
@@ -89,6 +104,12 @@ impl Waiters {
         let lines = self.contexts.remove(ctx)?;
         self.count -= lines.send.len() + lines.recv.len();
         Some(lines)
+    }
+
+    /// Somebody who waits, whom a thread that drove can leave that to.
+    pub(crate) fn anybody(&self) -> Option<&Waker> {
+        let mut lines = self.contexts.iter().flat_map(|(_, lines)| [&lines.recv, &lines.send]);
+        lines.find_map(|line| line.front()).map(|waiter| &waiter.waker)
     }
 
     /// Takes everybody, to be woken.
@@ -173,10 +194,8 @@ impl Parker {
             *lock(&self.drives) = None;
             return;
         }
-        // Somebody else drives, and wakes this thread when it has something for it.
-        if !self.is_notified() {
-            driver.needs_worker();
-        }
+        // Somebody else drives, and wakes this thread when it has something for it or leaves: it looks for those
+        // who wait after it has left the gate, and this thread was in line before it tried that.
         while !self.is_notified() {
             match deadline {
                 None => thread::park(),

@@ -20,8 +20,9 @@ use sp_core::sync::atomic::{AtomicBool, Ordering};
 use sp_core::sync::{Mutex, lock};
 
 use crate::conn::{Decision, Pacer, Piece, STREAM_FLUSH_BYTES, StreamPipe, Turn};
+use crate::driver::Driver;
 use crate::wire::Framing;
-use crate::worker::{Tended, WorkerHandle};
+use crate::worker::Tended;
 pub(crate) use log::Loaded;
 use log::Log;
 
@@ -29,7 +30,8 @@ use log::Log;
 pub struct Broadcast {
     me: Weak<Self>,
     state: Mutex<State>,
-    worker: WorkerHandle,
+    /// Whose connections these are.
+    driver: Weak<Driver>,
     /// The worker looks after the broadcasts. Only the worker touches this.
     tended: AtomicBool,
 }
@@ -46,7 +48,7 @@ struct State {
 }
 
 impl Broadcast {
-    pub(crate) fn new(worker: WorkerHandle) -> Arc<Self> {
+    pub(crate) fn new(driver: Weak<Driver>) -> Arc<Self> {
         let state = State {
             logs: FRAMINGS.map(Log::new),
             pipes: Arc::default(),
@@ -57,7 +59,7 @@ impl Broadcast {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             state: Mutex::new(state),
-            worker,
+            driver,
             tended: AtomicBool::new(false),
         })
     }
@@ -132,8 +134,8 @@ impl Broadcast {
     }
 
     fn delegate(&self) {
-        if let Some(me) = self.me.upgrade() {
-            self.worker.tend(me);
+        if let (Some(me), Some(driver)) = (self.me.upgrade(), self.driver.upgrade()) {
+            driver.tend(me);
         }
     }
 }

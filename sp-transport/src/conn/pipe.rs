@@ -153,7 +153,7 @@ impl StreamPipe {
         if flushed.delegate
             && let Some(me) = self.me.upgrade()
         {
-            self.driver.worker().tend(me);
+            self.driver.tend(me);
         }
         if flushed.blocked {
             self.driver.blocked();

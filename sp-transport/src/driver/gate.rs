@@ -10,7 +10,7 @@ use crate::sync::{Mutex, MutexGuard, lock, try_lock};
 #[derive(Debug)]
 pub(super) struct Gate<T> {
     seat: Mutex<Option<T>>,
-    /// The worker came while somebody else was driving; whoever that is tells it to come again.
+    /// Somebody came while another was driving; whoever that is looks again when it leaves.
     missed: AtomicBool,
     /// The worker looks from time to time whether callers still drive.
     leased: AtomicBool,
@@ -49,13 +49,31 @@ impl<T> Gate<T> {
         self.try_enter()
     }
 
-    /// Whoever was missed until now is here.
-    pub(super) fn nobody_missed(&self) {
-        self.missed.store(false, Ordering::Relaxed);
+    /// Leaves after `settle`, and settles once more for whoever came by meanwhile: what that one has changed before it
+    /// came is seen then, if not the first time.
+    pub(super) fn leave<'a>(
+        &'a self,
+        mut seat: Seat<'a, T>,
+        mut settle: impl FnMut(&mut T),
+    ) -> Left {
+        let mut left = Left::Unseen;
+        loop {
+            let Some(wheel) = seat.as_mut() else { return Left::ToAnother };
+            settle(wheel);
+            drop(seat);
+            if !self.was_missed() {
+                return left;
+            }
+            left = Left::Missed;
+            match self.try_enter_or_tell() {
+                Some(again) => seat = again,
+                None => return Left::ToAnother,
+            }
+        }
     }
 
     /// Asked by whoever has left: did somebody come meanwhile and find the gate taken?
-    pub(super) fn was_missed(&self) -> bool {
+    fn was_missed(&self) -> bool {
         // Pairs with the fences in `try_enter_or_tell` and `end_lease`.
         fence(Ordering::SeqCst);
         self.missed.swap(false, Ordering::SeqCst)
@@ -73,6 +91,17 @@ impl<T> Gate<T> {
         fence(Ordering::SeqCst);
         self.try_enter()
     }
+}
+
+/// What happened while one left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nobody came by.
+    Unseen,
+    /// Somebody came by in vain.
+    Missed,
+    /// Somebody came by in vain, and it is up to whoever is at the wheel now; or there is no wheel any more.
+    ToAnother,
 }
 
 #[cfg(all(test, loom))]

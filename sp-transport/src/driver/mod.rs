@@ -8,9 +8,17 @@
 //! each wait, or a worker that wakes between two waits, cost more than the wait. It leaves the driver on
 //! *lease*: the worker looks from time to time, and takes over when nobody came. Whoever has news that cannot
 //! wait for that sends the worker.
+//!
+//! A program with an event loop of its own puts the poll set into that and is the socket's *host* (`host.rs`,
+//! `poll_set.rs`): then the worker does not drive, and news make the poll set readable instead of sending it.
 
 mod gate;
+mod host;
+mod poll_set;
 mod wheel;
+
+pub use host::{Driven, Host};
+pub use poll_set::PollSet;
 
 use std::io;
 use std::os::fd::RawFd;
@@ -19,14 +27,15 @@ use std::time::{Duration, Instant};
 
 use mio::Token;
 use sp_core::pipe::CloseReason;
-use sp_core::sync::atomic::{AtomicBool, Ordering};
+use sp_core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use sp_core::sync::{Mutex, lock};
 
 use crate::broadcast::Broadcast;
 use crate::conn::{Conn, StreamPipe};
 use crate::sleep::Sleep;
-use crate::worker::WorkerHandle;
-use gate::{Gate, Seat};
+use crate::worker::{Tended, WorkerHandle};
+use gate::{Gate, Left, Seat};
+use poll_set::Bell;
 use wheel::Wheel;
 
 /// One socket's poll set and connections.
@@ -49,6 +58,15 @@ pub struct Driver {
     watched: AtomicBool,
     /// A caller has driven since the worker last looked.
     used: AtomicBool,
+    /// How many foreign loops hear of the poll set and drive: while there are any the worker does not. Each change
+    /// is followed by `settle`.
+    hosts: AtomicUsize,
+    /// What tells the program's own loop of news that no descriptor has.
+    bell: Mutex<Option<Arc<Bell>>>,
+    /// Whether there is a bell: what every arrival may ask without a lock.
+    has_bell: AtomicBool,
+    /// Nanoseconds a waiting call polls before it sleeps. Read at the start of each wait.
+    polling: AtomicU64,
 }
 
 /// What the worker finds when it looks after a lease.
@@ -72,8 +90,12 @@ enum Mail {
 
 impl Driver {
     /// Makes a poll set for one socket and puts it into the care of `worker`.
-    pub(crate) fn new(worker: WorkerHandle, spin: Duration, asks: bool) -> io::Result<Arc<Self>> {
-        let wheel = Wheel::new(spin, asks)?;
+    pub(crate) fn new(
+        worker: WorkerHandle,
+        polling: Duration,
+        asks: bool,
+    ) -> io::Result<Arc<Self>> {
+        let wheel = Wheel::new(asks)?;
         let poll_fd = wheel.poll_fd();
         let sleep = Sleep::new(wheel.registry(), WAKER)?;
         let driver = Arc::new(Self {
@@ -88,6 +110,10 @@ impl Driver {
             place: OnceLock::new(),
             watched: AtomicBool::new(false),
             used: AtomicBool::new(false),
+            hosts: AtomicUsize::new(0),
+            bell: Mutex::new(None),
+            has_bell: AtomicBool::new(false),
+            polling: AtomicU64::new(nanos(polling)),
         });
         // Set once, here.
         let _ = driver.place.set(driver.worker.add_driver(&driver));
@@ -110,6 +136,17 @@ impl Driver {
         let wheel = self.gate.enter().take();
         drop(wheel);
         self.sleep.retire();
+        // A loop that waits learns of the end.
+        self.announce();
+    }
+
+    /// How long a waiting call polls before it sleeps, at the most. Zero switches that off.
+    pub fn set_polling(&self, budget: Duration) {
+        self.polling.store(nanos(budget), Ordering::Relaxed);
+    }
+
+    fn polling(&self) -> Duration {
+        Duration::from_nanos(self.polling.load(Ordering::Relaxed))
     }
 
     /// Takes the wheel unless somebody else has it.
@@ -143,18 +180,31 @@ impl Driver {
     }
 
     /// A connection takes part in what the socket sends to all.
-    pub(crate) fn begin_broadcast(&self) -> &Arc<Broadcast> {
-        self.broadcast.get_or_init(|| Broadcast::new(self.worker.clone()))
+    pub(crate) fn begin_broadcast(self: &Arc<Self>) -> &Arc<Broadcast> {
+        self.broadcast.get_or_init(|| Broadcast::new(Arc::downgrade(self)))
     }
 
-    /// The worker that drives while nobody waits.
-    pub(crate) fn worker(&self) -> &WorkerHandle {
-        &self.worker
+    /// Whether nobody drives, nobody hears of events and nobody has been sent: the caller that was the last to
+    /// drive has left. Whoever waits should drive then.
+    pub fn is_deserted(&self) -> bool {
+        self.sleep.is_away()
     }
 
-    /// Whether there may be connections to poll; otherwise nothing reaches the socket but from within the process.
-    pub fn has_streams(&self) -> bool {
-        self.streams.load(Ordering::Relaxed)
+    /// Something streams and wants its queue looked after, by the program's own loop if there is one.
+    pub(crate) fn tend(&self, pipe: Arc<dyn Tended>) {
+        let left = match self.bell() {
+            Some(bell) => bell.tend_later(pipe),
+            None => Some(pipe),
+        };
+        if let Some(pipe) = left {
+            self.worker.tend(pipe);
+        }
+    }
+
+    /// Whether a receiver may look out for a moment instead of driving: there is nothing to poll, so nothing
+    /// reaches the socket but from within the process, and polling is not switched off.
+    pub fn may_look_out(&self) -> bool {
+        !self.streams.load(Ordering::Relaxed) && !self.polling().is_zero()
     }
 
     pub(crate) fn poll_fd(&self) -> RawFd {
@@ -182,9 +232,9 @@ impl Driver {
         }
     }
 
-    /// A receiver found nothing and does not drive: the worker has to.
+    /// A receiver found nothing and does not drive: the worker has to, unless a foreign loop does.
     pub fn needs_worker(self: &Arc<Self>) {
-        if !self.watched.load(Ordering::Acquire) {
+        if !self.is_hosted() && !self.watched.load(Ordering::Acquire) {
             self.worker.come_again(Arc::clone(self));
         } else if self.has_mail.load(Ordering::Acquire) {
             self.notify();
@@ -192,10 +242,11 @@ impl Driver {
     }
 
     /// The worker looks after a lease.
-    pub(crate) fn renew(&self) -> Lease {
+    pub(crate) fn renew(self: &Arc<Self>) -> Lease {
         if self.used.swap(false, Ordering::Relaxed) {
             return Lease::GoesOn;
         }
+        // A host that begins now comes by the gate after this, and so does the last one that goes, which leases anew.
         let busy = self.gate.end_lease().is_some_and(|seat| self.take_over(seat));
         if busy { Lease::EndedBusy } else { Lease::Ended }
     }
@@ -209,46 +260,78 @@ impl Driver {
     }
 
     /// The worker's turn. Answers whether work is left that no event will announce.
-    pub(crate) fn turn(&self) -> bool {
+    pub(crate) fn turn(self: &Arc<Self>) -> bool {
         self.gate.try_enter_or_tell().is_some_and(|seat| self.take_over(seat))
     }
 
     /// The worker drives, and from now on hears of events. Answers whether work is left.
-    fn take_over(&self, mut seat: Seat<'_, Wheel>) -> bool {
-        let Some(wheel) = seat.as_mut() else { return false };
-        self.sleep.wake_up();
-        self.gate.nobody_missed();
+    fn take_over<'a>(self: &'a Arc<Self>, mut seat: Seat<'a, Wheel>) -> bool {
         let mut busy = false;
-        for _ in 0..WORKER_STEPS {
-            busy = wheel.step(self, Some(Duration::ZERO));
-            if !busy {
-                break;
+        // What the worker was sent for before there was a host, that has found when it settled.
+        if !self.is_hosted()
+            && let Some(wheel) = seat.as_mut()
+        {
+            self.sleep.wake_up();
+            for _ in 0..WORKER_STEPS {
+                busy = wheel.step(self, Some(Duration::ZERO));
+                if !busy {
+                    break;
+                }
+            }
+            if !self.watched.load(Ordering::Relaxed) {
+                // Fails only for want of kernel memory; then the driver stays on lease.
+                let watched = self.worker.watch(self).is_ok();
+                self.watched.store(watched, Ordering::Release);
             }
         }
-        if !self.watched.load(Ordering::Relaxed) {
-            // Fails only for want of kernel memory; then the driver is driven by whoever waits next.
-            let watched = self.worker.watch(self).is_ok();
-            self.watched.store(watched, Ordering::Release);
-        }
-        self.leave(wheel);
-        busy || wheel.has_work()
+        let left = self.release(seat);
+        (busy || left) && !self.is_hosted()
     }
 
-    /// Gives the wheel back in a state where news wakes the worker, or whoever has it sends the worker.
-    fn leave(&self, wheel: &mut Wheel) {
-        let watched = self.watched.load(Ordering::Relaxed);
+    /// Gives the wheel back so that news find somebody: they wake the worker or the host's loop, or send the worker,
+    /// or wait for the end of a lease. Answers whether work is left that no event will announce.
+    fn release<'a>(self: &'a Arc<Self>, seat: Seat<'a, Wheel>) -> bool {
+        let mut busy = false;
+        match self.gate.leave(seat, |wheel| busy = self.settle_wheel(wheel)) {
+            Left::Unseen => {}
+            // The worker, or a host that has begun or ended since we looked, or a host's loop that has heard of events
+            // and will hear of them no more: wakes whoever hears now, or sends the worker if nobody does.
+            Left::Missed => self.notify(),
+            Left::ToAnother => return busy,
+        }
+        let heard = self.is_hosted() || self.watched.load(Ordering::Relaxed);
+        if !heard && self.gate.lease() {
+            self.worker.lease(self.place());
+        }
+        busy
+    }
+
+    /// Brings the wheel into a state where news wakes the worker or the host's loop, or whoever has it sends the worker.
+    /// Answers whether work is left, which reading mail may have brought.
+    fn settle_wheel(&self, wheel: &mut Wheel) -> bool {
+        let hosted = self.is_hosted();
+        if hosted && self.watched.swap(false, Ordering::Relaxed) {
+            self.worker.release(self);
+        }
+        let heard = hosted || self.watched.load(Ordering::Relaxed);
         loop {
             self.sleep.wake_up();
             wheel.read_mail(self);
-            let left = if watched { self.sleep.fall_asleep() } else { self.sleep.go_away() };
+            let left = if heard { self.sleep.fall_asleep() } else { self.sleep.go_away() };
             if left {
-                return;
+                break;
             }
         }
+        let busy = wheel.has_work();
+        if busy && hosted {
+            // No event will say so; the poll set does. It sleeps, so it is woken.
+            let _ = self.sleep.notify();
+        }
+        busy
     }
 }
 
-/// The wheel in one's hands; dropping it leaves it on lease.
+/// The wheel in one's hands; dropping it leaves it to the host's loop, or on lease.
 pub struct Drive<'a> {
     driver: &'a Arc<Driver>,
     /// Taken when dropped.
@@ -290,16 +373,14 @@ impl<'a> Drive<'a> {
 
 impl Drop for Drive<'_> {
     fn drop(&mut self) {
-        let Some(mut seat) = self.seat.take() else { return };
-        let Some(wheel) = seat.as_mut() else { return };
-        self.driver.leave(wheel);
-        drop(seat);
-        if self.driver.gate.was_missed() {
-            self.driver.worker.come_again(Arc::clone(self.driver));
-        } else if self.driver.gate.lease() {
-            self.driver.worker.lease(self.driver.place());
+        if let Some(seat) = self.seat.take() {
+            self.driver.release(seat);
         }
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What the waker's events come with.

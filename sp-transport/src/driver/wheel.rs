@@ -28,20 +28,23 @@ pub(super) struct Wheel {
     conns: Slab<Conn>,
     /// Connections with work left although no event will say so.
     ready: VecDeque<usize>,
+    /// The last poll brought as many events as fit: there may be more.
+    full: bool,
     /// The room that mail is read in, kept from time to time.
     mail_in: Vec<Mail>,
     patience: Patience,
 }
 
 impl Wheel {
-    pub(super) fn new(spin: Duration, asks: bool) -> io::Result<Self> {
+    pub(super) fn new(asks: bool) -> io::Result<Self> {
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_PER_POLL),
             conns: Slab::new(),
             ready: VecDeque::new(),
+            full: false,
             mail_in: Vec::new(),
-            patience: Patience::new(spin, asks),
+            patience: Patience::new(asks),
         })
     }
 
@@ -67,7 +70,7 @@ impl Wheel {
         if done() {
             return true;
         }
-        if let Some(mut tries) = self.patience.begin(deadline) {
+        if let Some(mut tries) = self.patience.begin(driver.polling(), deadline) {
             while tries.go_on(self.conns.is_empty(), &done) {
                 self.glance(driver);
                 if done() {
@@ -106,9 +109,9 @@ impl Wheel {
         self.poll.as_raw_fd()
     }
 
-    /// Whether a connection has work left that no event will announce.
+    /// Whether there is work left that no new event will announce.
     pub(super) fn has_work(&self) -> bool {
-        !self.ready.is_empty()
+        self.full || !self.ready.is_empty()
     }
 
     /// A turn without a wait, left out where there is nothing to poll.
@@ -132,10 +135,15 @@ impl Wheel {
             driver.sleep.wake_up();
         }
         let listed = self.ready.len();
-        for event in events.iter().filter(|event| event.token() != WAKER) {
-            busy = true;
-            self.serve(event, driver);
+        let mut fetched = 0;
+        for event in &events {
+            fetched += 1;
+            if event.token() != WAKER {
+                busy = true;
+                self.serve(event, driver);
+            }
         }
+        self.full = fetched >= EVENTS_PER_POLL;
         self.events = events;
         for _ in 0..listed {
             let Some(key) = self.ready.pop_front() else { break };

@@ -321,7 +321,7 @@ const POLL_MAX: Duration = Duration::from_secs(3600);
 
 /// How long a streamed message waits at the most for company: twice this, and the time to wake up. Short
 /// enough not to be noticed, long enough to share a system call among hundreds.
-const TEND_INTERVAL: Duration = Duration::from_micros(50);
+pub(crate) const TEND_INTERVAL: Duration = Duration::from_micros(50);
 
 /// How often leases are looked after: news that nobody was sent for waits for twice this at the most.
 const LEASE_TICK: Duration = Duration::from_millis(2);
