@@ -37,12 +37,26 @@ pub(super) struct Log {
     released_to: usize,
     cursors: Slab<Cursor>,
     caught_up: usize,
-    /// While the head is below both numbers, of messages and of what they cost, no cursor is at its limit.
-    roomy_until: (u64, u64),
     /// The smallest limit of any cursor so far.
     least: Backlog,
     /// How large the next chunk is.
     chunk_bytes: usize,
+}
+
+/// How much may be published before anybody could be slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Allowance {
+    pub(super) messages: u64,
+    /// As limits count them.
+    pub(super) bytes: u64,
+}
+
+impl Allowance {
+    pub(super) const ENDLESS: Self = Self { messages: u64::MAX, bytes: u64::MAX };
+
+    pub(super) fn min(self, messages: u64, bytes: u64) -> Self {
+        Self { messages: self.messages.min(messages), bytes: self.bytes.min(bytes) }
+    }
 }
 
 /// How far one pipe has come.
@@ -88,7 +102,6 @@ impl Log {
             released_to: 0,
             cursors: Slab::new(),
             caught_up: 0,
-            roomy_until: (0, 0),
             least: Backlog { messages: usize::MAX, bytes: usize::MAX },
             chunk_bytes: CHUNK_BYTES_MIN,
         }
@@ -119,7 +132,6 @@ impl Log {
         cursor.limit = limit;
         self.least.messages = self.least.messages.min(limit.messages);
         self.least.bytes = self.least.bytes.min(limit.bytes);
-        self.roomy_until = (0, 0);
         if !std::mem::replace(&mut cursor.joined, true) {
             cursor.at = self.head;
             cursor.chunk = self.first + self.chunks.len() as u64 - 1;
@@ -180,9 +192,14 @@ impl Log {
             self.begin(Body::Large(header, msg.share()));
         } else {
             let framing = self.framing;
-            let buf = self.frames_with_room(frame);
-            framing.encode_header(payload, |bytes| buf.extend_from_slice(bytes));
-            buf.extend_from_slice(msg.payload());
+            let put = |room: &mut [u8]| {
+                let (header, body) = room.split_at_mut(framing.header_bytes());
+                framing.encode_header(payload, |bytes| header.copy_from_slice(bytes));
+                body.copy_from_slice(msg.payload());
+                Ok(frame)
+            };
+            let added = self.frames_with_room(frame).fill_with(frame, put);
+            debug_assert!(matches!(added, Ok(added) if added == frame), "there is room");
         }
         if let Some(tail) = self.chunks.back_mut() {
             tail.end = self.head;
@@ -289,26 +306,20 @@ impl Log {
         true
     }
 
-    /// A pipe that has joined and is at its limit. As a rule answered without looking at any.
-    pub(super) fn slow(&mut self) -> Option<PeerId> {
-        let head = self.head;
-        if head.messages < self.roomy_until.0 && head.cost() < self.roomy_until.1 {
-            return None;
-        }
-        let mut until = (u64::MAX, u64::MAX);
+    /// How many messages may be appended, and what they may cost, before a pipe that has joined could be at its
+    /// limit; or such a pipe.
+    pub(super) fn allowance(&self) -> Result<Allowance, PeerId> {
+        let mut allowance = Allowance::ENDLESS;
         for (_, cursor) in self.cursors.iter().filter(|(_, cursor)| cursor.joined) {
-            let lag = cursor.lag(head);
-            if !cursor.limit.has_room(lag.messages, lag.cost()) {
-                return Some(cursor.peer);
+            let (lag, limit) = (cursor.lag(self.head), cursor.limit);
+            if !limit.has_room(lag.messages, lag.cost()) {
+                return Err(cursor.peer);
             }
             // Cursors only move on: from where it stands now it has room for this much at least.
-            let messages =
-                (head.messages - lag.messages).saturating_add(cursor.limit.messages as u64);
-            let cost = (head.cost() - lag.cost()).saturating_add(cursor.limit.bytes as u64);
-            until = (until.0.min(messages), until.1.min(cost));
+            let messages = limit.messages as u64 - lag.messages;
+            allowance = allowance.min(messages, limit.bytes as u64 - lag.cost());
         }
-        self.roomy_until = until;
-        None
+        Ok(allowance)
     }
 
     /// Whether a pipe has room; a no is remembered and answered later.
@@ -452,9 +463,5 @@ impl Log {
 
     pub(super) const fn caught_up(&self) -> usize {
         self.caught_up
-    }
-
-    pub(super) const fn roomy_until(&self) -> (u64, u64) {
-        self.roomy_until
     }
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Weak};
 use sp_core::id::PeerId;
 use sp_core::message::Message;
 use sp_core::pipe::{Backlog, Flush, Standing};
-use sp_core::sync::atomic::{AtomicBool, Ordering};
+use sp_core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use sp_core::sync::{Mutex, lock};
 
 use crate::conn::{Decision, Pacer, Piece, STREAM_FLUSH_BYTES, StreamPipe, Turn};
@@ -24,12 +24,16 @@ use crate::driver::Driver;
 use crate::wire::Framing;
 use crate::worker::Tended;
 pub(crate) use log::Loaded;
-use log::Log;
+use log::{Allowance, Log};
 
 /// One socket's broadcasts to its stream connections.
 pub struct Broadcast {
     me: Weak<Self>,
     state: Mutex<State>,
+    /// What may be published before anybody could be slow: messages, and bytes as limits count them. Changed under
+    /// the socket's lock only, so that plain loads and stores do.
+    free_messages: AtomicU64,
+    free_bytes: AtomicU64,
     /// Whose connections these are.
     driver: Weak<Driver>,
     /// The worker looks after the broadcasts. Only the worker touches this.
@@ -59,6 +63,8 @@ impl Broadcast {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             state: Mutex::new(state),
+            free_messages: AtomicU64::new(0),
+            free_bytes: AtomicU64::new(0),
             driver,
             tended: AtomicBool::new(false),
         })
@@ -68,6 +74,11 @@ impl Broadcast {
     ///
     /// Answers whether the caller has to [`flush`](Self::flush) afterwards; if not, somebody else sees to it.
     pub fn publish(&self, msg: &mut Message) -> bool {
+        let cost = (msg.payload_len() + Backlog::OVERHEAD) as u64;
+        let free_messages = self.free_messages.load(Ordering::Relaxed);
+        self.free_messages.store(free_messages.saturating_sub(1), Ordering::Relaxed);
+        let free_bytes = self.free_bytes.load(Ordering::Relaxed);
+        self.free_bytes.store(free_bytes.saturating_sub(cost), Ordering::Relaxed);
         let mut state = lock(&self.state);
         let mut frame = 0;
         for log in &mut state.logs {
@@ -103,9 +114,26 @@ impl Broadcast {
         }
     }
 
-    /// A connection that has joined and for which as much waits as its limit allows.
+    /// A connection that has joined and for which as much waits as its limit allows. As a rule answered without
+    /// looking at any. Called under the socket's lock.
     pub fn slow(&self) -> Option<PeerId> {
-        lock(&self.state).logs.iter_mut().find_map(Log::slow)
+        let free = self.free_messages.load(Ordering::Relaxed) > 0
+            && self.free_bytes.load(Ordering::Relaxed) > 0;
+        if free { None } else { self.look_for_slow() }
+    }
+
+    #[cold]
+    fn look_for_slow(&self) -> Option<PeerId> {
+        let mut free = Allowance::ENDLESS;
+        for log in &lock(&self.state).logs {
+            match log.allowance() {
+                Ok(Allowance { messages, bytes }) => free = free.min(messages, bytes),
+                Err(peer) => return Some(peer),
+            }
+        }
+        self.free_messages.store(free.messages, Ordering::Relaxed);
+        self.free_bytes.store(free.bytes, Ordering::Relaxed);
+        None
     }
 
     /// Lets connections take what has been published, whoever writes.
@@ -220,6 +248,8 @@ impl Tail {
     }
 
     pub(crate) fn join(&self, limit: Backlog) {
+        // Whoever asks next has to look.
+        self.broadcast.free_messages.store(0, Ordering::Relaxed);
         self.with(|log, key| log.join(key, limit));
     }
 

@@ -121,7 +121,7 @@ proptest! {
                 }
                 Op::Publish(len) => {
                     let slow = readers.iter().find(|(_, r)| r.joined && !r.has_room());
-                    prop_assert_eq!(log.slow().is_some(), slow.is_some());
+                    prop_assert_eq!(log.allowance().is_err(), slow.is_some());
                     log.append(&mut Message::from_slice(&body(published, len)));
                     for reader in readers.values_mut() {
                         if reader.joined {
@@ -278,7 +278,7 @@ fn a_pipe_that_missed_the_newest_holds_no_chunk_of_those() {
     let mut flight = VecDeque::new();
     for number in 0..1000 {
         if number == 100 {
-            assert_eq!(log.slow(), Some(peer(0)));
+            assert_eq!(log.allowance(), Err(peer(0)));
             log.leave(stalled);
         }
         publish(&mut log, 200);
@@ -291,16 +291,23 @@ fn a_pipe_that_missed_the_newest_holds_no_chunk_of_those() {
 }
 
 #[test]
-fn asking_for_the_slow_is_free_until_somebody_could_be() {
-    let (mut log, _) = followed(100);
-    assert_eq!(log.slow(), None);
-    assert_eq!(log.roomy_until().0, 100);
-    for _ in 0..99 {
+fn an_allowance_is_what_the_slowest_has_room_for() {
+    let (mut log, slow) = followed(100);
+    let limit = Backlog { messages: 50, bytes: 10_000 };
+    let fast = log.add(peer(1), limit);
+    log.join(fast, limit);
+    let mut flight = VecDeque::new();
+    for published in 0..99 {
+        let slowest = (100 - published).min(50);
+        assert_eq!(log.allowance(), Ok(Allowance { messages: slowest, bytes: 10_000 }));
         publish(&mut log, 8);
-        assert_eq!(log.slow(), None);
+        log.release();
+        log.load(fast, &mut flight);
     }
     publish(&mut log, 8);
-    assert_eq!(log.slow(), Some(peer(0)));
+    assert_eq!(log.allowance(), Err(peer(0)));
+    log.leave(slow);
+    assert_eq!(log.allowance().map(|allowance| allowance.messages), Ok(49));
 }
 
 #[test]
