@@ -13,6 +13,7 @@ use sp_core::message::Message;
 use super::context::Context;
 use super::core::Core;
 use super::error::{RecvError, SendError, TryRecvError, TrySendError, Unreceived, Unsent};
+use super::iter::{Iter, TryIter};
 use super::live::Deferred;
 use super::wait::{Parker, Side, Ticket};
 use crate::engine::{Engine, RecvBlocked, RecvEngine, SendBlocked, SendEngine};
@@ -175,12 +176,12 @@ impl<E: RecvEngine> Context<E> {
 
     /// Every message as it comes, until a receive fails: as a rule because the socket is closed.
     pub fn iter(&self) -> Iter<'_, E> {
-        Iter { ctx: self }
+        Iter::new(self)
     }
 
     /// The messages that are there now.
     pub fn try_iter(&self) -> TryIter<'_, E> {
-        TryIter { ctx: self }
+        TryIter::new(self)
     }
 
     fn recv_until(&self, deadline: Option<Instant>) -> Result<Message, RecvError> {
@@ -483,34 +484,6 @@ impl<E: RecvEngine> Future for RecvFuture<'_, E> {
         let wait = &mut self.get_mut().wait;
         let ctx = wait.ctx;
         wait.poll(cx, |core, deferred| ctx.retry_recv(core, deferred))
-    }
-}
-
-/// Messages as they come; see [`Context::iter`].
-#[derive(Debug)]
-pub struct Iter<'a, E: RecvEngine> {
-    ctx: &'a Context<E>,
-}
-
-impl<E: RecvEngine> Iterator for Iter<'_, E> {
-    type Item = Message;
-
-    fn next(&mut self) -> Option<Message> {
-        self.ctx.recv().ok()
-    }
-}
-
-/// Messages that are there; see [`Context::try_iter`].
-#[derive(Debug)]
-pub struct TryIter<'a, E: RecvEngine> {
-    ctx: &'a Context<E>,
-}
-
-impl<E: RecvEngine> Iterator for TryIter<'_, E> {
-    type Item = Message;
-
-    fn next(&mut self) -> Option<Message> {
-        self.ctx.try_recv().ok()
     }
 }
 

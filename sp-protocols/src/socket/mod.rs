@@ -8,6 +8,7 @@ mod context;
 mod core;
 mod endpoints;
 mod error;
+mod iter;
 mod live;
 mod lookout;
 mod monitor;
@@ -16,10 +17,11 @@ mod poll_set;
 pub mod tokio;
 mod wait;
 
-pub use calls::{Iter, RecvFuture, SendFuture, TryIter};
+pub use calls::{RecvFuture, SendFuture};
 pub use context::Context;
 pub use endpoints::{Dialer, Listener};
 pub use error::{OpenError, RecvError, SendError, TryRecvError, TrySendError};
+pub use iter::{Iter, TryIter};
 pub use monitor::{Events, PipeEvent};
 pub use sp_transport::{Driven, PollSet};
 
