@@ -5,15 +5,19 @@
 #![cfg(shuttle)]
 
 use std::future::Future;
-use std::sync::Mutex;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::thread::{self, JoinHandle};
 use shuttle::{Config, MaxSteps, Runner};
-use sp::{Message, Pub, Pull, PullOptions, Push, Rep, Req, SendError, Socket, Sub};
+use sp::{Message, PollSet, Pub, Pull, PullOptions, Push, Rep, Req, SendError, Socket, Sub};
 use sp_protocols::engine::Engine;
 use support::Transport;
 
@@ -102,6 +106,26 @@ fn a_close_in_the_middle_ends_every_call_over_tcp() {
 #[test]
 fn a_close_in_the_middle_ends_every_call_over_inproc() {
     explore(|| closing(Transport::Inproc));
+}
+
+#[test]
+fn the_programs_own_loop_is_told_of_everything_over_tcp() {
+    explore(|| own_loop(Transport::Tcp));
+}
+
+#[test]
+fn the_programs_own_loop_is_told_of_everything_over_inproc() {
+    explore(|| own_loop(Transport::Inproc));
+}
+
+#[test]
+fn a_loop_that_comes_and_goes_leaves_no_gap_over_tcp() {
+    explore(|| visiting_loop(Transport::Tcp));
+}
+
+#[test]
+fn a_loop_that_comes_and_goes_leaves_no_gap_over_inproc() {
+    explore(|| visiting_loop(Transport::Inproc));
 }
 
 /// Two senders and two receivers share a pipe; all wait for each other.
@@ -308,6 +332,98 @@ fn closing(transport: Transport) {
     join(receiver);
     join(sender);
     push.close();
+}
+
+/// A loop receives, beside a thread that blocks and drives as well. It tries only when its descriptor says so.
+fn own_loop(transport: Transport) {
+    let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
+    connect(transport, &pull, &push);
+    let received = Arc::new(AtomicU8::new(0));
+    let looping = {
+        let (pull, received) = (pull.clone(), Arc::clone(&received));
+        let mut own = OwnLoop::of(&pull);
+        thread::spawn(move || {
+            while received.load(Ordering::SeqCst) < 2 * EACH {
+                if own.turn() {
+                    let taken = pull.try_iter().count() as u8;
+                    received.fetch_add(taken, Ordering::SeqCst);
+                }
+                thread::yield_now();
+            }
+        })
+    };
+    let blocking = {
+        let (pull, received) = (pull.clone(), Arc::clone(&received));
+        thread::spawn(move || {
+            for _ in 0..2 * EACH {
+                // Takes the wheel for a moment, and leaves it wherever that may be.
+                if pull.recv_timeout(Duration::ZERO).is_ok() {
+                    received.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        })
+    };
+    let sender = thread::spawn(move || {
+        (0..2 * EACH).for_each(|n| push.send([n]).expect("the socket is open"));
+        push
+    });
+    join(blocking);
+    join(looping);
+    join(sender);
+}
+
+/// A loop takes the socket into its care and lets go of it while a thread waits that never drives for long.
+fn visiting_loop(transport: Transport) {
+    let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
+    connect(transport, &pull, &push);
+    let receiver = {
+        let pull = pull.clone();
+        thread::spawn(move || {
+            (0..2 * EACH).for_each(|n| assert_eq!(pull.recv().expect("the socket is open"), [n]));
+        })
+    };
+    let visitor = thread::spawn(move || {
+        for _ in 0..3 {
+            let mut own = OwnLoop::of(&pull);
+            own.turn();
+            thread::yield_now();
+            drop(own);
+            thread::yield_now();
+        }
+        pull
+    });
+    for n in 0..2 * EACH {
+        push.send([n]).expect("the socket is open");
+    }
+    join(receiver);
+    join(visitor);
+}
+
+/// An edge-triggered loop around one socket.
+struct OwnLoop {
+    poll: Poll,
+    events: Events,
+    set: PollSet,
+}
+
+impl OwnLoop {
+    fn of(socket: &Socket<impl Engine>) -> Self {
+        let poll = Poll::new().expect("a poll set");
+        let set = socket.poll_set().expect("it has none yet");
+        let mut source = SourceFd(&set.as_raw_fd());
+        poll.registry().register(&mut source, Token(0), Interest::READABLE).expect("it nests");
+        Self { poll, events: Events::with_capacity(1), set }
+    }
+
+    /// Drives if the socket is readable; whether it was.
+    fn turn(&mut self) -> bool {
+        self.poll.poll(&mut self.events, Some(Duration::ZERO)).expect("a poll");
+        let readable = !self.events.is_empty();
+        if readable {
+            let _ = self.set.drive();
+        }
+        readable
+    }
 }
 
 /// Runs a scene in many orders, some chosen evenly, some to find what takes a rare one.

@@ -37,12 +37,17 @@ impl<W: Wake> Sleep<W> {
         // Release pairs with the acquire in `wake_up` and `rest`: the poller sees the news.
         match self.state.swap(NOTIFIED, Ordering::AcqRel) {
             ASLEEP => {
-                if let Some(waker) = &*lock(&self.waker) {
-                    waker.wake();
-                }
+                self.ring();
                 true
             }
             state => state != AWAY,
+        }
+    }
+
+    /// Makes the poll set readable, whatever the poller is doing.
+    pub(crate) fn ring(&self) {
+        if let Some(waker) = &*lock(&self.waker) {
+            waker.wake();
         }
     }
 

@@ -49,22 +49,30 @@ impl<T> Gate<T> {
         self.try_enter()
     }
 
-    /// Leaves after `settle`, and settles once more for whoever came by meanwhile: what that one has changed before it
-    /// came is seen then, if not the first time.
-    pub(super) fn leave<'a>(
+    /// Leaves the wheel settled for the world as `view` shows it. If somebody came by meanwhile who had changed that
+    /// before, settles once more.
+    ///
+    /// Two who leave one after the other may each find that the other came by; that the view has to be another than
+    /// the one settled for keeps them from going on for ever.
+    pub(super) fn leave<'a, V: Copy + PartialEq>(
         &'a self,
         mut seat: Seat<'a, T>,
-        mut settle: impl FnMut(&mut T),
+        view: impl Fn() -> V,
+        mut settle: impl FnMut(&mut T, V),
     ) -> Left {
         let mut left = Left::Unseen;
         loop {
             let Some(wheel) = seat.as_mut() else { return Left::ToAnother };
-            settle(wheel);
+            let seen = view();
+            settle(wheel, seen);
             drop(seat);
             if !self.was_missed() {
                 return left;
             }
             left = Left::Missed;
+            if view() == seen {
+                return left;
+            }
             match self.try_enter_or_tell() {
                 Some(again) => seat = again,
                 None => return Left::ToAnother,

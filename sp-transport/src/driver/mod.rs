@@ -292,11 +292,13 @@ impl Driver {
     /// or wait for the end of a lease. Answers whether work is left that no event will announce.
     fn release<'a>(self: &'a Arc<Self>, seat: Seat<'a, Wheel>) -> bool {
         let mut busy = false;
-        match self.gate.leave(seat, |wheel| busy = self.settle_wheel(wheel)) {
+        let settle = |wheel: &mut Wheel, hosted| busy = self.settle_wheel(wheel, hosted);
+        match self.gate.leave(seat, || self.is_hosted(), settle) {
             Left::Unseen => {}
-            // The worker, or a host that has begun or ended since we looked, or a host's loop that has heard of events
-            // and will hear of them no more: wakes whoever hears now, or sends the worker if nobody does.
-            Left::Missed => self.notify(),
+            // It may have been a host's loop that has heard of events and will hear of them no more. Whoever is at the
+            // wheel by now either fetches them or leaves this one with them.
+            Left::Missed if self.is_hosted() => self.sleep.ring(),
+            Left::Missed => self.worker.come_again(Arc::clone(self)),
             Left::ToAnother => return busy,
         }
         let heard = self.is_hosted() || self.watched.load(Ordering::Relaxed);
@@ -308,8 +310,7 @@ impl Driver {
 
     /// Brings the wheel into a state where news wakes the worker or the host's loop, or whoever has it sends the worker.
     /// Answers whether work is left, which reading mail may have brought.
-    fn settle_wheel(&self, wheel: &mut Wheel) -> bool {
-        let hosted = self.is_hosted();
+    fn settle_wheel(&self, wheel: &mut Wheel, hosted: bool) -> bool {
         if hosted && self.watched.swap(false, Ordering::Relaxed) {
             self.worker.release(self);
         }

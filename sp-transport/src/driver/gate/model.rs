@@ -77,3 +77,49 @@ fn of_two_callers_one_leases() {
         assert_eq!(drove.iter().flatten().filter(|(_, leased)| *leased).count(), 1);
     });
 }
+
+/// The wheel says whether it was left for a host that hears of events.
+#[test]
+fn a_host_that_begins_or_ends_finds_the_wheel_left_accordingly() {
+    for before in [false, true] {
+        loom::model(move || {
+            let gate = Arc::new(Gate::new(before));
+            let hosted = Arc::new(AtomicBool::new(before));
+            let caller = {
+                let (gate, hosted) = (Arc::clone(&gate), Arc::clone(&hosted));
+                thread::spawn(move || {
+                    if let Some(seat) = gate.try_enter() {
+                        gate.leave(
+                            seat,
+                            || hosted.load(Ordering::SeqCst),
+                            |heard, hosted| *heard = hosted,
+                        );
+                    }
+                })
+            };
+            hosted.store(!before, Ordering::SeqCst);
+            if let Some(seat) = gate.try_enter_or_tell() {
+                gate.leave(seat, || hosted.load(Ordering::SeqCst), |heard, hosted| *heard = hosted);
+            }
+            caller.join().expect("no panic");
+            assert_eq!(*gate.enter(), Some(!before), "left as before, for good");
+        });
+    }
+}
+
+#[test]
+fn a_loop_that_finds_the_gate_taken_is_told_again() {
+    loom::model(|| {
+        let gate = Arc::new(Gate::new(()));
+        let caller = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || {
+                gate.try_enter()
+                    .is_some_and(|seat| gate.leave(seat, || (), |(), ()| {}) != Left::Unseen)
+            })
+        };
+        let entered = gate.try_enter_or_tell().is_some();
+        let told = caller.join().expect("no panic");
+        assert!(entered || told, "the events it heard of are nobody's");
+    });
+}
