@@ -97,6 +97,11 @@ impl Batch {
         self.bytes
     }
 
+    /// How many messages find room without growing.
+    pub fn capacity(&self) -> usize {
+        self.messages.capacity()
+    }
+
     /// How many messages wait.
     pub fn len(&self) -> usize {
         self.messages.len()

@@ -6,6 +6,7 @@
 use std::sync::Mutex;
 
 use crate::batch::Batch;
+use crate::message::Message;
 use crate::pool::AlignedBytes;
 use crate::sync::lock;
 
@@ -14,8 +15,8 @@ use crate::sync::lock;
 pub struct Held {
     /// Messages as they go on the wire.
     pub frames: Frames,
-    /// Messages that need no wire.
-    pub batch: Batch,
+    /// Messages that need no wire. By itself, for most pipes need one and there may be thousands.
+    pub batch: Option<Box<Batch>>,
     /// How many messages there are in all.
     pub messages: usize,
     /// Their bytes, framing included.
@@ -25,7 +26,14 @@ pub struct Held {
 impl Held {
     /// Nothing yet; allocates nothing.
     pub const fn new() -> Self {
-        Self { frames: Frames::new(), batch: Batch::new(), messages: 0, bytes: 0 }
+        Self { frames: Frames::new(), batch: None, messages: 0, bytes: 0 }
+    }
+
+    /// Takes a message that needs no wire.
+    pub fn push(&mut self, msg: &mut Message) {
+        self.messages += 1;
+        self.bytes += msg.payload_len();
+        self.batch.get_or_insert_default().push(std::mem::take(msg));
     }
 
     /// Whether nothing is held.

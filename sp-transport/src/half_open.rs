@@ -5,18 +5,19 @@ use std::net::SocketAddr;
 
 use sp_core::pipe::{CloseReason, ProtocolId};
 
-use crate::runtime::EndpointId;
 use crate::stream::Stream;
+use crate::timer::Deadline;
 use crate::wire::{Framing, HANDSHAKE_BYTES, check_handshake, handshake};
+use crate::worker::Origin;
 
 /// A stream whose two ends have not yet said who they are.
 pub(crate) struct HalfOpen {
     pub(crate) stream: Stream,
     pub(crate) framing: Framing,
-    pub(crate) endpoint: EndpointId,
-    pub(crate) serial: u64,
+    pub(crate) origin: Origin,
+    /// When it will have taken too long.
+    pub(crate) deadline: Deadline,
     pub(crate) peer_addr: Option<SocketAddr>,
-    connecting: bool,
     ours: [u8; HANDSHAKE_BYTES],
     sent: usize,
     theirs: [u8; HANDSHAKE_BYTES],
@@ -35,22 +36,20 @@ pub(crate) enum Step {
 }
 
 impl HalfOpen {
-    /// `connecting` says that the stream may not be connected yet.
     pub(crate) fn new(
         stream: Stream,
         framing: Framing,
         protocol: ProtocolId,
-        (endpoint, serial): (EndpointId, u64),
-        connecting: bool,
+        origin: Origin,
+        deadline: Deadline,
         peer_addr: Option<SocketAddr>,
     ) -> Self {
         Self {
             stream,
             framing,
-            endpoint,
-            serial,
+            origin,
+            deadline,
             peer_addr,
-            connecting,
             ours: handshake(protocol),
             sent: 0,
             theirs: [0; HANDSHAKE_BYTES],
@@ -62,22 +61,18 @@ impl HalfOpen {
     pub(crate) fn advance(&mut self) -> Step {
         match self.try_advance() {
             Ok(step) => step,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Step::Waiting,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) =>
+            {
+                Step::Waiting
+            }
             Err(error) => Step::Failed(CloseReason::Io(error.kind())),
         }
     }
 
     fn try_advance(&mut self) -> io::Result<Step> {
-        if self.connecting {
-            if let Some(error) = self.stream.take_error()? {
-                return Err(error);
-            }
-            if !self.stream.is_connected() {
-                return Ok(Step::Waiting);
-            }
-            self.connecting = false;
-        }
-        // Ours goes out without waiting for theirs.
+        // Ours goes out without waiting for theirs. If there is no connection yet it would block, and if there will be
+        // none it fails for the reason.
         while self.sent < HANDSHAKE_BYTES {
             self.sent += retry(|| self.stream.write(&self.ours[self.sent..]))?;
         }

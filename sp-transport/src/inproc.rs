@@ -332,9 +332,7 @@ impl Pipe for InprocPipe {
     fn queue(&self, msg: &mut Message, held: &mut Held) -> bool {
         msg.merge_header();
         msg.set_source(self.lane.target.get().map(|target| target.peer));
-        held.messages += 1;
-        held.bytes += msg.len();
-        held.batch.push(std::mem::take(msg));
+        held.push(msg);
         let pressing = held.bytes + held.messages * size_of::<Message>();
         if self.lane.holds.load(Ordering::Relaxed) && pressing < STREAM_FLUSH_BYTES {
             return false;
@@ -351,7 +349,9 @@ impl Pipe for InprocPipe {
             held.clear();
             return false;
         }
-        queue.waiting.take_from(&mut held.batch, usize::MAX);
+        if let Some(batch) = &mut held.batch {
+            queue.waiting.take_from(batch, usize::MAX);
+        }
         queue.bytes += std::mem::take(&mut held.bytes);
         held.messages = 0;
         let pressing = queue.pressing();

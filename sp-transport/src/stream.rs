@@ -43,21 +43,8 @@ impl Stream {
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
 
-    /// The error a connection attempt ended with, if any.
-    pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.take_error()
-    }
-
-    pub(crate) fn is_connected(&self) -> bool {
-        self.socket.peer_addr().is_ok()
-    }
-
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
         self.socket.local_addr().ok()?.as_socket()
-    }
-
-    pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
-        self.socket.peer_addr().ok()?.as_socket()
     }
 }
 

@@ -1,67 +1,50 @@
 //! Deadlines in order.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// A queue of things that fall due. Cancelling is the taker's business: what is no longer wanted is ignored
-/// when it comes.
+/// A queue of things that fall due. What is cancelled leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct Timers<T> {
-    heap: BinaryHeap<Reverse<Entry<T>>>,
+    queue: BTreeMap<Deadline, T>,
     /// Keeps entries of one instant in the order they came.
     next: u64,
 }
 
-#[derive(Debug)]
-struct Entry<T> {
+/// An entry's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Deadline {
     at: Instant,
     order: u64,
-    what: T,
 }
 
 impl<T> Timers<T> {
     pub(crate) const fn new() -> Self {
-        Self { heap: BinaryHeap::new(), next: 0 }
+        Self { queue: BTreeMap::new(), next: 0 }
     }
 
-    pub(crate) fn add(&mut self, at: Instant, what: T) {
-        self.heap.push(Reverse(Entry { at, order: self.next, what }));
+    pub(crate) fn add(&mut self, at: Instant, what: T) -> Deadline {
+        let deadline = Deadline { at, order: self.next };
+        self.queue.insert(deadline, what);
         self.next += 1;
+        deadline
+    }
+
+    /// Takes an entry out that is not wanted any more, unless it was due before.
+    pub(crate) fn cancel(&mut self, deadline: Deadline) {
+        self.queue.remove(&deadline);
     }
 
     /// Takes the earliest entry that is due at `now`.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<T> {
-        if self.earliest()? > now {
-            return None;
-        }
-        self.heap.pop().map(|Reverse(entry)| entry.what)
+        let first = self.queue.first_entry().filter(|entry| entry.key().at <= now)?;
+        Some(first.remove())
     }
 
     pub(crate) fn earliest(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse(entry)| entry.at)
+        self.queue.first_key_value().map(|(deadline, _)| deadline.at)
     }
 }
-
-impl<T> Ord for Entry<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.at.cmp(&other.at).then(self.order.cmp(&other.order))
-    }
-}
-
-impl<T> PartialOrd for Entry<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T> PartialEq for Entry<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl<T> Eq for Entry<T> {}
 
 #[cfg(test)]
 mod tests {
@@ -77,6 +60,8 @@ mod tests {
         for (ms, what) in [(20, "c"), (10, "a"), (20, "d"), (10, "b")] {
             timers.add(at(ms), what);
         }
+        let unwanted = timers.add(at(5), "e");
+        timers.cancel(unwanted);
         assert_eq!(timers.earliest(), Some(at(10)));
         assert_eq!(timers.pop_due(at(5)), None);
         let due: Vec<_> = std::iter::from_fn(|| timers.pop_due(at(20))).collect();

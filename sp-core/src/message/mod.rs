@@ -150,6 +150,12 @@ impl Message {
         Self { store: self.store.share() }
     }
 
+    /// Takes the buffer of header and body out and leaves an empty message. `None` if the message is so small that
+    /// it needs no buffer; it is unchanged then.
+    pub fn take_buf(&mut self) -> Option<PooledBuf> {
+        self.store.take_buf()
+    }
+
     /// The body.
     pub fn body(&self) -> &[u8] {
         self.payload().get(self.header_len()..).unwrap_or_default()

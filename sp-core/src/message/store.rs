@@ -177,6 +177,17 @@ impl Store {
         }
     }
 
+    /// Takes the buffer out, if the bytes lie in one; nothing is left then.
+    pub(super) fn take_buf(&mut self) -> Option<PooledBuf> {
+        match std::mem::replace(self, Self::new()) {
+            Self::Pooled { buf, .. } => Some(buf),
+            inline => {
+                *self = inline;
+                None
+            }
+        }
+    }
+
     /// Forgets the first `n` bytes, or all if there are fewer.
     pub(super) fn trim_front(&mut self, n: usize) {
         match self {

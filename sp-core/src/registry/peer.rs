@@ -1,7 +1,9 @@
 //! The peers of one socket.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -40,22 +42,29 @@ struct Truth<X> {
     slots: Slab<Slot<X>>,
     /// The next generation of each slot, also of empty ones.
     generations: Vec<u32>,
-    /// The slot added last of those with this address; the others hang on to it.
-    by_addr: HashMap<PeerAddr, usize>,
+    hasher: RandomState,
+    /// The slot added last of those whose address has this hash; the others hang on to it. With the hash for the
+    /// address an entry takes up a third.
+    by_addr: BTreeMap<u64, u32>,
 }
 
-/// A peer and its neighbours among those with the same address: all peers of an inproc name share one.
+/// A peer and its neighbours among those with the same hash of their address: all peers of an inproc name share one.
 #[derive(Debug)]
 struct Slot<X> {
     peer: Arc<Peer<X>>,
-    older: Option<usize>,
-    newer: Option<usize>,
+    older: Option<u32>,
+    newer: Option<u32>,
 }
 
 impl<X> PeerRegistry<X> {
     /// A registry without peers; allocates nothing.
     pub fn new() -> Self {
-        let truth = Truth { slots: Slab::new(), generations: Vec::new(), by_addr: HashMap::new() };
+        let truth = Truth {
+            slots: Slab::new(),
+            generations: Vec::new(),
+            hasher: RandomState::new(),
+            by_addr: BTreeMap::new(),
+        };
         Self { truth: RwLock::new(truth), view: SlotTable::new() }
     }
 
@@ -70,10 +79,11 @@ impl<X> PeerRegistry<X> {
         }
         let index = u32::try_from(key).unwrap_or_else(|_| unreachable!("memory ends before slots"));
         let id = PeerId::from_parts(index, truth.generations[key]);
-        let peer = Arc::new(Peer::new(id, addr.clone(), attached, now));
-        let older = truth.by_addr.insert(addr, key);
-        if let Some(slot) = older.and_then(|older| truth.slots.get_mut(older)) {
-            slot.newer = Some(key);
+        let hash = truth.hasher.hash_one(&addr);
+        let peer = Arc::new(Peer::new(id, addr, attached, now));
+        let older = truth.by_addr.insert(hash, index);
+        if let Some(slot) = older.and_then(|older| truth.slot_mut(older)) {
+            slot.newer = Some(index);
         }
         truth.slots.insert(Slot { peer: Arc::clone(&peer), older, newer: None });
         self.view.put(index, Some(peer));
@@ -102,8 +112,14 @@ impl<X> PeerRegistry<X> {
     /// The peer with this address; of several the one added last.
     pub fn get_by_addr(&self, addr: &PeerAddr) -> Option<Arc<Peer<X>>> {
         let truth = self.read();
-        let &key = truth.by_addr.get(addr)?;
-        truth.slots.get(key).map(|slot| Arc::clone(&slot.peer))
+        let mut next = truth.by_addr.get(&truth.hasher.hash_one(addr)).copied();
+        loop {
+            let slot = truth.slots.get(next? as usize)?;
+            if slot.peer.addr == *addr {
+                return Some(Arc::clone(&slot.peer));
+            }
+            next = slot.older;
+        }
     }
 
     /// Every peer that is in the registry at one moment, in slot order.
@@ -141,19 +157,24 @@ impl<X> Truth<X> {
     fn take(&mut self, key: usize) -> Slot<X> {
         let slot = self.slots.remove(key);
         self.generations[key] = self.generations[key].wrapping_add(1);
-        if let Some(older) = slot.older.and_then(|older| self.slots.get_mut(older)) {
+        if let Some(older) = slot.older.and_then(|older| self.slot_mut(older)) {
             older.newer = slot.newer;
         }
-        match (slot.newer.and_then(|newer| self.slots.get_mut(newer)), slot.older) {
+        let hash = self.hasher.hash_one(&slot.peer.addr);
+        match (slot.newer.and_then(|newer| self.slot_mut(newer)), slot.older) {
             (Some(newer), older) => newer.older = older,
             (None, Some(older)) => {
-                self.by_addr.insert(slot.peer.addr.clone(), older);
+                self.by_addr.insert(hash, older);
             }
             (None, None) => {
-                self.by_addr.remove(&slot.peer.addr);
+                self.by_addr.remove(&hash);
             }
         }
         slot
+    }
+
+    fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<X>> {
+        self.slots.get_mut(index as usize)
     }
 }
 

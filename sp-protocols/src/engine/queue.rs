@@ -109,6 +109,22 @@ impl Queue {
         self.messages.pop()
     }
 
+    /// Takes memory from `spares` if it has none of its own.
+    pub(crate) fn borrow_memory(&mut self, spares: &mut Spares) {
+        if self.messages.capacity() == 0
+            && let Some(spare) = spares.batches.pop()
+        {
+            self.messages = spare;
+        }
+    }
+
+    /// Gives its memory to `spares` if nothing waits.
+    pub(crate) fn return_memory(&mut self, spares: &mut Spares) {
+        if self.is_empty() && self.messages.capacity() > 0 && spares.batches.len() < SPARES_MAX {
+            spares.batches.push(std::mem::take(&mut self.messages));
+        }
+    }
+
     /// Drops the messages that `keep` does not want and says how many there were.
     pub(crate) fn retain(&mut self, keep: impl Fn(&Message) -> bool) -> usize {
         let before = self.len();
@@ -152,6 +168,13 @@ impl Queue {
     pub(crate) fn is_half_free(&self) -> bool {
         self.len() <= self.limit / 2 && self.load.is_half_free()
     }
+}
+
+/// Memory of queues in which nothing waits, for those in which something will: of thousands of queues only those
+/// that are in use take up any.
+#[derive(Debug, Default)]
+pub(crate) struct Spares {
+    batches: Vec<Batch>,
 }
 
 /// What waits, in one queue or in several together, against a limit of bytes.
@@ -205,6 +228,9 @@ pub(crate) fn cost_of_all(batch: &Batch) -> usize {
     let payloads = usize::try_from(batch.bytes()).unwrap_or(usize::MAX);
     payloads.saturating_add(batch.len().saturating_mul(OVERHEAD))
 }
+
+/// Enough that thousands of peers in conversation allocate nothing; of short queues half a megabyte.
+const SPARES_MAX: usize = 1024;
 
 /// What a message costs beside its payload: its own place in the queue.
 const OVERHEAD: usize = size_of::<Message>();

@@ -10,7 +10,7 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 use super::backtrace::{Backtrace, Header, read_header};
 use super::contexts::Contexts;
 use super::line::Line;
-use super::queue::{DEFAULTS, Limit, Load, cost, cost_of_all};
+use super::queue::{DEFAULTS, Limit, Load, Spares, cost, cost_of_all};
 use super::waiters::Waiters;
 use super::{
     BadOption, ContextEngine, Counter, Effects, Engine, Options, RecvBlocked, RecvEngine,
@@ -45,6 +45,8 @@ pub struct Rep {
     limit: Limit,
     contexts: Contexts<Conversation>,
     peers: IdMap<PeerId, Link>,
+    /// For the requests of peers of which none waits.
+    spares: Spares,
     /// The requests that wait, of all peers.
     waiting: Load,
     /// The replies that are parked, of all peers.
@@ -75,6 +77,7 @@ impl Engine for Rep {
             limit: Limit { messages, bytes: bytes / 2 },
             contexts: Contexts::new(),
             peers: IdMap::new(),
+            spares: Spares::default(),
             waiting: Load::new(bytes),
             parked: Load::new(bytes),
             line: Line::new(),
@@ -139,6 +142,7 @@ impl Engine for Rep {
                 }
             }
             self.waiting.add(cost(&msg));
+            link.requests.borrow_memory(&mut self.spares);
             let queued = link.requests.push(msg);
             debug_assert!(queued.is_ok(), "it was not full");
             self.line.push(peer);
@@ -242,6 +246,7 @@ impl Rep {
             if !link.requests.pop_into(into) {
                 continue;
             }
+            link.requests.return_memory(&mut self.spares);
             self.waiting.remove(cost(into));
             link.held = link.held.saturating_add(1);
             if link.is_ready() {

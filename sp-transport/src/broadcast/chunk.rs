@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use sp_core::message::Message;
 use sp_core::pipe::Backlog;
 use sp_core::pool::PooledBuf;
 
@@ -51,7 +50,7 @@ pub(super) struct Chunk {
 pub(super) enum Body {
     Frames(PooledBuf),
     /// One message's framing and payload.
-    Large(PooledBuf, Message),
+    Large(PooledBuf, PooledBuf),
 }
 
 /// A part of a chunk that belongs to one pipe alone.
@@ -65,7 +64,7 @@ impl Body {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Frames(buf) => buf.len(),
-            Self::Large(header, msg) => header.len() + msg.payload_len(),
+            Self::Large(header, payload) => header.len() + payload.len(),
         }
     }
 
@@ -78,7 +77,7 @@ impl Body {
                 part.trim_front(from);
                 Self::Frames(part)
             }
-            Self::Large(header, msg) => Self::Large(header.share(), msg.share()),
+            Self::Large(header, payload) => Self::Large(header.share(), payload.share()),
         }
     }
 
@@ -87,9 +86,9 @@ impl Body {
         let bytes = self.len();
         match self {
             Self::Frames(buf) => into.push_back(Piece::Frames(buf)),
-            Self::Large(header, msg) => {
+            Self::Large(header, payload) => {
                 into.push_back(Piece::Frames(header));
-                into.push_back(Piece::Large(msg));
+                into.push_back(Piece::Large(payload));
             }
         }
         bytes
@@ -104,7 +103,7 @@ impl Body {
                 };
                 (framing.header_bytes() + payload, payload)
             }
-            Self::Large(_, msg) => (self.len(), msg.payload_len()),
+            Self::Large(_, payload) => (self.len(), payload.len()),
         }
     }
 
@@ -112,9 +111,9 @@ impl Body {
     pub(super) fn forget(&mut self, frame: usize) {
         match self {
             Self::Frames(buf) => buf.trim_front(frame),
-            Self::Large(header, msg) => {
+            Self::Large(header, payload) => {
                 header.clear();
-                *msg = Message::new();
+                payload.clear();
             }
         }
     }

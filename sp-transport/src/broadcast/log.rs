@@ -186,10 +186,11 @@ impl Log {
         let payload = msg.payload_len();
         let frame = self.framing.header_bytes() + payload;
         self.head.pass(payload);
-        if payload >= GATHER_BYTES {
+        let large = if payload >= GATHER_BYTES { msg.share().take_buf() } else { None };
+        if let Some(large) = large {
             let mut header = BufferPool::global().take(self.framing.header_bytes());
             self.framing.encode_header(payload, |bytes| header.extend_from_slice(bytes));
-            self.begin(Body::Large(header, msg.share()));
+            self.begin(Body::Large(header, large));
         } else {
             let framing = self.framing;
             let put = |room: &mut [u8]| {

@@ -15,7 +15,6 @@ pub(crate) use writer::{Decision, STREAM_FLUSH_BYTES, Turn};
 use std::sync::Arc;
 
 use sp_core::id::PeerId;
-use sp_core::pipe::PipeEvents;
 use sp_core::registry::ConnEntry;
 
 use crate::worker::Origin;
@@ -27,7 +26,6 @@ pub(crate) struct Conn {
     pub(crate) peer: PeerId,
     /// The connection's entry in the registry of the process.
     pub(crate) entry: Arc<ConnEntry>,
-    pub(crate) events: Arc<dyn PipeEvents>,
     /// Who made the connection and wants to know of its end.
     pub(crate) origin: Origin,
     /// The driver's ready list holds this connection.

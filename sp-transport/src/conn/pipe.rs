@@ -43,7 +43,7 @@ pub(crate) struct StreamPipe {
     /// The socket wants to be read again. Set with the driver's mail, taken by the driver.
     resume_wanted: AtomicBool,
     /// Somebody wants the connection ended, and why.
-    end_wanted: Mutex<Option<CloseReason>>,
+    end_wanted: Mutex<Option<Box<CloseReason>>>,
     /// The driver has mail about this pipe: one piece at a time is enough.
     mailed: AtomicBool,
     /// The worker looks after the pipe. Only the worker touches this.
@@ -81,6 +81,11 @@ impl StreamPipe {
         }
     }
 
+    /// Whom to tell what happens.
+    pub(crate) fn events(&self) -> &dyn PipeEvents {
+        &*self.events
+    }
+
     pub(crate) fn stream(&self) -> &Stream {
         &self.stream
     }
@@ -113,7 +118,7 @@ impl StreamPipe {
 
     /// Takes the wish to end.
     pub(crate) fn take_end(&self) -> Option<CloseReason> {
-        lock(&self.end_wanted).take()
+        lock(&self.end_wanted).take().map(|why| *why)
     }
 
     /// The driver has picked up its mail about this pipe; wishes from now on need new mail.
@@ -246,7 +251,7 @@ impl Pipe for StreamPipe {
 
     fn close(&self, why: CloseReason) {
         // The first reason is the true one; later ones are its consequences.
-        lock(&self.end_wanted).get_or_insert(why);
+        lock(&self.end_wanted).get_or_insert_with(|| Box::new(why));
         match self.to_mail() {
             Some(me) => self.driver.attend(me),
             // The mail that is on its way may be a resume that nobody hurries for.

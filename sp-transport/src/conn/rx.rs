@@ -31,7 +31,8 @@ pub(crate) enum Progress {
 pub(crate) struct ReadBuf {
     bytes: AlignedBytes,
     batch: Batch,
-    spares: Vec<Batch>,
+    #[expect(clippy::vec_box, reason = "it is the box that is spared, too")]
+    spares: Vec<Box<Batch>>,
 }
 
 impl ReadBuf {
@@ -64,7 +65,7 @@ pub(crate) struct Rx {
     /// The carry may hold whole messages: the engine paused before they were decoded.
     undecoded: bool,
     /// Decoded messages the engine had no room for.
-    stalled: Option<Batch>,
+    stalled: Option<Box<Batch>>,
     /// The peer has closed: read to the end, for no event will come any more.
     closing: bool,
 }
@@ -198,8 +199,9 @@ impl Rx {
     }
 
     fn pause(&mut self, used: usize, filled: usize, shared: &mut ReadBuf) {
-        let spare = shared.spares.pop().unwrap_or_default();
-        self.stalled = Some(std::mem::replace(&mut shared.batch, spare));
+        let mut stalled = shared.spares.pop().unwrap_or_default();
+        std::mem::swap(&mut *stalled, &mut shared.batch);
+        self.stalled = Some(stalled);
         self.undecoded = used < filled;
         self.keep(&shared.bytes[used..filled]);
     }

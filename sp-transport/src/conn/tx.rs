@@ -88,7 +88,7 @@ pub(crate) enum Piece {
     /// The same, gathered while messages stream.
     Held(Frames),
     /// One message's payload; its framing ends the piece in front.
-    Large(Message),
+    Large(PooledBuf),
 }
 
 impl Tx {
@@ -150,14 +150,16 @@ impl Tx {
         }
         let payload_bytes = msg.payload_len();
         let frame_bytes = self.framing.header_bytes() + payload_bytes;
-        let large = payload_bytes >= GATHER_BYTES;
-        let beside = if large { self.framing.header_bytes() } else { frame_bytes };
-        let frames = queue.frames_with_room(beside, if large { beside } else { FRAMES_BYTES });
+        let large = if payload_bytes >= GATHER_BYTES { msg.take_buf() } else { None };
+        let header_bytes = self.framing.header_bytes();
+        let frames = match large {
+            Some(_) => queue.frames_with_room(header_bytes, header_bytes),
+            None => queue.frames_with_room(frame_bytes, FRAMES_BYTES),
+        };
         self.framing.encode_header(payload_bytes, |header| frames.extend_from_slice(header));
-        if large {
-            queue.pieces.push_back(Piece::Large(std::mem::take(msg)));
-        } else {
-            frames.extend_from_slice(msg.payload());
+        match large {
+            Some(payload) => queue.pieces.push_back(Piece::Large(payload)),
+            None => frames.extend_from_slice(msg.payload()),
         }
         wants_flush |= self.queued(&mut queue, 1, frame_bytes);
         wants_flush
@@ -375,6 +377,10 @@ impl Queue {
         if !fits {
             let usual = if self.pieces.is_empty() { usual.min(FIRST_FRAMES_BYTES) } else { usual };
             let buf = BufferPool::global().take(usual.max(bytes));
+            if self.pieces.capacity() == 0 {
+                // Most pipes never have more to say at a time, and there may be thousands.
+                self.pieces.reserve_exact(1);
+            }
             self.pieces.push_back(Piece::Frames(buf));
         }
         match self.pieces.back_mut() {
@@ -419,9 +425,8 @@ impl Flight {
 impl Piece {
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Frames(buf) => buf,
+            Self::Frames(buf) | Self::Large(buf) => buf,
             Self::Held(frames) => frames.as_bytes(),
-            Self::Large(msg) => msg.payload(),
         }
     }
 }

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use mio::Token;
 use sp_core::pipe::CloseReason;
-use sp_core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use sp_core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use sp_core::sync::{Mutex, lock};
 
 use crate::broadcast::Broadcast;
@@ -58,6 +58,10 @@ pub struct Driver {
     watched: AtomicBool,
     /// A caller has driven since the worker last looked.
     used: AtomicBool,
+    /// How often the worker has looked since and found nobody.
+    unused_ticks: AtomicU8,
+    /// After how many such looks it takes over.
+    lease_ticks: AtomicU8,
     /// How many foreign loops hear of the poll set and drive: while there are any the worker does not. Each change
     /// is followed by `settle`.
     hosts: AtomicUsize,
@@ -110,6 +114,8 @@ impl Driver {
             place: OnceLock::new(),
             watched: AtomicBool::new(false),
             used: AtomicBool::new(false),
+            unused_ticks: AtomicU8::new(0),
+            lease_ticks: AtomicU8::new(1),
             hosts: AtomicUsize::new(0),
             bell: Mutex::new(None),
             has_bell: AtomicBool::new(false),
@@ -211,10 +217,18 @@ impl Driver {
         self.poll_fd
     }
 
-    pub(crate) fn adopt(self: &Arc<Self>, conn: Conn) {
+    /// The worker has made a connection. Answers whether work is left that no event will announce.
+    pub(crate) fn adopt(self: &Arc<Self>, conn: Conn) -> bool {
         self.streams.store(true, Ordering::Relaxed);
         self.post(Mail::Adopt(Box::new(conn)));
-        self.notify();
+        // Most sockets to which connections come are driven by the worker, which need not wake itself.
+        match self.gate.try_enter() {
+            Some(seat) => self.take_over(seat),
+            None => {
+                self.notify();
+                false
+            }
+        }
     }
 
     /// A pipe has a wish.
@@ -244,8 +258,14 @@ impl Driver {
     /// The worker looks after a lease.
     pub(crate) fn renew(self: &Arc<Self>) -> Lease {
         if self.used.swap(false, Ordering::Relaxed) {
+            self.unused_ticks.store(0, Ordering::Relaxed);
             return Lease::GoesOn;
         }
+        let unused = self.unused_ticks.fetch_add(1, Ordering::Relaxed) + 1;
+        if unused < self.lease_ticks.load(Ordering::Relaxed) {
+            return Lease::GoesOn;
+        }
+        self.unused_ticks.store(0, Ordering::Relaxed);
         // A host that begins now comes by the gate after this, and so does the last one that goes, which leases anew.
         let busy = self.gate.end_lease().is_some_and(|seat| self.take_over(seat));
         if busy { Lease::EndedBusy } else { Lease::Ended }
@@ -343,6 +363,9 @@ impl<'a> Drive<'a> {
     fn new(driver: &'a Arc<Driver>, seat: Seat<'a, Wheel>) -> Self {
         if driver.watched.swap(false, Ordering::Relaxed) {
             driver.worker.release(driver);
+            // The worker took over in vain: next time it waits longer.
+            let ticks = driver.lease_ticks.load(Ordering::Relaxed);
+            driver.lease_ticks.store((ticks * 2).min(LEASE_TICKS_MAX), Ordering::Relaxed);
         }
         driver.used.store(true, Ordering::Relaxed);
         driver.sleep.wake_up();
@@ -383,6 +406,10 @@ impl Drop for Drive<'_> {
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
+
+/// The longest lease: a tenth of a second. A caller that comes again within that is not helped by the worker, and both
+/// would pay for it; what waits meanwhile is news for which nobody waits, such as a peer's end.
+const LEASE_TICKS_MAX: u8 = 50;
 
 /// What the waker's events come with.
 const WAKER: Token = Token(usize::MAX);

@@ -174,11 +174,11 @@ impl Wheel {
 
     fn receive(&mut self, key: usize, driver: &Driver) {
         let Some(conn) = self.conns.get_mut(key) else { return };
-        let Conn { pipe, rx, peer, events, .. } = conn;
+        let Conn { pipe, rx, peer, .. } = conn;
         let mut read_buf = ReadBuf::take();
         let progress = rx.receive(pipe.stream(), &mut read_buf, |batch| {
             pipe.heard();
-            events.arrived(*peer, batch)
+            pipe.events().arrived(*peer, batch)
         });
         read_buf.put_back();
         match progress {
@@ -257,7 +257,7 @@ impl Wheel {
         let _ = self.poll.registry().deregister(&mut SourceFd(&conn.pipe.fd()));
         conn.pipe.shut();
         conns().unregister(conn.entry.id());
-        conn.events.closed(conn.peer, why);
+        conn.pipe.events().closed(conn.peer, why);
         driver.worker.conn_ended(conn.origin);
     }
 }

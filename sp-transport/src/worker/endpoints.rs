@@ -1,6 +1,6 @@
 //! The worker's dialers and listeners: from a descriptor to an accepted pipe, and what follows its end.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
@@ -13,7 +13,7 @@ use sp_core::endpoint::{Address, Endpoint, Host};
 use sp_core::pipe::{CloseReason, Pipe, PipeInfo, ProtocolId};
 use sp_core::registry::{ConnControl, ConnSpec, conns};
 
-use super::{Command, Due, Origin, Source, Tag, Which, Worker};
+use super::{Command, Due, HANDSHAKE_POLLING, Origin, Source, Tag, Which, Worker};
 use crate::conn::{Conn, PipeSpec, Rx, StreamPipe};
 use crate::dialer::{self, Dialer};
 use crate::half_open::{HalfOpen, Step};
@@ -29,7 +29,7 @@ use crate::wire::Framing;
 pub(crate) struct Ep {
     owner: Owner,
     endpoint: Arc<Endpoint>,
-    pipes: HashMap<u64, Weak<dyn Pipe>>,
+    pipes: BTreeMap<u64, Weak<dyn Pipe>>,
     role: Role,
 }
 
@@ -46,7 +46,7 @@ impl Ep {
     }
 
     fn new(owner: Owner, endpoint: Arc<Endpoint>, role: Role) -> Self {
-        Self { owner, endpoint, pipes: HashMap::new(), role }
+        Self { owner, endpoint, pipes: BTreeMap::new(), role }
     }
 
     fn options(&self) -> Option<&ConnOptions> {
@@ -127,7 +127,7 @@ impl Worker {
             }
             listener.half_open += 1;
             let framing = listener.bound.framing;
-            self.shake_hands(id, stream, framing, peer_addr, false);
+            self.shake_hands(id, stream, framing, peer_addr);
         }
         if let Some(Ep { role: Role::Listener(listener), .. }) = self.endpoints.get_mut(&id) {
             // More may wait, and no new event would say so.
@@ -158,7 +158,7 @@ impl Worker {
                 unreachable!("an endpoint without a host is refused before it is dialled")
             }
             Address::Ipc { path } => match dialer::connect_ipc(path) {
-                Ok(stream) => self.shake_hands(id, stream, Framing::TypeAndLength, None, false),
+                Ok(stream) => self.shake_hands(id, stream, Framing::TypeAndLength, None),
                 Err(error) => self.attempt_failed(id, None, CloseReason::Io(error.kind())),
             },
             Address::Inproc { name } => {
@@ -190,7 +190,7 @@ impl Worker {
             let Some(addr) = dialer.addresses.pop_front() else { break };
             match dialer::connect_tcp(addr) {
                 Ok(stream) => {
-                    return self.shake_hands(id, stream, Framing::Length, Some(addr), true);
+                    return self.shake_hands(id, stream, Framing::Length, Some(addr));
                 }
                 Err(error) => why = CloseReason::Io(error.kind()),
             }
@@ -220,7 +220,6 @@ impl Worker {
         stream: Stream,
         framing: Framing,
         peer_addr: Option<SocketAddr>,
-        connecting: bool,
     ) {
         let Some(ep) = self.endpoints.get(&id) else { return };
         let Some(options) = ep.options() else { return };
@@ -229,10 +228,14 @@ impl Worker {
         self.next_serial += 1;
         let protocol = ep.owner.events.protocol();
         let fd = stream.as_raw_fd();
-        let half_open =
-            HalfOpen::new(stream, framing, protocol, (id, serial), connecting, peer_addr);
-        let key = self.sources.insert(Source::HalfOpen(Box::new(half_open)));
-        self.timers.add(clock::after(clock::now(), limit), Due::HandshakeLimit { key, serial });
+        let slot = self.sources.vacant_entry();
+        let key = slot.key();
+        let now = clock::now();
+        let deadline = self.timers.add(clock::after(now, limit), Due::HandshakeLimit(key));
+        self.expected = Some(now + HANDSHAKE_POLLING);
+        let origin = Origin { endpoint: id, serial };
+        let half_open = HalfOpen::new(stream, framing, protocol, origin, deadline, peer_addr);
+        slot.insert(Source::HalfOpen(Box::new(half_open)));
         match self.poll_source(fd, key) {
             // The stream may be ready already, but the first event says so just as well.
             Ok(()) => {}
@@ -251,19 +254,14 @@ impl Worker {
             Some(Source::HalfOpen(half_open)) => half_open.advance(),
         };
         match step {
-            Step::Waiting => {}
+            Step::Waiting => self.expected = Some(clock::now() + HANDSHAKE_POLLING),
             Step::Shaken(protocol) => self.shaken(key, protocol),
             Step::Failed(why) => self.half_open_failed(key, why),
         }
     }
 
-    pub(super) fn handshake_limit(&mut self, key: usize, serial: u64) {
-        match self.sources.get(key) {
-            Some(Source::HalfOpen(half_open)) if half_open.serial == serial => {
-                self.half_open_failed(key, CloseReason::HandshakeTimeout);
-            }
-            _ => {}
-        }
+    pub(super) fn handshake_limit(&mut self, key: usize) {
+        self.half_open_failed(key, CloseReason::HandshakeTimeout);
     }
 
     fn take_half_open(&mut self, key: usize) -> Option<Box<HalfOpen>> {
@@ -271,11 +269,12 @@ impl Worker {
             return None;
         }
         let Source::HalfOpen(half_open) = self.sources.remove(key) else { return None };
+        self.timers.cancel(half_open.deadline);
         let fd = half_open.stream.as_raw_fd();
         // Fails only if it never was registered.
         let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
         if let Some(Ep { role: Role::Listener(listener), .. }) =
-            self.endpoints.get_mut(&half_open.endpoint)
+            self.endpoints.get_mut(&half_open.origin.endpoint)
         {
             listener.half_open -= 1;
         }
@@ -285,7 +284,7 @@ impl Worker {
     fn half_open_failed(&mut self, key: usize, why: CloseReason) {
         let Some(half_open) = self.take_half_open(key) else { return };
         half_open.stream.shutdown();
-        self.came_to_nothing(half_open.endpoint, half_open.peer_addr, why);
+        self.came_to_nothing(half_open.origin.endpoint, half_open.peer_addr, why);
     }
 
     fn came_to_nothing(&mut self, id: EndpointId, addr: Option<SocketAddr>, why: CloseReason) {
@@ -302,7 +301,8 @@ impl Worker {
     /// Both sides have said who they are.
     fn shaken(&mut self, key: usize, got: ProtocolId) {
         let Some(half_open) = self.take_half_open(key) else { return };
-        let id = half_open.endpoint;
+        let origin = half_open.origin;
+        let id = origin.endpoint;
         let Some(ep) = self.endpoints.get(&id) else { return };
         let wanted = ep.owner.events.peer_protocol();
         let addr = half_open.peer_addr;
@@ -312,7 +312,6 @@ impl Worker {
         }
         let Some(options) = ep.options().cloned() else { return };
         let owner = ep.owner.clone();
-        let origin = Origin { endpoint: id, serial: half_open.serial };
         let HalfOpen { stream, framing, .. } = *half_open;
         let pipe = StreamPipe::new(PipeSpec {
             info: PipeInfo {
@@ -320,7 +319,7 @@ impl Worker {
                 dialed: matches!(ep.role, Role::Dialer(_)),
                 peer_protocol: got,
                 local_addr: stream.local_addr(),
-                peer_addr: stream.peer_addr(),
+                peer_addr: addr,
             },
             stream,
             framing,
@@ -339,8 +338,9 @@ impl Worker {
                     control: Arc::clone(&pipe) as Arc<dyn ConnControl>,
                 });
                 let rx = Rx::new(framing, options.recv_max, peer);
-                let events = Arc::clone(&owner.events);
-                owner.driver.adopt(Conn { pipe, rx, peer, entry, events, origin, listed: false });
+                if owner.driver.adopt(Conn { pipe, rx, peer, entry, origin, listed: false }) {
+                    self.list(owner.driver);
+                }
             }
             Err(why) => {
                 pipe.shut();
@@ -400,9 +400,10 @@ impl Worker {
                 // Registered when the listener started.
                 let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
             }
-            let poll = &self.poll;
+            let (poll, timers) = (&self.poll, &mut self.timers);
             self.sources.retain(|_, source| match source {
-                Source::HalfOpen(half_open) if half_open.endpoint == id => {
+                Source::HalfOpen(half_open) if half_open.origin.endpoint == id => {
+                    timers.cancel(half_open.deadline);
                     let fd = half_open.stream.as_raw_fd();
                     let _ = poll.registry().deregister(&mut SourceFd(&fd));
                     half_open.stream.shutdown();

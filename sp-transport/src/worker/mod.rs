@@ -5,7 +5,7 @@ mod endpoints;
 
 pub(crate) use command::{Command, Which, WorkerHandle};
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use std::{io, mem};
@@ -41,7 +41,7 @@ pub(crate) struct Worker {
     commands: Commands,
     poll: Poll,
     resolver: Resolver,
-    endpoints: HashMap<EndpointId, Ep>,
+    endpoints: BTreeMap<EndpointId, Ep>,
     sources: Slab<Source>,
     timers: Timers<Due>,
     engine_timers: HashMap<(SocketId, TimerKey), (Instant, Weak<dyn PipeEvents>)>,
@@ -53,6 +53,8 @@ pub(crate) struct Worker {
     tended: Vec<Arc<dyn Tended>>,
     lingering: Vec<(Box<dyn Lingering>, Instant)>,
     next_serial: u64,
+    /// Until when the next step of a handshake is likely to come.
+    expected: Option<Instant>,
     stopping: bool,
 }
 
@@ -75,7 +77,7 @@ pub(crate) enum Source {
 #[derive(Debug)]
 pub(crate) enum Due {
     Engine(SocketId, TimerKey),
-    HandshakeLimit { key: usize, serial: u64 },
+    HandshakeLimit(usize),
     Redial(EndpointId),
     Accept(EndpointId),
     Leases,
@@ -100,7 +102,7 @@ pub(crate) fn start(name: &str) -> io::Result<(WorkerHandle, JoinHandle<()>)> {
         commands,
         poll,
         resolver: Resolver::default(),
-        endpoints: HashMap::new(),
+        endpoints: BTreeMap::new(),
         sources: Slab::new(),
         timers: Timers::new(),
         engine_timers: HashMap::new(),
@@ -109,6 +111,7 @@ pub(crate) fn start(name: &str) -> io::Result<(WorkerHandle, JoinHandle<()>)> {
         tended: Vec::with_capacity(16),
         lingering: Vec::new(),
         next_serial: 0,
+        expected: None,
         stopping: false,
     };
     let thread = thread::Builder::new().name(name.into()).spawn(move || worker.run())?;
@@ -188,10 +191,26 @@ impl Worker {
             sys::wait_readable(std::os::fd::AsRawFd::as_raw_fd(&self.poll), short);
             wait = Some(Duration::ZERO);
         }
-        // An interrupted poll is a poll without events.
-        let _ = poll(&mut self.poll, events, wait);
+        if !self.sees_handshake(events) {
+            // An interrupted poll is a poll without events.
+            let _ = poll(&mut self.poll, events, wait);
+        }
         // What is asked for from now on is seen before the next sleep.
         self.handle.sleep().wake_up();
+    }
+
+    /// Polls for the next step of a handshake, if one is likely to come at once. Answers whether there are events.
+    fn sees_handshake(&mut self, events: &mut Events) -> bool {
+        let Some(until) = self.expected.take() else { return false };
+        while clock::now() < until {
+            // An interrupted poll is a poll without events.
+            let _ = poll(&mut self.poll, events, Some(Duration::ZERO));
+            if !events.is_empty() {
+                return true;
+            }
+            thread::yield_now();
+        }
+        false
     }
 
     fn longest_wait(&self) -> Option<Duration> {
@@ -271,7 +290,7 @@ impl Worker {
         while let Some(due) = self.timers.pop_due(now) {
             match due {
                 Due::Engine(socket, key) => self.engine_timer(socket, key, now),
-                Due::HandshakeLimit { key, serial } => self.handshake_limit(key, serial),
+                Due::HandshakeLimit(key) => self.handshake_limit(key),
                 Due::Redial(id) => self.attempt(id),
                 Due::Accept(id) => self.accept_again(id),
                 Due::Leases => self.renew_leases(now),
@@ -315,6 +334,10 @@ const EVENTS_PER_POLL: usize = 256;
 
 /// mio's poll counts in milliseconds; shorter waits go another way.
 const POLL_GRAIN: Duration = Duration::from_millis(1);
+
+/// How long the worker polls before it sleeps in the middle of a handshake: on the same machine the next step comes
+/// sooner than a sleeper wakes. Took a tenth off the time of thousands of connections.
+pub(crate) const HANDSHAKE_POLLING: Duration = Duration::from_micros(50);
 
 /// Longest sleep: longer timeouts have been misconverted by pollers before.
 const POLL_MAX: Duration = Duration::from_secs(3600);
