@@ -271,6 +271,11 @@ impl Driver {
         if busy { Lease::EndedBusy } else { Lease::Ended }
     }
 
+    /// Connections come and go: whoever watches them does not want to wait for a lease.
+    fn shorten_lease(&self) {
+        self.lease_ticks.store(1, Ordering::Relaxed);
+    }
+
     fn post(&self, mail: Mail) {
         if let Some(waiting) = &mut *lock(&self.mail) {
             waiting.push(mail);

@@ -256,6 +256,7 @@ impl Wheel {
         // Fails only for a descriptor that never was registered.
         let _ = self.poll.registry().deregister(&mut SourceFd(&conn.pipe.fd()));
         conn.pipe.shut();
+        driver.shorten_lease();
         conns().unregister(conn.entry.id());
         conn.pipe.events().closed(conn.peer, why);
         driver.worker.conn_ended(conn.origin);
