@@ -27,15 +27,27 @@ impl Batch {
         self.messages.push_back(msg);
     }
 
-    /// Adds a message with a copy of what came from `source`, made in its place: moving one that has just been
-    /// filled costs more than filling it.
-    pub fn push_payload(&mut self, payload: &[u8], source: Option<PeerId>) {
+    /// Adds a message with a copy of the first `len` bytes of `from`, which came from `source`. Answers what is behind
+    /// them, or `None` and adds nothing if there are fewer.
+    ///
+    /// Made in its place: moving a message that has just been filled costs more than filling it.
+    #[inline]
+    pub fn push_front_of<'a>(
+        &mut self,
+        from: &'a [u8],
+        len: usize,
+        source: Option<PeerId>,
+    ) -> Option<&'a [u8]> {
+        let (payload, behind) = from.split_at_checked(len)?;
         self.messages.push_back(Message::new());
         if let Some(msg) = self.messages.back_mut() {
-            msg.append(payload);
-            self.bytes += payload.len() as u64;
+            if !msg.copy_short(from, len) {
+                msg.append(payload);
+            }
+            self.bytes += len as u64;
             msg.set_source(source);
         }
+        Some(behind)
     }
 
     /// Takes the first message into `into`. Answers false and leaves it alone if there is none.
@@ -124,3 +136,25 @@ impl FromIterator<Message> for Batch {
 /// 4,096 messages of 128 bytes are 512 KiB: more than the largest read decodes into, so that steady traffic
 /// never reallocates.
 const KEPT_MESSAGES: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_of_any_length_is_copied_alone_whatever_is_behind_it() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for end in [0, 1, 95, 96, 97, 200, 256] {
+            for len in 0..=end {
+                let mut batch = Batch::new();
+                let behind = batch.push_front_of(&bytes[..end], len, None);
+                assert_eq!(behind, Some(&bytes[len..end]));
+                let mut msg = batch.pop().expect("it was pushed");
+                assert_eq!(msg.body(), &bytes[..len]);
+                msg.append(b"more");
+                assert_eq!(msg.body(), [&bytes[..len], b"more"].concat());
+            }
+            assert_eq!(Batch::new().push_front_of(&bytes[..end], end + 1, None), None);
+        }
+    }
+}

@@ -76,6 +76,13 @@ impl Message {
         Self { store }
     }
 
+    /// Copies the first `len` bytes of `from` into a new message if they are few and enough is behind them that a piece
+    /// of fixed length can be copied: a copy whose length is known takes a few moves, any other a call.
+    #[inline]
+    pub(crate) fn copy_short(&mut self, from: &[u8], len: usize) -> bool {
+        self.store.copy_short(from, len)
+    }
+
     /// Adds `bytes` at the end of the body.
     pub fn append(&mut self, bytes: &[u8]) {
         self.store.extend(bytes);

@@ -33,6 +33,9 @@ pub(super) const INLINE: usize = 112;
 /// Room kept in front of short inline payloads, for up to four header words.
 const INLINE_HEADROOM: usize = 16;
 
+/// What is left for short payloads.
+const SHORT: usize = INLINE - INLINE_HEADROOM;
+
 impl Store {
     pub(super) const fn new() -> Self {
         Self::starting_at(INLINE_HEADROOM)
@@ -61,6 +64,22 @@ impl Store {
             source: None,
             bytes,
         }
+    }
+
+    /// As [`copy_of`](Self::copy_of) for the first `len` bytes of `from`, over what a new store holds. Answers false if
+    /// they are too many or `from` ends too soon.
+    #[inline]
+    pub(super) fn copy_short(&mut self, from: &[u8], len: usize) -> bool {
+        if let Self::Inline { end, bytes, .. } = self
+            && len <= SHORT
+            && let Some(piece) = from.first_chunk::<SHORT>()
+            && let Some(room) = bytes.last_chunk_mut()
+        {
+            *room = *piece;
+            *end = small(INLINE_HEADROOM + len);
+            return true;
+        }
+        false
     }
 
     fn long_copy_of(from: &[u8]) -> Self {

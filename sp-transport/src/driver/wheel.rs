@@ -167,7 +167,9 @@ impl Wheel {
         if ends {
             conn.rx.peer_closes();
         }
-        if ends || event.is_readable() {
+        // What is in the list has its turn in this step anyway, and one turn is enough: a second batch would find the first
+        // still in the queue.
+        if (ends || event.is_readable()) && !conn.listed {
             self.receive(key, driver);
         }
     }

@@ -70,8 +70,7 @@ impl Decoder {
             }
             let Some(payload_bytes) = self.framing.decode_header(rest, self.limit)? else { break };
             let Some(behind) = rest.get(self.framing.header_bytes()..) else { break };
-            if let Some((payload, next)) = behind.split_at_checked(payload_bytes) {
-                batch.push_payload(payload, self.source);
+            if let Some(next) = batch.push_front_of(behind, payload_bytes, self.source) {
                 rest = next;
                 continue;
             }
