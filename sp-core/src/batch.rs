@@ -27,6 +27,12 @@ impl Batch {
         self.messages.push_back(msg);
     }
 
+    /// Puts a message in front, as one that was taken and could not be used.
+    pub fn put_back(&mut self, msg: Message) {
+        self.bytes += msg.payload_len() as u64;
+        self.messages.push_front(msg);
+    }
+
     /// Adds a message with a copy of the first `len` bytes of `from`, which came from `source`. Answers what is behind
     /// them, or `None` and adds nothing if there are fewer.
     ///
@@ -88,6 +94,24 @@ impl Batch {
         self.bytes += bytes;
         other.bytes -= bytes;
         taken
+    }
+
+    /// Shows `keep` the messages from `start` on, which it may change, and drops those that it does not want.
+    pub fn retain_from(&mut self, start: usize, mut keep: impl FnMut(&mut Message) -> bool) {
+        let start = start.min(self.len());
+        let mut kept = start;
+        for at in start..self.len() {
+            let msg = &mut self.messages[at];
+            self.bytes -= msg.payload_len() as u64;
+            if keep(msg) {
+                self.bytes += msg.payload_len() as u64;
+                if kept < at {
+                    self.messages.swap(kept, at);
+                }
+                kept += 1;
+            }
+        }
+        self.messages.truncate(kept);
     }
 
     /// Drops every message; room above the cap is given back.
@@ -156,5 +180,20 @@ mod tests {
             }
             assert_eq!(Batch::new().push_front_of(&bytes[..end], end + 1, None), None);
         }
+    }
+
+    #[test]
+    fn messages_are_changed_and_dropped_in_their_place() {
+        let mut batch: Batch =
+            ["a", "bb", "ccc", "dd", "e"].map(Message::from).into_iter().collect();
+        batch.retain_from(1, |msg| {
+            msg.append(b"!");
+            msg.len() != 3
+        });
+        assert_eq!(batch.bytes(), 1 + 4 + 2);
+        let left: Vec<_> = std::iter::from_fn(|| batch.pop()).collect();
+        assert_eq!(left, ["a", "ccc!", "e!"]);
+        assert_eq!(batch.bytes(), 0);
+        batch.retain_from(7, |_| unreachable!("there is none"));
     }
 }

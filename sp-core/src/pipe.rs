@@ -20,6 +20,10 @@ use crate::message::Message;
 pub struct ProtocolId(pub u16);
 
 impl ProtocolId {
+    /// Talks with one peer.
+    pub const PAIR0: Self = Self(0x0010);
+    /// Talks with one peer, and counts the devices between.
+    pub const PAIR1: Self = Self(0x0011);
     /// Publishes to every subscriber.
     pub const PUB: Self = Self(0x0020);
     /// Receives what it subscribed to.
@@ -32,16 +36,27 @@ impl ProtocolId {
     pub const PUSH: Self = Self(0x0050);
     /// Collects work.
     pub const PULL: Self = Self(0x0051);
+    /// Asks everybody and collects their answers.
+    pub const SURVEYOR: Self = Self(0x0062);
+    /// Answers surveys.
+    pub const RESPONDENT: Self = Self(0x0063);
+    /// Talks with all its neighbours.
+    pub const BUS: Self = Self(0x0070);
 
     /// The pattern's name, if this library knows the number.
     pub const fn name(self) -> Option<&'static str> {
         Some(match self {
+            Self::PAIR0 => "PAIR0",
+            Self::PAIR1 => "PAIR1",
             Self::PUB => "PUB",
             Self::SUB => "SUB",
             Self::REQ => "REQ",
             Self::REP => "REP",
             Self::PUSH => "PUSH",
             Self::PULL => "PULL",
+            Self::SURVEYOR => "SURVEYOR",
+            Self::RESPONDENT => "RESPONDENT",
+            Self::BUS => "BUS",
             _ => return None,
         })
     }

@@ -87,7 +87,7 @@ impl Pair {
                 prop_assert!(transmitted.is_empty());
                 prop_assert_eq!(msg.body(), body);
             }
-            Err(Unsent::State(_)) => prop_assert!(false, "a PUSH has no state"),
+            Err(unsent) => prop_assert!(false, "{:?}", unsent),
         }
         Ok(())
     }

@@ -29,15 +29,17 @@ pub mod testing;
 mod backtrace;
 mod contexts;
 mod deadlines;
+mod inbox;
 mod line;
+mod numbers;
 mod prefixes;
 mod publish;
 mod pull;
 mod push;
 mod queue;
+pub mod raw;
 mod rep;
 mod req;
-mod request_ids;
 mod rotation;
 mod subscribe;
 mod waiters;
@@ -309,6 +311,8 @@ pub enum SendBlocked {
     Full,
     /// The pattern's state does not allow a send now; waiting would not help.
     State,
+    /// The message's header, which is the program's on raw sockets, is none that the pattern sends.
+    Header,
 }
 
 /// Why a receive did not happen.

@@ -125,6 +125,13 @@ impl Queue {
         }
     }
 
+    /// Shows `keep` the messages from the `start`th on, which it may change, and drops those it does not want.
+    pub(crate) fn retain_from(&mut self, start: usize, keep: impl FnMut(&mut Message) -> bool) {
+        self.load.remove(cost_of_all(&self.messages));
+        self.messages.retain_from(start, keep);
+        self.load.add(cost_of_all(&self.messages));
+    }
+
     /// Drops the messages that `keep` does not want and says how many there were.
     pub(crate) fn retain(&mut self, keep: impl Fn(&Message) -> bool) -> usize {
         let before = self.len();

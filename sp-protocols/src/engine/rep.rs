@@ -7,7 +7,7 @@ use sp_core::id::{CtxId, IdMap, PeerId};
 use sp_core::message::Message;
 use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
-use super::backtrace::{Backtrace, Header, read_header};
+use super::backtrace::{Backtrace, Header, TTL, TTL_MAX, TTL_MIN, check_ttl, read_header};
 use super::contexts::Contexts;
 use super::line::Line;
 use super::queue::{DEFAULTS, Limit, Load, Spares, cost, cost_of_all};
@@ -385,10 +385,7 @@ impl Default for RepOptions {
 
 impl Options for RepOptions {
     fn check(&self) -> Result<(), BadOption> {
-        if !(TTL_MIN..=TTL_MAX).contains(&self.ttl) {
-            let value = self.ttl.to_string();
-            return Err(BadOption { option: "ttl", value, allowed: "1 to 15" });
-        }
+        check_ttl(self.ttl)?;
         self.limit.check()
     }
 }
@@ -398,12 +395,6 @@ impl fmt::Display for RepOptions {
         write!(f, "ttl {}, {}", self.ttl, self.limit)
     }
 }
-
-/// What all peers use (sp-wire 3.0).
-const TTL: u8 = 8;
-const TTL_MIN: u8 = 1;
-/// A header holds 16 words, one of which a raw socket may need for itself.
-const TTL_MAX: u8 = 15;
 
 #[cfg(test)]
 mod tests;

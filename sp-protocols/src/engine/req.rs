@@ -11,7 +11,7 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 use super::contexts::Contexts;
 use super::deadlines::Deadlines;
 use super::line::Line;
-use super::request_ids::RequestIds;
+use super::numbers::RequestIds;
 use super::rotation::Rotation;
 use super::waiters::Waiters;
 use super::{

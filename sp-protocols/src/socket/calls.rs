@@ -26,7 +26,7 @@ impl<E: SendEngine> Context<E> {
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`], or [`SendError::State`] where the pattern allows no send now.
+    /// [`SendError::Closed`], or another where the pattern allows no such send now.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let mut message = message.into();
         self.send_until(&mut message, None)
@@ -47,6 +47,7 @@ impl<E: SendEngine> Context<E> {
                 Err(TrySendError::Full { protocol, message })
             }
             Err(Unsent::State) => Err(TrySendError::State { protocol, message }),
+            Err(Unsent::BadHeader) => Err(TrySendError::BadHeader { protocol, message }),
             Err(Unsent::Closed) => Err(TrySendError::Closed { protocol, message }),
         }
     }
@@ -316,7 +317,7 @@ impl<E: Engine> Context<E> {
 impl<E: SendEngine> Context<E> {
     /// One try.
     #[inline]
-    fn attempt_send(
+    pub(super) fn attempt_send(
         &self,
         core: &mut Core<E>,
         deferred: &mut Deferred,
@@ -330,6 +331,7 @@ impl<E: SendEngine> Context<E> {
         sent.map_err(|blocked| match blocked {
             SendBlocked::Full => Unsent::Full,
             SendBlocked::State => Unsent::State,
+            SendBlocked::Header => Unsent::BadHeader,
         })
     }
 
@@ -351,7 +353,7 @@ impl<E: SendEngine> Context<E> {
 impl<E: RecvEngine> Context<E> {
     /// One try.
     #[inline]
-    fn attempt_recv(
+    pub(super) fn attempt_recv(
         &self,
         core: &mut Core<E>,
         deferred: &mut Deferred,

@@ -44,6 +44,14 @@ pub enum SendError {
         /// The message that was not sent.
         message: Message,
     },
+    /// The header of the message is none that this pattern sends. Only raw sockets look at it.
+    #[error("send on {protocol}: the message's header is none that this raw socket sends")]
+    BadHeader {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
     /// No peer took the message in time.
     #[error(
         "send on {protocol}: no peer took the message in time; is one connected and receiving?"
@@ -84,6 +92,14 @@ pub enum TrySendError {
         /// The message that was not sent.
         message: Message,
     },
+    /// The header of the message is none that this pattern sends. Only raw sockets look at it.
+    #[error("try_send on {protocol}: the message's header is none that this raw socket sends")]
+    BadHeader {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
 }
 
 impl SendError {
@@ -92,6 +108,7 @@ impl SendError {
         match self {
             Self::Closed { message, .. }
             | Self::State { message, .. }
+            | Self::BadHeader { message, .. }
             | Self::TimedOut { message, .. } => message,
         }
     }
@@ -113,7 +130,8 @@ impl TrySendError {
         match self {
             Self::Full { message, .. }
             | Self::Closed { message, .. }
-            | Self::State { message, .. } => message,
+            | Self::State { message, .. }
+            | Self::BadHeader { message, .. } => message,
         }
     }
 
@@ -214,7 +232,9 @@ impl From<TrySendError> for io::Error {
         let kind = match &error {
             TrySendError::Full { .. } => io::ErrorKind::WouldBlock,
             TrySendError::Closed { .. } => io::ErrorKind::NotConnected,
-            TrySendError::State { .. } => io::ErrorKind::InvalidInput,
+            TrySendError::State { .. } | TrySendError::BadHeader { .. } => {
+                io::ErrorKind::InvalidInput
+            }
         };
         Self::new(kind, error)
     }
@@ -233,7 +253,7 @@ impl From<SendError> for io::Error {
     fn from(error: SendError) -> Self {
         let kind = match &error {
             SendError::Closed { .. } => io::ErrorKind::NotConnected,
-            SendError::State { .. } => io::ErrorKind::InvalidInput,
+            SendError::State { .. } | SendError::BadHeader { .. } => io::ErrorKind::InvalidInput,
             SendError::TimedOut { .. } => io::ErrorKind::TimedOut,
         };
         Self::new(kind, error)
@@ -260,6 +280,8 @@ pub(super) enum Unsent {
     Full,
     /// The pattern allows none now.
     State,
+    /// The pattern has no such header.
+    BadHeader,
     /// The socket is closed.
     Closed,
 }
@@ -270,6 +292,7 @@ impl Unsent {
         match self {
             Self::Full => SendError::TimedOut { protocol, message },
             Self::State => SendError::State { protocol, message },
+            Self::BadHeader => SendError::BadHeader { protocol, message },
             Self::Closed => SendError::Closed { protocol, message },
         }
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use sp_core::id::{CtxId, PeerId};
 use sp_core::message::Message;
 
-use crate::engine::request_ids::RequestIds;
+use crate::engine::numbers::RequestIds;
 use crate::engine::{Effects, RecvBlocked};
 
 /// A context's state, and what is still owed to its receive.

@@ -55,4 +55,6 @@ pub enum Unsent {
     Full(Message),
     /// The pattern's state allowed no send.
     State(Message),
+    /// The header was none that the pattern sends.
+    Header(Message),
 }

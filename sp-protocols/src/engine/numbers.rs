@@ -1,80 +1,104 @@
-//! The ids of the requests under way, and whose they are.
+//! Numbers that travel in headers, and whose they are: of requests under way, of peers.
 
-use sp_core::id::CtxId;
+use sp_core::id::{CtxId, PeerId};
 
 use super::backtrace::END_BIT;
 
-/// Hands out request ids and finds their contexts again.
+/// The ids of the requests under way, with the high bit set, and their contexts.
+pub(crate) type RequestIds = Numbers<CtxId>;
+
+/// The words by which headers name peers, with the high bit clear.
+pub(crate) type PeerWords = Numbers<PeerId>;
+
+/// Hands out numbers and finds their owners again.
 ///
-/// Ids carry the high bit, start at a random point and go up by one (sp-wire 3.1). An id's low bits are its place
-/// in the table, and ids whose place is taken are skipped: a look-up is one array access, however many requests
-/// are under way. At most half of the places are taken, so that on average less than one id is skipped for each
-/// that is handed out. The table grows with the contexts, never with traffic.
+/// They start at a random point and go up by one (sp-wire 3.1). A number's low bits are its place in the table, and
+/// numbers whose place is taken are skipped: a look-up is one array access, however many are in use. At most half of
+/// the places are taken, so that on average less than one number is skipped for each that is handed out. The table
+/// grows with the owners, never with traffic.
 #[derive(Debug)]
-pub(crate) struct RequestIds {
-    /// A power of two of slots, or none. The key 0 marks a free one; no id is 0.
-    slots: Vec<(u32, CtxId)>,
+pub(crate) struct Numbers<K> {
+    /// A power of two of slots, or none. The key 0 marks a free one; no number is 0.
+    slots: Vec<(u32, K)>,
     taken: usize,
-    /// The id to try first.
+    /// The high bit of each number.
+    high_bit: u32,
+    /// The number to try first.
     next: u32,
 }
 
 impl RequestIds {
     /// No request under way; the first id is drawn from `seed`.
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { slots: Vec::new(), taken: 0, next: splitmix(seed) as u32 | END_BIT }
+        Self::starting(splitmix(seed) as u32, END_BIT)
+    }
+}
+
+impl PeerWords {
+    /// No peer; the first word is drawn from `seed`.
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self::starting(splitmix(seed) as u32, 0)
+    }
+}
+
+impl<K: Copy> Numbers<K> {
+    const fn starting(at: u32, high_bit: u32) -> Self {
+        Self { slots: Vec::new(), taken: 0, high_bit, next: at & !END_BIT | high_bit }
     }
 
-    /// A fresh id for a request of `ctx`.
-    pub(crate) fn assign(&mut self, ctx: CtxId) -> u32 {
-        self.make_room();
+    /// A fresh number for `owner`.
+    pub(crate) fn assign(&mut self, owner: K) -> u32 {
+        self.make_room(owner);
         loop {
-            let id = self.next;
-            self.next = after(id);
-            if let Some(slot) = self.slot(id).filter(|slot| slot.0 == FREE) {
-                *slot = (id, ctx);
+            let number = self.next;
+            self.next = number.wrapping_add(1) & !END_BIT | self.high_bit;
+            let slot = self.slot(number).filter(|slot| slot.0 == FREE && number != FREE);
+            if let Some(slot) = slot {
+                *slot = (number, owner);
                 self.taken = self.taken.saturating_add(1);
-                return id;
+                return number;
             }
         }
     }
 
-    /// Ends a request and says whose it was.
-    pub(crate) fn remove(&mut self, id: u32) -> Option<CtxId> {
-        if id & END_BIT == 0 {
-            return None;
-        }
-        let slot = self.slot(id).filter(|slot| slot.0 == id)?;
-        let (_, owner) = std::mem::replace(slot, (FREE, CtxId::MAIN));
+    /// Whose `number` is.
+    pub(crate) fn owner(&self, number: u32) -> Option<K> {
+        let slot = self.slots.get(self.place(number)).filter(|slot| slot.0 == number)?;
+        (number != FREE).then_some(slot.1)
+    }
+
+    /// Takes a number back and says whose it was.
+    pub(crate) fn remove(&mut self, number: u32) -> Option<K> {
+        let owner = self.owner(number)?;
+        self.slot(number)?.0 = FREE;
         self.taken = self.taken.saturating_sub(1);
         Some(owner)
     }
 
-    fn slot(&mut self, id: u32) -> Option<&mut (u32, CtxId)> {
-        let mask = self.slots.len().wrapping_sub(1);
-        self.slots.get_mut(id as usize & mask)
+    const fn place(&self, number: u32) -> usize {
+        number as usize & self.slots.len().wrapping_sub(1)
     }
 
-    /// Keeps half of the slots free. Ids with places of their own have so in a larger table.
-    fn make_room(&mut self) {
+    fn slot(&mut self, number: u32) -> Option<&mut (u32, K)> {
+        let place = self.place(number);
+        self.slots.get_mut(place)
+    }
+
+    /// Keeps half of the slots free. Numbers with places of their own have so in a larger table.
+    fn make_room(&mut self, owner: K) {
         let wanted = self.taken.saturating_add(1).saturating_mul(2);
         if self.slots.len() >= wanted {
             return;
         }
         let grown = wanted.next_power_of_two().max(SLOTS_MIN);
-        let before = std::mem::replace(&mut self.slots, vec![(FREE, CtxId::MAIN); grown]);
+        let before = std::mem::replace(&mut self.slots, vec![(FREE, owner); grown]);
         for entry in before.into_iter().filter(|entry| entry.0 != FREE) {
             if let Some(slot) = self.slot(entry.0) {
-                debug_assert_eq!(slot.0, FREE, "one place for two ids");
+                debug_assert_eq!(slot.0, FREE, "one place for two numbers");
                 *slot = entry;
             }
         }
     }
-}
-
-/// The id after `id`, high bit kept.
-const fn after(id: u32) -> u32 {
-    id.wrapping_add(1) | END_BIT
 }
 
 /// One step of Steele, Lea and Flood's SplitMix64: spreads a seed over all bits.
@@ -124,6 +148,17 @@ mod tests {
         assert_eq!(ids.remove(id & !END_BIT), None);
         assert_eq!(ids.remove(id), Some(CtxId::MAIN));
         assert_eq!(ids.remove(id), None);
+    }
+
+    #[test]
+    fn words_of_peers_wrap_without_the_high_bit_and_are_never_zero() {
+        let [a, b] = [0, 1].map(|index| PeerId::from_parts(index, 0));
+        let mut words = PeerWords { next: u32::MAX >> 1, ..PeerWords::new(0) };
+        assert_eq!(words.assign(a), u32::MAX >> 1);
+        assert_eq!(words.assign(b), 1);
+        assert_eq!([words.owner(1), words.owner(0), words.owner(9)], [Some(b), None, None]);
+        assert_eq!(words.remove(1), Some(b));
+        assert_eq!(words.owner(1), None);
     }
 
     proptest! {
