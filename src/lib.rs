@@ -22,6 +22,8 @@
 //! Addresses are URLs: `tcp://host:port`, `ipc:///path`, `inproc://name`. Every send and receive comes in four forms: `try_`,
 //! blocking, with a timeout or deadline, and as a plain [`Future`] for any runtime.
 //!
+//! [`raw`] sockets leave a message's header to the program, and a [`raw::Device`] forwards between two of them.
+//!
 //! A [`Context`] is one more conversation on a REQ or REP: many requests outstanding, many answered in parallel.
 //!
 //! All sockets of a process share one I/O thread, started with the first and ended with the last. A call that
@@ -29,7 +31,7 @@
 
 pub use sp_core::endpoint::{Endpoint, EndpointError};
 pub use sp_core::id::{PeerId, SocketId};
-pub use sp_core::message::{Message, TooShort};
+pub use sp_core::message::{HeaderTooLong, Message, TooShort};
 pub use sp_core::pipe::{CloseReason, Fault, PipeInfo, ProtocolId};
 pub use sp_core::stats::Stats;
 pub use sp_core::{config, pool, registry};
@@ -37,6 +39,7 @@ pub use sp_protocols::engine::{
     BadOption, ContextEngine, Engine, PubOptions, PullOptions, PushOptions, RecvEngine, RepOptions,
     ReqOptions, SendEngine, SlowSubscriber, SubOptions,
 };
+pub use sp_protocols::raw;
 pub use sp_protocols::socket::{
     Context, Dialer, Driven, Events, Iter, Listener, OpenError, PipeEvent, PollSet, RecvError,
     RecvFuture, SendError, SendFuture, Socket, TryIter, TryRecvError, TrySendError,

@@ -18,6 +18,7 @@ use std::{mem, thread};
 
 use crossbeam_channel::{Sender, bounded};
 use sp::pool::BufferPool;
+use sp::raw::{self, Device};
 use sp::{
     Context, ContextEngine, Message, Pub, Pull, Push, RecvError, Rep, RepContext, Req, ReqContext,
     Socket, Sub,
@@ -75,6 +76,10 @@ enum Pattern {
     Contexts,
     PubSub,
     PushPull,
+    /// Requests and replies through a device with a thread of its own.
+    ReqRepDevice,
+    /// Work through a device with a thread of its own.
+    PushPullDevice,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,8 +91,15 @@ enum Threads {
 }
 
 fn cases() -> impl Iterator<Item = Case> {
-    let patterns = [Pattern::ReqRep, Pattern::Contexts, Pattern::PubSub, Pattern::PushPull];
-    patterns.into_iter().flat_map(|pattern| {
+    let patterns = [
+        Pattern::ReqRep,
+        Pattern::Contexts,
+        Pattern::PubSub,
+        Pattern::PushPull,
+        Pattern::ReqRepDevice,
+        Pattern::PushPullDevice,
+    ];
+    let all = patterns.into_iter().flat_map(|pattern| {
         Transport::ALL.into_iter().flat_map(move |transport| {
             [64, 1024].into_iter().flat_map(move |bytes| {
                 [Threads::One, Threads::Two].into_iter().map(move |threads| Case {
@@ -98,10 +110,22 @@ fn cases() -> impl Iterator<Item = Case> {
                 })
             })
         })
-    })
+    });
+    all.filter(|case| !case.pattern.has_device() || case.is_full())
+}
+
+impl Pattern {
+    const fn has_device(self) -> bool {
+        matches!(self, Self::ReqRepDevice | Self::PushPullDevice)
+    }
 }
 
 impl Case {
+    /// Bodies in buffers, and every side with a thread of its own.
+    const fn is_full(self) -> bool {
+        self.bytes > 64 && matches!(self.threads, Threads::Two)
+    }
+
     /// How often it allocated, and where first.
     fn run(self) -> Found {
         match self.pattern {
@@ -134,6 +158,23 @@ impl Case {
                     (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
                 connect(self.transport, &pull, &push);
                 self.one_way(push, pull)
+            }
+            Pattern::ReqRepDevice => {
+                let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
+                let (front, back) =
+                    (raw::Rep::new().expect("REP opens"), raw::Req::new().expect("REQ opens"));
+                connect(self.transport, &front, &req);
+                connect(self.transport, &rep, &back);
+                through(Device::new(front, back), || self.serve(req, rep))
+            }
+            Pattern::PushPullDevice => {
+                let (pull, push) =
+                    (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
+                let (front, back) =
+                    (raw::Pull::new().expect("PULL opens"), raw::Push::new().expect("PUSH opens"));
+                connect(self.transport, &front, &push);
+                connect(self.transport, &pull, &back);
+                through(Device::new(front, back), || self.stream(push, pull))
             }
         }
     }
@@ -310,6 +351,19 @@ impl Case {
     }
 }
 
+/// Runs a device beside.
+fn through(device: Device, run: impl FnOnce() -> Found) -> Found {
+    let handle = device.handle();
+    let thread = spawn(move || {
+        warm_thread();
+        device.run()
+    });
+    let found = run();
+    handle.stop();
+    thread.join();
+    found
+}
+
 fn contexts<E: ContextEngine>(socket: &Socket<E>) -> Vec<Context<E>> {
     (0..CONTEXTS).map(|_| socket.context()).collect()
 }
@@ -447,6 +501,10 @@ thread_local! {
 impl Counting {
     fn allocated(&self) {
         if !COUNTS.load(Ordering::Relaxed) || TRACING.try_with(Cell::get).unwrap_or(true) {
+            return;
+        }
+        if thread::panicking() {
+            // Whoever prints a panic holds the lock that a backtrace would take.
             return;
         }
         if COUNT.fetch_add(1, Ordering::Relaxed) < TRACES_MAX {

@@ -14,9 +14,10 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use sp::raw::{self, Device, DeviceHandle, Fits};
 use sp::{
     CloseReason, DialOptions, PeerId, PipeEvent, ProtocolId, Pub, Pull, PullOptions, Push, Rep,
-    Req, Socket, Sub,
+    Req, Socket, Stats, Sub,
 };
 use sp_core::clock;
 use sp_protocols::engine::Engine;
@@ -43,6 +44,11 @@ with_each_tool! {
     our_sub_hears_their_pub
     our_push_feeds_their_pull
     our_pull_collects_from_their_push
+    their_req_and_rep_talk_through_our_devices
+    their_pub_reaches_their_sub_through_our_device
+    their_push_feeds_their_pull_through_our_device
+    their_surveyor_hears_their_respondent_through_our_device
+    their_pairs_talk_through_our_device
     a_peer_of_the_wrong_pattern_is_refused_by_name
     a_background_dialer_finds_a_peer_that_starts_later
     their_dialer_finds_our_next_listener
@@ -177,6 +183,132 @@ fn a_peer_of_the_wrong_pattern_is_refused_by_name(program: &'static Program) {
         let stranger = Tool::start(program, &["--pull", "--connect", &ours.endpoint().to_string()]);
         refused(&events, &stranger, &wrong);
         assert!(rep.peers().is_empty());
+    }
+}
+
+fn their_req_and_rep_talk_through_our_devices(program: &'static Program) {
+    for way in WAYS {
+        let (question, answer) = (body(70_000), body(100));
+        let (asked, answered) = (Given::new(&question), Given::new(&answer));
+        let (front, back) =
+            (raw::Rep::new().expect("a socket"), raw::Req::new().expect("a socket"));
+        let rep = ["--rep", "--format", "msgpack", answered.option(), answered.value()];
+        let (rep, _at) = meet(&back, program, way, &rep);
+        // The middle of three devices has one of ours on either side.
+        let (entry, exit) =
+            (raw::Rep::new().expect("a socket"), raw::Req::new().expect("a socket"));
+        let (enters, leaves) =
+            (raw::Req::new().expect("a socket"), raw::Rep::new().expect("a socket"));
+        support::connect(way.transport, &entry, &enters);
+        support::connect(way.transport, &leaves, &exit);
+        let req = ["--req", "--format", "msgpack", asked.option(), asked.value()];
+        let (req, _at) = meet(&front, program, way, &req);
+        let devices = [
+            Running::start(Device::new(front, enters)),
+            Running::start(Device::new(entry, exit)),
+            Running::start(Device::new(leaves, back)),
+        ];
+        assert_same(&rep.printed(), &question);
+        assert_same(&req.printed(), &answer);
+        req.ends_well();
+        for device in devices {
+            let stats = device.stop();
+            assert_eq!([stats.get("there"), stats.get("back")], [Some(1), Some(1)]);
+        }
+    }
+}
+
+fn their_pub_reaches_their_sub_through_our_device(program: &'static Program) {
+    for way in WAYS {
+        let news = body(1000);
+        let given = Given::new(&news);
+        let (front, back) =
+            (raw::Sub::new().expect("a socket"), raw::Pub::new().expect("a socket"));
+        let sub = ["--sub", "--subscribe", TOPIC, "--format", "msgpack"];
+        let (sub, _at) = meet(&back, program, way, &sub);
+        let publisher = ["--pub", "--interval", "1", given.option(), given.value()];
+        let (_publisher, _at) = meet(&front, program, way, &publisher);
+        let device = Running::start(Device::new(front, back));
+        assert_same(&sub.printed(), &news);
+        device.stop();
+    }
+}
+
+fn their_push_feeds_their_pull_through_our_device(program: &'static Program) {
+    for way in WAYS {
+        let work = body(MIB);
+        let given = Given::new(&work);
+        let (front, back) =
+            (raw::Pull::new().expect("a socket"), raw::Push::new().expect("a socket"));
+        let (pull, _at) = meet(&back, program, way, &["--pull", "--format", "msgpack"]);
+        let push = ["--push", "--interval", "1", given.option(), given.value()];
+        let (_push, _at) = meet(&front, program, way, &push);
+        let device = Running::start(Device::new(front, back));
+        assert_same(&pull.printed(), &work);
+        device.stop();
+    }
+}
+
+fn their_surveyor_hears_their_respondent_through_our_device(program: &'static Program) {
+    for way in WAYS {
+        let (front, back) =
+            (raw::Respondent::new().expect("a socket"), raw::Surveyor::new().expect("a socket"));
+        let respondent = ["--respondent", "--format", "msgpack", "--data", "here"];
+        let (respondent, _at) = meet(&back, program, way, &respondent);
+        // Again and again, since a survey ends after a second, in which much may happen.
+        let surveyor =
+            ["--surveyor", "--interval", "1", "--format", "msgpack", "--data", "anybody?"];
+        let (surveyor, _at) = meet(&front, program, way, &surveyor);
+        let device = Running::start(Device::new(front, back));
+        assert_same(&respondent.printed(), b"anybody?");
+        assert_same(&surveyor.printed(), b"here");
+        device.stop();
+    }
+}
+
+fn their_pairs_talk_through_our_device(program: &'static Program) {
+    for way in WAYS {
+        let (a, b) = (raw::Pair0::new().expect("a socket"), raw::Pair0::new().expect("a socket"));
+        pairs_talk(program, way, program.pair0, a, b);
+        // nanomsg has the one without a hop count only.
+        if let Some(pair1) = program.pair1 {
+            let (a, b) =
+                (raw::Pair1::new().expect("a socket"), raw::Pair1::new().expect("a socket"));
+            pairs_talk(program, way, pair1, a, b);
+        }
+    }
+}
+
+fn pairs_talk<E: Fits<E>>(
+    program: &'static Program,
+    way: Way,
+    pattern: &str,
+    a: Socket<E>,
+    b: Socket<E>,
+) {
+    let says = |what| [pattern, "--interval", "1", "--format", "msgpack", "--data", what];
+    let (one, _at) = meet(&a, program, way, &says("from one"));
+    let (other, _at) = meet(&b, program, way, &says("from the other"));
+    let device = Running::start(Device::new(a, b));
+    assert_same(&other.printed(), b"from one");
+    assert_same(&one.printed(), b"from the other");
+    device.stop();
+}
+
+/// A device of ours at work on a thread.
+struct Running {
+    handle: DeviceHandle,
+    thread: support::Task<Stats>,
+}
+
+impl Running {
+    fn start(device: Device) -> Self {
+        Self { handle: device.handle(), thread: support::spawn(move || device.run()) }
+    }
+
+    fn stop(self) -> Stats {
+        self.handle.stop();
+        self.thread.join()
     }
 }
 
@@ -337,6 +469,9 @@ struct Program {
     package: &'static str,
     /// Bytes of the longest message it takes, header included.
     recv_max: usize,
+    /// How it is told to be a PAIR of either version.
+    pair0: &'static str,
+    pair1: Option<&'static str>,
 }
 
 impl Program {
@@ -649,10 +784,22 @@ fn assert_same(got: &[u8], wanted: &[u8]) {
     assert!(got == wanted, "the bodies differ from byte {:?} on", different());
 }
 
-const NNGCAT: Program = Program { name: "nngcat", package: "nng-utils", recv_max: usize::MAX };
+const NNGCAT: Program = Program {
+    name: "nngcat",
+    package: "nng-utils",
+    recv_max: usize::MAX,
+    pair0: "--pair0",
+    pair1: Some("--pair1"),
+};
 
 /// It cannot be told to take more than nanomsg's default.
-const NANOCAT: Program = Program { name: "nanocat", package: "nanomsg-utils", recv_max: MIB };
+const NANOCAT: Program = Program {
+    name: "nanocat",
+    package: "nanomsg-utils",
+    recv_max: MIB,
+    pair0: "--pair",
+    pair1: None,
+};
 
 const TRANSPORTS: [Transport; 2] = [Transport::Tcp, Transport::Ipc];
 

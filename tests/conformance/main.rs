@@ -1,5 +1,5 @@
 //! The conformance list of the wire reference (sp-wire section 8) for what this library has: tcp, ipc and inproc;
-//! REQ/REP, PUB/SUB and PUSH/PULL. Each test names the items it shows.
+//! REQ/REP, PUB/SUB, PUSH/PULL, and every pattern in raw mode. Each test names the items it shows.
 //!
 //! A scripted peer plays one side over a plain socket of the standard library, the library the other. Where a peer
 //! misbehaves, a well-behaved bystander on the same listener must not notice.
@@ -20,6 +20,8 @@ mod ipc;
 mod pipeline;
 /// Items 8.10: PUB and SUB.
 mod pubsub;
+/// Items 8.15, and those of 8.8 to 8.14 about raw mode: raw sockets, and devices between them.
+mod raw_mode;
 /// Items 8.8: REQ and REP.
 mod reqrep;
 /// What becomes of slow subscribers, which the wire reference leaves to us.

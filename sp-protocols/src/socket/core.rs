@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use sp_core::batch::Batch;
+use sp_core::clock;
 use sp_core::config::Config;
 use sp_core::endpoint::Endpoint;
 use sp_core::id::{PeerId, SocketId, TimerKey};
@@ -149,6 +150,20 @@ impl<E: Engine> Shared<E> {
         }
     }
 
+    /// Closes the socket unless it is closed. Nobody waits: what is queued leaves in the background, for the linger
+    /// time at the most.
+    pub(crate) fn abandon(self: &Arc<Self>) {
+        if !self.begin_close() {
+            return;
+        }
+        let Some(runtime) = self.runtime() else { return };
+        runtime.abandon_endpoints_of(self.id);
+        self.flush();
+        let until = clock::now() + Config::new().linger;
+        // The worker ends it: whoever is here may be a task's waker inside the driver.
+        runtime.linger(Box::new(Farewell(Arc::clone(self))), until);
+    }
+
     /// Everything that waits is written, as far as the kernel takes it.
     pub(crate) fn flush(&self) {
         self.step(|core, deferred| core.lines.hurry(deferred));
@@ -180,7 +195,7 @@ impl<E: Engine> Shared<E> {
     pub(crate) fn drain(&self, until: Instant) {
         self.flush();
         while !self.is_drained() {
-            let now = sp_core::clock::now();
+            let now = clock::now();
             if now >= until {
                 return;
             }
@@ -320,7 +335,7 @@ impl<E: Engine> PipeEvents for Shared<E> {
 }
 
 /// The end of a socket whose last handle was dropped while messages were still on their way.
-pub(crate) struct Farewell<E: Engine>(pub(crate) Arc<Shared<E>>);
+struct Farewell<E: Engine>(Arc<Shared<E>>);
 
 impl<E: Engine> Lingering for Farewell<E> {
     fn is_drained(&self) -> bool {

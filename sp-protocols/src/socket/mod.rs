@@ -6,6 +6,7 @@
 mod calls;
 mod context;
 mod core;
+pub(crate) mod device;
 mod endpoints;
 mod error;
 mod iter;
@@ -37,7 +38,7 @@ use sp_core::id::{CtxId, PeerId, SocketId};
 use sp_core::pipe::PipeInfo;
 use sp_core::stats::Stats;
 
-use self::core::{Farewell, Shared, traffic_of};
+use self::core::{Shared, traffic_of};
 use crate::engine::{Engine, Sub};
 
 /// A socket of the pattern `E`.
@@ -190,16 +191,7 @@ impl Socket<Sub> {
 
 impl<E: Engine> Drop for Handle<E> {
     fn drop(&mut self) {
-        let shared = &self.shared;
-        if !shared.begin_close() {
-            return;
-        }
-        let Some(runtime) = shared.runtime() else { return };
-        runtime.abandon_endpoints_of(shared.id);
-        shared.flush();
-        let until = clock::now() + Config::new().linger;
-        // The worker ends it: a destructor neither waits nor, run by a task's waker inside the driver, can.
-        runtime.linger(Box::new(Farewell(Arc::clone(shared))), until);
+        self.shared.abandon();
     }
 }
 

@@ -22,6 +22,8 @@ use sp_transport::{Drive, Driver};
 pub(crate) enum Side {
     Send,
     Recv,
+    /// The end of the socket, which ends the other two as well.
+    Close,
 }
 
 /// Names one registration.
@@ -43,6 +45,7 @@ pub(crate) struct Lines {
     // Tickets ascend in each.
     send: VecDeque<Waiter>,
     recv: VecDeque<Waiter>,
+    close: VecDeque<Waiter>,
 }
 
 struct Waiter {
@@ -102,7 +105,7 @@ impl Waiters {
     /// still be here, whose wakers are to be dropped when the socket's lock is released.
     pub(crate) fn end(&mut self, ctx: CtxId) -> Option<Lines> {
         let lines = self.contexts.remove(ctx)?;
-        self.count -= lines.send.len() + lines.recv.len();
+        self.count -= lines.send.len() + lines.recv.len() + lines.close.len();
         Some(lines)
     }
 
@@ -117,7 +120,9 @@ impl Waiters {
         self.count = 0;
         let lines = self.contexts.iter_mut();
         lines
-            .flat_map(|(_, lines)| lines.send.drain(..).chain(lines.recv.drain(..)))
+            .flat_map(|(_, Lines { send, recv, close })| {
+                send.drain(..).chain(recv.drain(..)).chain(close.drain(..))
+            })
             .map(|waiter| waiter.waker)
             .collect()
     }
@@ -132,6 +137,7 @@ impl Waiters {
         self.contexts.get(ctx).is_some_and(|lines| match side {
             Side::Send => !lines.send.is_empty(),
             Side::Recv => !lines.recv.is_empty(),
+            Side::Close => !lines.close.is_empty(),
         })
     }
 
@@ -140,6 +146,7 @@ impl Waiters {
         Some(match side {
             Side::Send => &mut lines.send,
             Side::Recv => &mut lines.recv,
+            Side::Close => &mut lines.close,
         })
     }
 }
