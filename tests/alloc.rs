@@ -14,6 +14,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::task::{self, Poll, Wake, Waker};
+use std::time::Duration;
 use std::{mem, thread};
 
 use crossbeam_channel::{Sender, bounded};
@@ -36,7 +37,7 @@ fn a_message_in_steady_state_allocates_nothing() {
     let mut table = String::new();
     let mut sites: BTreeMap<String, u64> = BTreeMap::new();
     for case in cases() {
-        let found = spawn(move || case.run()).join();
+        let found = spawn(move || case.run()).join_within(CASE_LIMIT);
         // What a thread kept goes to the pool when it ends; that belongs to this case and not to the next.
         wait_until("the worker ends", || threads().is_empty());
         let _ = writeln!(table, "{:>4} in {MEASURED} messages: {case:?}", found.count);
@@ -253,7 +254,7 @@ impl Case {
             let reply = req.recv().expect("the reply comes");
             assert_eq!(reply.len(), body.len(), "the reply comes whole");
         });
-        server.join();
+        server.join_within(CASE_LIMIT);
         found
     }
 
@@ -291,7 +292,7 @@ impl Case {
             asking.iter().for_each(|context| self.ask(context, &body));
             asking.iter().for_each(|context| self.hear(context));
         });
-        server.join();
+        server.join_within(CASE_LIMIT);
         found
     }
 
@@ -346,7 +347,7 @@ impl Case {
                 full.wait();
             }
         });
-        receiver.join();
+        receiver.join_within(CASE_LIMIT);
         found
     }
 }
@@ -549,6 +550,8 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// Most of it runs freely: queues that swap their memory grow in turn.
+/// For what a case passes on a loaded machine: twenty thousand messages, and each may be waited for.
+const CASE_LIMIT: Duration = Duration::from_secs(300);
 const WARM_UP: u64 = 10_240;
 const MEASURED: u64 = 4_096;
 const MEASURED_ROUNDS: u64 = 3;

@@ -113,7 +113,12 @@ pub(crate) fn spawn<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static)
 impl<T> Task<T> {
     /// What the thread returned; panics as the thread did.
     pub(crate) fn join(self) -> T {
-        match self.end() {
+        self.join_within(DEADLINE)
+    }
+
+    /// As [`join`](Self::join), for a thread that has more to do than a deadline allows.
+    pub(crate) fn join_within(self, limit: Duration) -> T {
+        match self.end_within(limit) {
             Ok(value) => value,
             Err(panic) => std::panic::resume_unwind(panic),
         }
@@ -121,7 +126,11 @@ impl<T> Task<T> {
 
     /// How the thread ended.
     pub(crate) fn end(self) -> thread::Result<T> {
-        let outcome = self.outcome.recv_timeout(DEADLINE).expect("the thread hangs");
+        self.end_within(DEADLINE)
+    }
+
+    fn end_within(self, limit: Duration) -> thread::Result<T> {
+        let outcome = self.outcome.recv_timeout(limit).expect("the thread hangs");
         // What it keeps for itself goes when it ends for good.
         self.thread.join().expect("panics were caught inside");
         outcome
