@@ -3,6 +3,7 @@
 //! Pick a pattern, connect it, send and receive:
 //!
 //! - [`Req`] asks, [`Rep`] answers.
+//! - [`Surveyor`] asks everybody, [`Respondent`] answers.
 //! - [`Pub`] publishes, [`Sub`] receives what it subscribed to.
 //! - [`Push`] hands out work, [`Pull`] collects it.
 //!
@@ -24,7 +25,8 @@
 //!
 //! [`raw`] sockets leave a message's header to the program, and a [`raw::Device`] forwards between two of them.
 //!
-//! A [`Context`] is one more conversation on a REQ or REP: many requests outstanding, many answered in parallel.
+//! A [`Context`] is one more conversation on a socket: many requests or surveys outstanding, many answered in parallel,
+//! many subscriptions with a queue of their own.
 //!
 //! All sockets of a process share one I/O thread, started with the first and ended with the last. A call that
 //! waits does its socket's I/O itself.
@@ -37,14 +39,18 @@ pub use sp_core::stats::Stats;
 pub use sp_core::{config, pool, registry};
 pub use sp_protocols::engine::{
     BadOption, ContextEngine, Engine, PubOptions, PullOptions, PushOptions, RecvEngine, RepOptions,
-    ReqOptions, SendEngine, SlowSubscriber, SubOptions,
+    ReqOptions, RespondentOptions, SendEngine, SlowSubscriber, SubOptions, SurveyorOptions,
+    TunableEngine,
 };
 pub use sp_protocols::raw;
 pub use sp_protocols::socket::{
     Context, Dialer, Driven, Events, Iter, Listener, OpenError, PipeEvent, PollSet, RecvError,
     RecvFuture, SendError, SendFuture, Socket, TryIter, TryRecvError, TrySendError,
 };
-pub use sp_protocols::sockets::{Pub, Pull, Push, Rep, RepContext, Req, ReqContext, Sub};
+pub use sp_protocols::sockets::{
+    Pub, Pull, Push, Rep, RepContext, Req, ReqContext, Respondent, RespondentContext, Sub,
+    SubContext, Surveyor, SurveyorContext,
+};
 #[cfg(feature = "tokio")]
 pub use sp_protocols::tokio;
 pub use sp_transport::{DialError, DialOptions, ListenError, ListenOptions};

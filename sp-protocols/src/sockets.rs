@@ -11,9 +11,11 @@ use crate::socket::{Context, Socket};
 /// ```
 ///
 /// `send` a request, `recv` its reply. One request is outstanding at a time: a new `send` cancels the one before
-/// it, which the server may still see. Each [`context`](Socket::context) has another. `send` waits until some REP can take the request. If the peer that has it vanishes, the request is sent
-/// again to another at once; if no reply comes within the resend time (60 s), it is sent again to whoever is
-/// ready. A REP may therefore see a request twice. `recv` without a request is an error.
+/// it, which the server may still see. Each [`context`](Socket::context) has another. `send` waits until some REP can
+/// take the request. If the peer that has it vanishes, the request is sent again to another at once; if no reply comes
+/// within the resend time (60 s), it is sent again to whoever is ready. A REP may therefore see a request twice. `recv`
+/// without a request is an error. The resend time can be another for each context, or none, with
+/// [`context_with`](Socket::context_with).
 ///
 /// ```
 /// # use sp_protocols::sockets as sp;
@@ -29,7 +31,7 @@ use crate::socket::{Context, Socket};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Use [`Push`] and [`Pull`] when no answer is needed.
+/// Use [`Push`] and [`Pull`] when no answer is needed, [`Surveyor`] when everybody is to answer.
 pub type Req = Socket<engine::Req>;
 
 /// Answers requests.
@@ -64,6 +66,81 @@ pub type ReqContext = Context<engine::Req>;
 
 /// One conversation of a [`Rep`]: what is asked and answers. A `&Rep` serves where a `&RepContext` is wanted.
 pub type RepContext = Context<engine::Rep>;
+
+/// Asks everybody, and gathers the answers that come in time.
+///
+/// ```text
+///               ┌──▶ RESPONDENT ──┐
+///   SURVEYOR ───┼──▶ RESPONDENT   ├──▶ SURVEYOR      whoever answers in time is heard
+///               └──▶ RESPONDENT ──┘
+/// ```
+///
+/// `send` a survey, then `recv` responses, one after the other, until that fails because the
+/// [survey is over](crate::socket::RecvError::is_survey_over): there is no telling earlier whether somebody else still
+/// thinks about it, unless the program knows how many are to answer. A survey takes 1 second, or what
+/// [`survey_time`](engine::SurveyorOptions::survey_time) says. What came in time can be received later; what comes too
+/// late is dropped and counted as `stale_replies`. `recv` without a survey is an error. A receive with a timeout of its
+/// own leaves the survey as it is.
+///
+/// ```
+/// # use sp_protocols::sockets as sp;
+/// # use sp_protocols::engine::SurveyorOptions;
+/// use sp::{Respondent, Surveyor};
+/// use std::time::Duration;
+///
+/// let surveyor = Surveyor::with(SurveyorOptions::new().survey_time(Duration::from_millis(200)))?;
+/// let listener = surveyor.listen("tcp://127.0.0.1:0")?;
+/// # let connected = surveyor.events();
+/// for name in ["left", "right"] {
+///     let respondent = Respondent::new()?;
+///     respondent.dial(listener.endpoint())?;
+///     std::thread::spawn(move || {
+///         for survey in respondent.iter() {
+///             assert_eq!(survey, "who is there?");
+///             // Fails only when the socket is closed, and then there are no more surveys.
+///             let _ = respondent.send(name);
+///         }
+///     });
+/// }
+/// # while surveyor.peers().len() < 2 { let _ = connected.recv_timeout(Duration::from_millis(5)); }
+/// surveyor.send("who is there?")?;
+/// let mut names: Vec<_> = surveyor.iter().map(|name| name.to_string()).collect();
+/// names.sort();
+/// assert_eq!(names, ["left", "right"]);
+/// # surveyor.close();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// `send` never waits and never fails. It goes to the respondents that are connected and have room at that moment: one
+/// that is so slow that thousands of messages wait for it misses the survey, which is counted as `dropped_on_send` and
+/// delays nobody else. One that dies simply does not answer, and one that comes later is asked next time. A new `send`
+/// ends the survey before it. Each [`context`](Socket::context) has another, with a survey time of its own if made by
+/// [`context_with`](Socket::context_with).
+///
+/// Responses that nobody receives queue up to 1,024 for each survey; more are dropped and counted as
+/// `dropped_on_receive`.
+///
+/// Use [`Req`] when one answer is enough and must not be missed, [`Pub`] when no answer is needed.
+pub type Surveyor = Socket<engine::Surveyor>;
+
+/// Answers surveys.
+///
+/// Used as a [`Rep`]: `recv` a survey, then `send` the response, which goes to the SURVEYOR that asked. Other than a
+/// request, a survey may be left unanswered: `recv` the next. A response that comes too late is dropped by the
+/// SURVEYOR, one to a SURVEYOR that has vanished by this side; `send` succeeds all the same.
+///
+/// A RESPONDENT that is slow holds up nobody else. Surveys wait in order of arrival, and their peer is not read while
+/// the queue is full; what a SURVEYOR sends beyond that is lost to this RESPONDENT. Several threads or tasks that answer
+/// in parallel need a [`context`](Socket::context) each.
+///
+/// See [`Surveyor`] for a program.
+pub type Respondent = Socket<engine::Respondent>;
+
+/// One conversation of a [`Surveyor`]: what asks and hears the answers.
+pub type SurveyorContext = Context<engine::Surveyor>;
+
+/// One conversation of a [`Respondent`]: what is asked and answers.
+pub type RespondentContext = Context<engine::Respondent>;
 
 /// Publishes to every subscriber that is connected.
 ///
@@ -104,7 +181,29 @@ pub type Pub = Socket<engine::Pub>;
 ///
 /// A message is wanted if it begins with one of the topics. Without a subscription nothing is received; the empty
 /// topic wants everything. When the program is slow, the oldest waiting messages are dropped, or the newest where
-/// `prefer_new` is off; [`missed`](Socket::missed) tells how many.
+/// `prefer_new` is off; [`missed`](Context::missed) tells how many.
+///
+/// Each [`context`](Socket::context) has topics and a queue of its own, over the connections of the one socket: a message
+/// goes to every context that wants it. What it costs to find them does not depend on how many there are.
+///
+/// ```
+/// # use sp_protocols::sockets as sp;
+/// # use sp_protocols::engine::SubOptions;
+/// let sub = sp::Sub::new()?;
+/// let (weather, scores) = (sub.context(), sub.context_with(SubOptions::new().queue(1))?);
+/// weather.subscribe("weather");
+/// // Of these the latest is enough.
+/// scores.subscribe("sport: ");
+/// # let publisher = sp::Pub::new()?;
+/// # let connected = publisher.events();
+/// # sub.dial(publisher.listen("tcp://127.0.0.1:0")?.endpoint())?;
+/// # connected.recv()?;
+/// # for news in ["sport: 0-1", "sport: 1-1", "weather: sunny"] { publisher.send(news)?; }
+/// assert_eq!(weather.recv()?, "weather: sunny");
+/// assert_eq!(scores.recv()?, "sport: 1-1");
+/// assert_eq!(scores.missed(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// A SUB cannot send:
 ///
@@ -116,6 +215,9 @@ pub type Pub = Socket<engine::Pub>;
 ///
 /// See [`Pub`] for a program.
 pub type Sub = Socket<engine::Sub>;
+
+/// One conversation of a [`Sub`]: topics and what has come for them. A `&Sub` serves where a `&SubContext` is wanted.
+pub type SubContext = Context<engine::Sub>;
 
 /// Hands out work: each message goes to exactly one PULL.
 ///

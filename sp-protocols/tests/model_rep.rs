@@ -1,11 +1,13 @@
-//! REP against lists of what waits for and from each peer.
+//! REP and RESPONDENT against lists of what waits for and from each peer.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 use sp_core::id::{CtxId, PeerId};
 use sp_protocols::engine::testing::{Effect, Rig, Unsent, with_words};
-use sp_protocols::engine::{Counter, Effects as _, RecvBlocked, Rep, RepOptions};
+use sp_protocols::engine::{
+    Answerer, Asked, Counter, Effects as _, RecvBlocked, RepOptions, Requests, Surveys,
+};
 
 const END_BIT: u32 = 0x8000_0000;
 
@@ -105,8 +107,8 @@ impl Peer {
 }
 
 /// The engine, and beside it what it should do.
-struct Pair {
-    rig: Rig<Rep>,
+struct Pair<A: Asked> {
+    rig: Rig<Answerer<A>>,
     ttl: usize,
     limit: usize,
     limit_bytes: usize,
@@ -121,7 +123,22 @@ struct Pair {
     dropped: usize,
 }
 
-impl Pair {
+impl<A: Asked> Pair<A> {
+    fn new(ttl: u8, limit: usize, limit_bytes: usize) -> Self {
+        let options = RepOptions::new().ttl(ttl).queue(limit).queue_bytes(limit_bytes);
+        Self {
+            rig: Rig::with(options),
+            ttl: usize::from(ttl),
+            limit,
+            limit_bytes,
+            peers: BTreeMap::new(),
+            line: VecDeque::new(),
+            contexts: BTreeMap::from([(CtxId::MAIN, None)]),
+            made: 0,
+            dropped: 0,
+        }
+    }
+
     fn apply(&mut self, op: Op) -> Result<(), TestCaseError> {
         let peer =
             |which: usize| self.peers.keys().nth(which.checked_rem(self.peers.len())?).copied();
@@ -423,6 +440,15 @@ const CONTEXTS: usize = 4;
 /// More than the longest request or reply counts.
 const LONGEST: usize = 600;
 
+fn check<A: Asked>(mut pair: Pair<A>, ops: Vec<Op>) -> Result<(), TestCaseError> {
+    for op in ops {
+        pair.apply(op)?;
+        let parked = pair.peers.values().map(|peer| peer.parked.len()).max();
+        prop_assert!(parked.is_none_or(|most| most <= CONTEXTS), "one per context");
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn rep_agrees_with_lists(
@@ -431,22 +457,16 @@ proptest! {
         limit_bytes in prop_oneof![1_usize..2500, Just(1 << 20)],
         ops in prop::collection::vec(op(), 0..100),
     ) {
-        let options = RepOptions::new().ttl(ttl).queue(limit).queue_bytes(limit_bytes);
-        let mut pair = Pair {
-            rig: Rig::with(options),
-            ttl: usize::from(ttl),
-            limit,
-            limit_bytes,
-            peers: BTreeMap::new(),
-            line: VecDeque::new(),
-            contexts: BTreeMap::from([(CtxId::MAIN, None)]),
-            made: 0,
-            dropped: 0,
-        };
-        for op in ops {
-            pair.apply(op)?;
-            let parked = pair.peers.values().map(|peer| peer.parked.len()).max();
-            prop_assert!(parked.is_none_or(|most| most <= CONTEXTS), "one per context");
-        }
+        check(Pair::<Requests>::new(ttl, limit, limit_bytes), ops)?;
+    }
+
+    #[test]
+    fn respondent_agrees_with_lists(
+        ttl in 1_u8..9,
+        limit in 1_usize..5,
+        limit_bytes in prop_oneof![1_usize..2500, Just(1 << 20)],
+        ops in prop::collection::vec(op(), 0..100),
+    ) {
+        check(Pair::<Surveys>::new(ttl, limit, limit_bytes), ops)?;
     }
 }

@@ -103,7 +103,7 @@ impl<E: Engine> Side<E> {
     }
 }
 
-/// A world with room for everything and a clock that stands still.
+/// A world with room for everything, a clock that stands still, and nobody who waits.
 struct World {
     now: Instant,
     out: Batch,
@@ -159,6 +159,14 @@ impl Effects for World {
     fn wake_recv(&mut self, _ctx: CtxId) {}
 
     fn wake_send(&mut self, _ctx: CtxId) {}
+
+    fn recv_waits(&self, _ctx: CtxId) -> bool {
+        false
+    }
+
+    fn send_waits(&self, _ctx: CtxId) -> bool {
+        false
+    }
 
     fn arm(&mut self, _key: TimerKey, _at: Instant) {}
 

@@ -28,9 +28,12 @@ pub mod testing;
 
 mod backtrace;
 mod contexts;
+mod cost;
 mod deadlines;
+mod groups;
 mod inbox;
-mod line;
+pub(crate) mod line;
+mod links;
 mod numbers;
 mod prefixes;
 mod publish;
@@ -42,14 +45,17 @@ mod rep;
 mod req;
 mod rotation;
 mod subscribe;
+mod surveyor;
+mod topics;
 mod waiters;
 
 pub use publish::{Pub, PubOptions, SlowSubscriber};
 pub use pull::{Pull, PullOptions};
 pub use push::{Push, PushOptions};
-pub use rep::{Rep, RepOptions};
+pub use rep::{Answerer, Asked, Rep, RepOptions, Requests, Respondent, RespondentOptions, Surveys};
 pub use req::{Req, ReqOptions};
 pub use subscribe::{Sub, SubOptions};
+pub use surveyor::{Surveyor, SurveyorOptions};
 
 /// Everything an engine may want from the world.
 pub trait Effects {
@@ -105,17 +111,14 @@ pub trait Effects {
     /// [`RecvBlocked::Empty`].
     ///
     /// With several contexts an engine wakes one that waits, not one that asked in passing; and only a
-    /// request that is waited for is reported as canceled. Answering yes when nobody waits may lose a wake.
-    fn recv_waits(&self, _ctx: CtxId) -> bool {
-        true
-    }
+    /// request that is waited for is reported as canceled. Answering yes when nobody waits may lose a wake, and an
+    /// engine that wakes all of them asks until the answer is no.
+    fn recv_waits(&self, ctx: CtxId) -> bool;
 
     /// Whether a send of `ctx` waits that has not been woken since it was answered [`SendBlocked::Full`].
     ///
     /// Answering yes when nobody waits may lose a wake of another context.
-    fn send_waits(&self, _ctx: CtxId) -> bool {
-        true
-    }
+    fn send_waits(&self, ctx: CtxId) -> bool;
 
     /// Calls [`Engine::timer`] with `key` at `at`, replacing an earlier deadline of that key.
     fn arm(&mut self, key: TimerKey, at: Instant);
@@ -135,9 +138,9 @@ pub trait Effects {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Counter {
-    /// A reply whose request is over or was never made.
+    /// A reply whose request is over or was never made, or a response whose survey is.
     StaleReply,
-    /// A request or reply whose header passed too many devices.
+    /// A request or survey that passed too many devices.
     HopLimit,
     /// A reply whose requester is gone.
     PeerGone,
@@ -145,7 +148,7 @@ pub enum Counter {
     Unanswered,
     /// A request or survey sent again.
     Resent,
-    /// A message that a slow subscriber missed: dropped on the sending side.
+    /// A message that a slow subscriber or respondent missed: dropped on the sending side.
     DroppedOnSend,
     /// A subscriber disconnected because it was too slow.
     TooSlow,
@@ -297,11 +300,23 @@ pub trait RecvEngine: Engine {
 /// [`CtxId::MAIN`] is one of them, always exists and is the socket's own `send` and `recv`.
 #[diagnostic::on_unimplemented(
     message = "a `{Self}` socket has no contexts",
-    note = "REQ and REP have them"
+    note = "REQ, REP, SUB, SURVEYOR and RESPONDENT have them"
 )]
 pub trait ContextEngine: Engine {
     /// Begins a conversation; [`Engine::close_ctx`] ends it.
     fn open_ctx(&mut self) -> CtxId;
+}
+
+/// A pattern each of whose contexts can have options of its own.
+#[diagnostic::on_unimplemented(
+    message = "the contexts of a `{Self}` socket have no options of their own",
+    note = "those of REQ, SUB and SURVEYOR have; options of a REP or RESPONDENT are the socket's"
+)]
+pub trait TunableEngine: ContextEngine {
+    /// Begins a conversation with `options` in place of the socket's.
+    ///
+    /// Options that [`Options::check`] refuses are brought to the nearest that can work.
+    fn open_ctx_with(&mut self, options: Self::Options) -> CtxId;
 }
 
 /// Why a send did not happen.
@@ -322,8 +337,10 @@ pub enum RecvBlocked {
     Empty,
     /// The pattern's state does not allow a receive now; waiting would not help.
     State,
-    /// The request this receive waited for was replaced by a newer one.
+    /// The request or survey this receive waited for was replaced by a newer one.
     Canceled,
     /// The peer that had the request is gone and the request is not to be repeated.
     PeerGone,
+    /// The time of the survey is over, and all that came in time has been received.
+    SurveyOver,
 }

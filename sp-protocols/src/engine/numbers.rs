@@ -1,8 +1,9 @@
-//! Numbers that travel in headers, and whose they are: of requests under way, of peers.
+//! Numbers that travel in headers, and whose they are: of requests and surveys under way, of peers.
 
 use sp_core::id::{CtxId, PeerId};
 
 use super::backtrace::END_BIT;
+use super::cost;
 
 /// The ids of the requests under way, with the high bit set, and their contexts.
 pub(crate) type RequestIds = Numbers<CtxId>;
@@ -75,7 +76,8 @@ impl<K: Copy> Numbers<K> {
         Some(owner)
     }
 
-    const fn place(&self, number: u32) -> usize {
+    fn place(&self, number: u32) -> usize {
+        cost::look();
         number as usize & self.slots.len().wrapping_sub(1)
     }
 
@@ -146,6 +148,7 @@ mod tests {
         let id = ids.assign(CtxId::MAIN);
         assert_eq!(ids.remove(0), None);
         assert_eq!(ids.remove(id & !END_BIT), None);
+        assert_eq!(ids.owner(id & !END_BIT), None);
         assert_eq!(ids.remove(id), Some(CtxId::MAIN));
         assert_eq!(ids.remove(id), None);
     }
@@ -178,6 +181,7 @@ mod tests {
                     prop_assert_eq!(map.insert(id, ctx), None);
                 } else if !map.is_empty() {
                     let id = *which.get(&map.keys().copied().collect::<Vec<_>>());
+                    prop_assert_eq!(ids.owner(id), map.get(&id).copied());
                     prop_assert_eq!(ids.remove(id), map.remove(&id));
                 }
                 prop_assert_eq!(ids.taken, map.len());

@@ -1,5 +1,6 @@
-//! REP: answers requests.
+//! REP and RESPONDENT: answer what they are asked.
 
+use std::marker::PhantomData;
 use std::{fmt, mem};
 
 use sp_core::batch::Batch;
@@ -21,6 +22,38 @@ use link::Link;
 
 mod link;
 
+/// Answers requests.
+pub type Rep = Answerer<Requests>;
+
+/// Answers surveys: to it each is a request. One that it leaves unanswered costs nothing.
+pub type Respondent = Answerer<Surveys>;
+
+/// What an [`Answerer`] is asked: all that tells one pattern from the other.
+pub trait Asked: fmt::Debug + Send + 'static {
+    /// The number of those who ask.
+    const BY: ProtocolId;
+    /// The number of those who answer.
+    const OF: ProtocolId;
+}
+
+/// REQ asks one REP.
+#[derive(Debug)]
+pub enum Requests {}
+
+/// SURVEYOR asks every RESPONDENT.
+#[derive(Debug)]
+pub enum Surveys {}
+
+impl Asked for Requests {
+    const BY: ProtocolId = ProtocolId::REQ;
+    const OF: ProtocolId = ProtocolId::REP;
+}
+
+impl Asked for Surveys {
+    const BY: ProtocolId = ProtocolId::SURVEYOR;
+    const OF: ProtocolId = ProtocolId::RESPONDENT;
+}
+
 /// Receives a request and sends the reply to it back the way it came; each context holds one request.
 ///
 /// A send without a held request is refused, and each send ends the hold. A receive that takes another request
@@ -39,7 +72,7 @@ mod link;
 ///   room: one at a time of each peer whose pipe has some. So no more is ever parked than the limit and one
 ///   reply per context.
 #[derive(Debug)]
-pub struct Rep {
+pub struct Answerer<A> {
     ttl: u8,
     /// Of the requests of one peer.
     limit: Limit,
@@ -56,6 +89,7 @@ pub struct Rep {
     /// Peers told to stop that nothing but the requests of others keeps from going on.
     held_back: Line<PeerId>,
     receivers: Waiters,
+    asked: PhantomData<A>,
 }
 
 /// One context: the request it has received and not yet answered.
@@ -64,9 +98,9 @@ struct Conversation {
     hold: Option<(PeerId, Backtrace)>,
 }
 
-impl Engine for Rep {
-    const SELF: ProtocolId = ProtocolId::REP;
-    const PEER: ProtocolId = ProtocolId::REQ;
+impl<A: Asked> Engine for Answerer<A> {
+    const SELF: ProtocolId = A::OF;
+    const PEER: ProtocolId = A::BY;
     type Options = RepOptions;
 
     fn new(options: RepOptions, _seed: u64) -> Self {
@@ -75,7 +109,7 @@ impl Engine for Rep {
             ttl: options.ttl.clamp(TTL_MIN, TTL_MAX),
             // Half of the bytes, so that a flood from one peer alone does not keep out the rest.
             limit: Limit { messages, bytes: bytes / 2 },
-            contexts: Contexts::new(),
+            contexts: Contexts::new(Conversation::default()),
             peers: IdMap::new(),
             spares: Spares::default(),
             waiting: Load::new(bytes),
@@ -83,6 +117,7 @@ impl Engine for Rep {
             line: Line::new(),
             held_back: Line::new(),
             receivers: Waiters::new(),
+            asked: PhantomData,
         }
     }
 
@@ -162,7 +197,7 @@ impl Engine for Rep {
     }
 
     fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects) {
-        let Some(ended) = self.contexts.close(ctx) else { return };
+        let Some(ended) = self.contexts.close(ctx, Conversation::default()) else { return };
         self.leave_unanswered(ended.hold, fx);
         self.receivers.remove(ctx);
         fx.wake_recv(ctx);
@@ -170,7 +205,7 @@ impl Engine for Rep {
     }
 }
 
-impl SendEngine for Rep {
+impl<A: Asked> SendEngine for Answerer<A> {
     fn try_send(
         &mut self,
         ctx: CtxId,
@@ -199,7 +234,7 @@ impl SendEngine for Rep {
     }
 }
 
-impl RecvEngine for Rep {
+impl<A: Asked> RecvEngine for Answerer<A> {
     fn try_recv(
         &mut self,
         ctx: CtxId,
@@ -226,13 +261,13 @@ impl RecvEngine for Rep {
     }
 }
 
-impl ContextEngine for Rep {
+impl<A: Asked> ContextEngine for Answerer<A> {
     fn open_ctx(&mut self) -> CtxId {
-        self.contexts.open()
+        self.contexts.open(Conversation::default())
     }
 }
 
-impl Rep {
+impl<A: Asked> Answerer<A> {
     /// Takes the first request of the peer whose turn it is.
     fn next_request(&mut self, into: &mut Message, fx: &impl Effects) -> Option<PeerId> {
         while let Some(peer) = self.line.pop() {
@@ -337,6 +372,9 @@ impl Rep {
         }
     }
 }
+
+/// What can be set of a [`Respondent`]: what can be of a [`Rep`], with surveys for requests.
+pub type RespondentOptions = RepOptions;
 
 /// What can be set of a [`Rep`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,17 +11,18 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 use super::contexts::Contexts;
 use super::deadlines::Deadlines;
 use super::line::Line;
-use super::numbers::RequestIds;
 use super::rotation::Rotation;
 use super::waiters::Waiters;
 use super::{
     BadOption, ContextEngine, Counter, Effects, Engine, Options, RecvBlocked, RecvEngine,
-    SendBlocked, SendEngine,
+    SendBlocked, SendEngine, TunableEngine,
 };
 
 use conversation::{Conversation, Request, State};
+use under_way::UnderWay;
 
 mod conversation;
+mod under_way;
 
 /// Sends a request to one peer and receives the reply to it; each context has one request at a time.
 ///
@@ -38,10 +39,10 @@ mod conversation;
 /// the id decides whose reply it is, not the pipe it comes from. Requests go to the peers in turn.
 #[derive(Debug)]
 pub struct Req {
-    resend_time: Option<Duration>,
+    /// What contexts start from that have no options of their own.
+    options: ReqOptions,
     contexts: Contexts<Conversation>,
-    /// Exactly the requests of contexts in state asked.
-    ids: RequestIds,
+    asked: UnderWay,
     peers: Rotation,
     /// Contexts whose request is to be sent again when a pipe has room; some may turn out not to want it any
     /// more. While this is not empty every pipe is known to be full.
@@ -59,9 +60,9 @@ impl Engine for Req {
 
     fn new(options: ReqOptions, seed: u64) -> Self {
         Self {
-            resend_time: options.resend_time.filter(|every| !every.is_zero()),
-            contexts: Contexts::new(),
-            ids: RequestIds::new(seed),
+            contexts: Contexts::new(Conversation::new(&options)),
+            options,
+            asked: UnderWay::new(seed),
             peers: Rotation::new(),
             resends: Line::new(),
             deadlines: Deadlines::new(RESEND),
@@ -77,16 +78,14 @@ impl Engine for Req {
 
     fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
         self.peers.remove(peer);
-        for (ctx, talk) in self.contexts.iter_mut() {
-            let State::Asked(request) = &mut talk.state else { continue };
-            if request.peer != Some(peer) {
-                continue;
-            }
-            if self.resend_time.is_some() {
-                request.peer = None;
+        while let Some(ctx) = self.asked.first_at(peer) {
+            let Some(talk) = self.contexts.get_mut(ctx) else { break };
+            let State::Asked(request) = &mut talk.state else { break };
+            if talk.resend_time.is_some() {
+                self.asked.take_back(request, ctx);
                 self.resends.push(ctx);
             } else {
-                self.ids.remove(request.id);
+                self.asked.end(request, ctx);
                 talk.state = State::Lost;
                 fx.wake_recv(ctx);
             }
@@ -112,13 +111,14 @@ impl Engine for Req {
                 fx.close(peer, CloseReason::BadHeader { protocol: Self::SELF });
                 break;
             };
-            let owner = self.ids.remove(id);
+            let owner = self.asked.owner(id);
             let Some((ctx, talk)) = owner.and_then(|ctx| Some((ctx, self.contexts.get_mut(ctx)?)))
             else {
                 fx.count(Counter::StaleReply);
                 continue;
             };
             msg.clear_header();
+            talk.end(ctx, &mut self.asked);
             talk.state = State::Replied(msg);
             fx.wake_recv(ctx);
         }
@@ -132,15 +132,14 @@ impl Engine for Req {
         while let Some(ctx) = self.deadlines.pop_due(now) {
             let Some(talk) = self.contexts.get_mut(ctx) else { continue };
             talk.deadline = None;
-            let State::Asked(Request { peer, due: Some(due), .. }) = &mut talk.state else {
-                continue;
-            };
-            if *due > now {
+            let State::Asked(request) = &mut talk.state else { continue };
+            let Some(due) = request.due else { continue };
+            if due > now {
                 // The request this was meant for is over; it stands for the one that followed.
-                talk.deadline = Some(*due);
-                self.deadlines.push(*due, ctx);
+                talk.deadline = Some(due);
+                self.deadlines.push(due, ctx);
             } else {
-                *peer = None;
+                self.asked.take_back(request, ctx);
                 self.resends.push(ctx);
             }
         }
@@ -154,10 +153,9 @@ impl Engine for Req {
     }
 
     fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects) {
-        let Some(ended) = self.contexts.close(ctx) else { return };
-        if let State::Asked(request) = &ended.state {
-            self.ids.remove(request.id);
-        }
+        let fresh = Conversation::new(&self.options);
+        let Some(mut ended) = self.contexts.close(ctx, fresh) else { return };
+        ended.end(ctx, &mut self.asked);
         if let Some(at) = ended.deadline {
             self.deadlines.remove(at, ctx);
         }
@@ -179,21 +177,21 @@ impl SendEngine for Req {
     ) -> Result<(), SendBlocked> {
         msg.clear_header();
         let Some(talk) = self.contexts.get_mut(ctx) else { return Err(SendBlocked::State) };
-        talk.forget(ctx, &mut self.ids, fx);
+        talk.forget(ctx, &mut self.asked, fx);
         self.send_again(fx);
         let Some(peer) = self.peers.next(fx) else {
             self.senders.add(ctx);
             return Err(SendBlocked::Full);
         };
-        let id = self.ids.assign(ctx);
+        let id = self.asked.begin(ctx);
         let fits = msg.push_header(id);
         debug_assert!(fits, "the header was empty");
-        // Shared with its header on: a shared message that is changed moves to a buffer of its own.
-        let kept = self.resend_time.map(|_| msg.share());
-        fx.transmit(peer, msg);
         if let Some(talk) = self.contexts.get_mut(ctx) {
+            // Shared with its header on: a shared message that is changed moves to a buffer of its own.
+            let kept = talk.resend_time.map(|_| msg.share());
             talk.state = State::Asked(Request { id, kept, peer: None, due: None });
         }
+        fx.transmit(peer, msg);
         self.note_sent(ctx, peer, fx);
         self.senders.wake_send(&mut self.peers, fx);
         Ok(())
@@ -218,14 +216,20 @@ impl RecvEngine for Req {
 
     fn recv_abandoned(&mut self, ctx: CtxId, fx: &mut impl Effects) {
         if let Some(talk) = self.contexts.get_mut(ctx) {
-            talk.give_up(ctx, &mut self.ids, fx);
+            talk.give_up(ctx, &mut self.asked, fx);
         }
     }
 }
 
 impl ContextEngine for Req {
     fn open_ctx(&mut self) -> CtxId {
-        self.contexts.open()
+        self.contexts.open(Conversation::new(&self.options))
+    }
+}
+
+impl TunableEngine for Req {
+    fn open_ctx_with(&mut self, options: ReqOptions) -> CtxId {
+        self.contexts.open(Conversation::new(&options))
     }
 }
 
@@ -256,8 +260,8 @@ impl Req {
     fn note_sent(&mut self, ctx: CtxId, to: PeerId, fx: &mut impl Effects) {
         let Some(talk) = self.contexts.get_mut(ctx) else { return };
         let State::Asked(request) = &mut talk.state else { return };
-        request.peer = Some(to);
-        request.due = self.resend_time.and_then(|every| fx.now().checked_add(every));
+        self.asked.sent(request, ctx, to);
+        request.due = talk.resend_time.and_then(|every| fx.now().checked_add(every));
         let Some(due) = request.due else { return };
         if talk.deadline.is_none() {
             talk.deadline = Some(due);
@@ -267,7 +271,7 @@ impl Req {
     }
 }
 
-/// What can be set of a [`Req`].
+/// What can be set of a [`Req`], and of each of its contexts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReqOptions {
     resend_time: Option<Duration>,

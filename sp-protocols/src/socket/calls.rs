@@ -149,7 +149,8 @@ impl<E: RecvEngine> Context<E> {
     /// Receives the next message, waiting for at most `timeout`.
     ///
     /// On REQ a receive that times out ends the request: its reply is dropped should it come later, and the next
-    /// step is another send. To wait on for the same reply use [`recv_async`](Self::recv_async) and drop it.
+    /// step is another send. To wait on for the same reply use [`recv_async`](Self::recv_async) and drop it. On
+    /// SURVEYOR the survey goes on, and the next receive may get a response to it.
     ///
     /// # Errors
     ///
@@ -373,6 +374,7 @@ impl<E: RecvEngine> Context<E> {
             RecvBlocked::State => Unreceived::State,
             RecvBlocked::Canceled => Unreceived::Canceled,
             RecvBlocked::PeerGone => Unreceived::PeerGone,
+            RecvBlocked::SurveyOver => Unreceived::SurveyOver,
         })
     }
 

@@ -62,7 +62,7 @@ impl<E: Engine> Shared<E> {
         let core = Core {
             engine: E::new(options.clone(), seed()),
             lines: Lines::new(Arc::clone(&driver)),
-            waiters: Waiters::default(),
+            waiters: Waiters::new(),
             closed: false,
         };
         Ok(Arc::new_cyclic(|me| Self {

@@ -36,8 +36,8 @@ pub enum SendError {
         /// The message that was not sent.
         message: Message,
     },
-    /// The pattern allows no send now: there is no request to answer.
-    #[error("send on {protocol}: there is no request to answer; receive one first")]
+    /// The pattern allows no send now: there is nothing to answer.
+    #[error("send on {protocol}: there is nothing to answer; receive first")]
     State {
         /// The pattern.
         protocol: ProtocolId,
@@ -84,8 +84,8 @@ pub enum TrySendError {
         /// The message that was not sent.
         message: Message,
     },
-    /// The pattern allows no send now: there is no request to answer.
-    #[error("try_send on {protocol}: there is no request to answer; receive one first")]
+    /// The pattern allows no send now: there is nothing to answer.
+    #[error("try_send on {protocol}: there is nothing to answer; receive first")]
     State {
         /// The pattern.
         protocol: ProtocolId,
@@ -156,14 +156,14 @@ pub enum RecvError {
         /// The pattern.
         protocol: ProtocolId,
     },
-    /// The pattern allows no receive now: no request is outstanding.
-    #[error("receive on {protocol}: no request is outstanding; send one first")]
+    /// The pattern allows no receive now: nothing has been asked that is not answered.
+    #[error("receive on {protocol}: nothing has been asked; send first")]
     State {
         /// The pattern.
         protocol: ProtocolId,
     },
-    /// The request that this receive waited for was replaced by a newer one.
-    #[error("receive on {protocol}: the request was replaced by a newer one")]
+    /// The request or survey that this receive waited for was replaced by a newer one.
+    #[error("receive on {protocol}: what was asked was replaced by something newer")]
     Canceled {
         /// The pattern.
         protocol: ProtocolId,
@@ -174,7 +174,13 @@ pub enum RecvError {
         /// The pattern.
         protocol: ProtocolId,
     },
-    /// Nothing came in time.
+    /// The time of the survey is over, and every response that came in time has been received.
+    #[error("receive on {protocol}: the survey is over; send another")]
+    SurveyOver {
+        /// The pattern.
+        protocol: ProtocolId,
+    },
+    /// Nothing came in time; another receive may succeed.
     #[error("receive on {protocol}: nothing came in time")]
     TimedOut {
         /// The pattern.
@@ -195,9 +201,14 @@ pub enum TryRecvError {
 }
 
 impl RecvError {
-    /// Whether time ran out.
+    /// Whether the time that the receive was given ran out.
     pub const fn is_timeout(&self) -> bool {
         matches!(self, Self::TimedOut { .. })
+    }
+
+    /// Whether the time of the survey is over: no response comes any more.
+    pub const fn is_survey_over(&self) -> bool {
+        matches!(self, Self::SurveyOver { .. })
     }
 
     /// Whether the socket is closed.
@@ -267,7 +278,7 @@ impl From<RecvError> for io::Error {
             RecvError::State { .. } => io::ErrorKind::InvalidInput,
             RecvError::Canceled { .. } => io::ErrorKind::Interrupted,
             RecvError::PeerGone { .. } => io::ErrorKind::ConnectionReset,
-            RecvError::TimedOut { .. } => io::ErrorKind::TimedOut,
+            RecvError::SurveyOver { .. } | RecvError::TimedOut { .. } => io::ErrorKind::TimedOut,
         };
         Self::new(kind, error)
     }
@@ -307,6 +318,7 @@ pub(super) enum Unreceived {
     State,
     Canceled,
     PeerGone,
+    SurveyOver,
     /// The socket is closed.
     Closed,
 }
@@ -319,6 +331,7 @@ impl Unreceived {
             Self::State => RecvError::State { protocol },
             Self::Canceled => RecvError::Canceled { protocol },
             Self::PeerGone => RecvError::PeerGone { protocol },
+            Self::SurveyOver => RecvError::SurveyOver { protocol },
             Self::Closed => RecvError::Closed { protocol },
         }
     }

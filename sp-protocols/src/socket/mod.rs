@@ -34,12 +34,12 @@ use std::time::Duration;
 
 use sp_core::clock;
 use sp_core::config::Config;
-use sp_core::id::{CtxId, PeerId, SocketId};
+use sp_core::id::{PeerId, SocketId};
 use sp_core::pipe::PipeInfo;
 use sp_core::stats::Stats;
 
 use self::core::{Shared, traffic_of};
-use crate::engine::{Engine, Sub};
+use crate::engine::Engine;
 
 /// A socket of the pattern `E`.
 ///
@@ -163,29 +163,6 @@ impl<E: Engine> Socket<E> {
     /// The socket's number in this process.
     pub fn id(&self) -> SocketId {
         self.shared().id
-    }
-}
-
-impl Socket<Sub> {
-    /// Receives messages that begin with `topic` from now on. The empty topic matches every message.
-    ///
-    /// Subscriptions stay on this side: a publisher sends everything to everybody. Subscribing twice is
-    /// subscribing once.
-    pub fn subscribe(&self, topic: impl AsRef<[u8]>) {
-        let topic = topic.as_ref();
-        self.shared().engine(|sub, _| sub.subscribe(CtxId::MAIN, topic));
-    }
-
-    /// Takes a subscription back; messages already received that no longer match are dropped. Answers whether
-    /// there was one.
-    pub fn unsubscribe(&self, topic: impl AsRef<[u8]>) -> bool {
-        let topic = topic.as_ref();
-        self.shared().engine(|sub, fx| sub.unsubscribe(CtxId::MAIN, topic, fx))
-    }
-
-    /// How many messages were dropped since the last call because this socket received too slowly.
-    pub fn missed(&self) -> u64 {
-        self.shared().engine(|sub, _| sub.missed(CtxId::MAIN))
     }
 }
 

@@ -51,7 +51,9 @@ use super::endpoints::Dialer;
 use super::error::{OpenError, RecvError, SendError};
 use super::live::Deferred;
 use super::wait::Side;
-use crate::engine::{self, ContextEngine, Engine, RecvEngine, SendEngine};
+use crate::engine::{
+    self, BadOption, ContextEngine, Engine, RecvEngine, SendEngine, TunableEngine,
+};
 
 /// A socket of the pattern `E` whose calls are for tasks on tokio.
 ///
@@ -182,7 +184,24 @@ impl<E: RecvEngine> Socket<E> {
 impl<E: ContextEngine> Socket<E> {
     /// Begins another conversation on this socket, for a task of its own.
     pub fn context(&self) -> Context<E> {
-        Context { context: self.socket.context(), ear: Arc::clone(&self.ear) }
+        self.listening_to(self.socket.context())
+    }
+}
+
+impl<E: TunableEngine> Socket<E> {
+    /// Begins another conversation with options of its own, as [`super::Socket::context_with`].
+    ///
+    /// # Errors
+    ///
+    /// As [`super::Socket::context_with`].
+    pub fn context_with(&self, options: E::Options) -> Result<Context<E>, BadOption> {
+        self.socket.context_with(options).map(|context| self.listening_to(context))
+    }
+}
+
+impl<E: Engine> Socket<E> {
+    fn listening_to(&self, context: super::Context<E>) -> Context<E> {
+        Context { context, ear: Arc::clone(&self.ear) }
     }
 }
 
@@ -266,6 +285,10 @@ impl<E: Engine> fmt::Debug for Context<E> {
 pub type Req = Socket<engine::Req>;
 /// Answers questions, on tokio; see [`crate::sockets::Rep`].
 pub type Rep = Socket<engine::Rep>;
+/// Asks everybody, on tokio; see [`crate::sockets::Surveyor`].
+pub type Surveyor = Socket<engine::Surveyor>;
+/// Answers surveys, on tokio; see [`crate::sockets::Respondent`].
+pub type Respondent = Socket<engine::Respondent>;
 /// Publishes, on tokio; see [`crate::sockets::Pub`].
 pub type Pub = Socket<engine::Pub>;
 /// Subscribes, on tokio; see [`crate::sockets::Sub`].

@@ -503,3 +503,20 @@ fn options_outside_their_range_are_refused_by_name() {
     assert_eq!(RepOptions::new().queue_bytes(0).check().unwrap_err().option, "queue_bytes");
     assert_eq!(RepOptions::default().to_string(), "ttl 8, queue 128, queue_bytes 16777216");
 }
+
+/// sp-wire 8.9 item 122
+#[test]
+fn a_respondent_answers_surveys_as_a_rep_answers_requests() {
+    let mut rig = Rig::<Respondent>::new();
+    assert!(matches!(rig.send("me"), Err(Unsent::State(msg)) if msg == "me"));
+    let a = rig.peer();
+    let nine: Vec<u32> = (1..=8).chain([ID]).collect();
+    let _ = rig.arrive(a, [with_words(&nine, "far"), with_words(&nine[1..], "near")]);
+    assert_eq!(rig.counted(), [Counter::HopLimit]);
+    assert_eq!(rig.recv().unwrap(), "near");
+    rig.send("me").unwrap();
+    assert_eq!(rig.transmitted(), [(a, with_words(&nine[1..], "me"))]);
+    assert!(matches!(rig.send("me"), Err(Unsent::State(_))));
+    let _ = rig.arrive(a, [with_words(&[1, 2], "")]);
+    rig.expect([Effect::Close(a, CloseReason::BadHeader { protocol: ProtocolId::RESPONDENT })]);
+}

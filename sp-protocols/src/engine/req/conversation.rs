@@ -1,16 +1,19 @@
 //! One context of a REQ: what it has asked and what has become of it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sp_core::id::{CtxId, PeerId};
 use sp_core::message::Message;
 
-use crate::engine::numbers::RequestIds;
+use super::ReqOptions;
+use super::under_way::UnderWay;
 use crate::engine::{Effects, RecvBlocked};
 
 /// A context's state, and what is still owed to its receive.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Conversation {
+    /// After what time its requests are sent again, if ever.
+    pub(super) resend_time: Option<Duration>,
     pub(super) state: State,
     /// A receive was told that nothing is there. It may wait, or have asked in passing.
     was_empty: bool,
@@ -47,6 +50,16 @@ pub(super) struct Request {
 }
 
 impl Conversation {
+    pub(super) fn new(options: &ReqOptions) -> Self {
+        Self {
+            resend_time: options.resend_time.filter(|every| !every.is_zero()),
+            state: State::Idle,
+            was_empty: false,
+            canceled: false,
+            deadline: None,
+        }
+    }
+
     /// What a receive gets now.
     pub(super) fn take_reply(
         &mut self,
@@ -72,11 +85,16 @@ impl Conversation {
         }
     }
 
-    /// Back to idle because of a new request; a receive that waits for the old one is canceled.
-    pub(super) fn forget(&mut self, ctx: CtxId, ids: &mut RequestIds, fx: &mut impl Effects) {
-        if let State::Asked(request) = std::mem::take(&mut self.state) {
-            ids.remove(request.id);
+    /// Back to idle; the request is over, if there is one.
+    pub(super) fn end(&mut self, ctx: CtxId, asked: &mut UnderWay) {
+        if let State::Asked(mut request) = std::mem::take(&mut self.state) {
+            asked.end(&mut request, ctx);
         }
+    }
+
+    /// Back to idle because of a new request; a receive that waits for the old one is canceled.
+    pub(super) fn forget(&mut self, ctx: CtxId, asked: &mut UnderWay, fx: &mut impl Effects) {
+        self.end(ctx, asked);
         if std::mem::take(&mut self.was_empty) && fx.recv_waits(ctx) {
             self.canceled = true;
             fx.wake_recv(ctx);
@@ -84,15 +102,14 @@ impl Conversation {
     }
 
     /// The receive that waited is gone: so is the request, but not a reply that is there already.
-    pub(super) fn give_up(&mut self, ctx: CtxId, ids: &mut RequestIds, fx: &mut impl Effects) {
+    pub(super) fn give_up(&mut self, ctx: CtxId, asked: &mut UnderWay, fx: &mut impl Effects) {
         self.was_empty = false;
         if std::mem::take(&mut self.canceled) {
             // It waited for an earlier request; the present one is not its own.
             return;
         }
-        if let State::Asked(request) = &self.state {
-            ids.remove(request.id);
-            self.state = State::Idle;
+        if matches!(self.state, State::Asked(_)) {
+            self.end(ctx, asked);
         }
         // Others that received here find the request over, or take the reply this one was woken for.
         fx.wake_recv(ctx);

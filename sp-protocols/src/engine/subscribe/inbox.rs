@@ -1,0 +1,76 @@
+//! One context of a SUB: what it wants and what has come.
+
+use sp_core::batch::Batch;
+use sp_core::id::CtxId;
+use sp_core::message::Message;
+
+use super::SubOptions;
+use crate::engine::prefixes::Prefixes;
+use crate::engine::queue::Queue;
+use crate::engine::{Counter, Effects};
+
+/// A context's topics and queue.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pub(super) topics: Prefixes,
+    pub(super) messages: Queue,
+    prefer_new: bool,
+    /// Messages dropped for want of room and not told yet.
+    pub(super) missed: u64,
+}
+
+impl Inbox {
+    pub(super) fn new(options: &SubOptions) -> Self {
+        Self {
+            topics: Prefixes::new(),
+            messages: Queue::new(options.limit),
+            prefer_new: options.prefer_new,
+            missed: 0,
+        }
+    }
+
+    /// Empties `batch`; what no topic matches is dropped.
+    pub(super) fn take_from(&mut self, batch: &mut Batch, ctx: CtxId, fx: &mut impl Effects) {
+        if self.topics.match_all() {
+            // As many as fit at once, at no cost for each.
+            let kept = self.messages.take_from(batch);
+            wake_recv(ctx, kept, fx);
+        }
+        while let Some(msg) = batch.pop() {
+            if self.topics.matches(msg.body()) {
+                self.keep(msg, ctx, fx);
+            } else {
+                fx.count(Counter::Unwanted);
+            }
+        }
+    }
+
+    /// Keeps a message for the next receive, or drops what has to make way.
+    pub(super) fn keep(&mut self, msg: Message, ctx: CtxId, fx: &mut impl Effects) {
+        let dropped = if self.prefer_new {
+            self.messages.push_dropping_oldest(msg)
+        } else {
+            usize::from(self.messages.push(msg).is_err())
+        };
+        self.missed = self.missed.saturating_add(dropped as u64);
+        fx.count_times(Counter::DroppedOnReceive, dropped);
+        wake_recv(ctx, 1, fx);
+    }
+
+    /// Drops messages that no topic matches any more.
+    pub(super) fn drop_unwanted(&mut self, fx: &mut impl Effects) {
+        let topics = &self.topics;
+        let unwanted = self.messages.retain(|msg| topics.matches(msg.body()));
+        fx.count_times(Counter::Unwanted, unwanted);
+    }
+}
+
+/// Wakes as many receives as wait, at most `messages`.
+fn wake_recv(ctx: CtxId, messages: usize, fx: &mut impl Effects) {
+    for _ in 0..messages {
+        if !fx.recv_waits(ctx) {
+            break;
+        }
+        fx.wake_recv(ctx);
+    }
+}
