@@ -22,7 +22,7 @@ use sp::pool::BufferPool;
 use sp::raw::{self, Device};
 use sp::{
     Context, ContextEngine, Message, Pub, Pull, Push, RecvError, Rep, RepContext, Req, ReqContext,
-    Socket, Sub,
+    Respondent, Socket, Sub, Surveyor, SurveyorOptions,
 };
 use sp_protocols::engine::{Engine, RecvEngine, SendEngine};
 use support::{DEADLINE, Transport, connect, spawn, threads, wait_until};
@@ -75,7 +75,11 @@ enum Pattern {
     ReqRep,
     /// Several contexts on each side, all with a request under way.
     Contexts,
+    /// One asks several.
+    Survey,
     PubSub,
+    /// Several contexts of the subscriber, each of which gets every message.
+    SubContexts,
     PushPull,
     /// Requests and replies through a device with a thread of its own.
     ReqRepDevice,
@@ -95,7 +99,9 @@ fn cases() -> impl Iterator<Item = Case> {
     let patterns = [
         Pattern::ReqRep,
         Pattern::Contexts,
+        Pattern::Survey,
         Pattern::PubSub,
+        Pattern::SubContexts,
         Pattern::PushPull,
         Pattern::ReqRepDevice,
         Pattern::PushPullDevice,
@@ -147,18 +153,38 @@ impl Case {
                     Threads::Two => self.serve_at_once(&asking, answering),
                 }
             }
-            Pattern::PubSub => {
+            Pattern::Survey => {
+                // No timer comes up meanwhile: one that does moves its entry, once for each survey time.
+                let options = SurveyorOptions::new().survey_time(10 * DEADLINE);
+                let surveyor = Surveyor::with(options).expect("SURVEYOR opens");
+                let respondents = (0..RESPONDENTS).map(|_| {
+                    let respondent = Respondent::new().expect("RESPONDENT opens");
+                    connect(self.transport, &surveyor, &respondent);
+                    respondent
+                });
+                let respondents = respondents.collect();
+                match self.threads {
+                    Threads::One => self.survey(&surveyor, respondents),
+                    Threads::Two => self.survey_others(&surveyor, respondents),
+                }
+            }
+            Pattern::PubSub | Pattern::SubContexts => {
                 let (publisher, sub) =
                     (Pub::new().expect("PUB opens"), Sub::new().expect("SUB opens"));
+                let others = match self.pattern {
+                    Pattern::SubContexts => contexts(&sub),
+                    _ => Vec::new(),
+                };
                 sub.subscribe("");
+                others.iter().for_each(|context| context.subscribe(""));
                 connect(self.transport, &publisher, &sub);
-                self.one_way(publisher, sub)
+                self.one_way(publisher, sub, others)
             }
             Pattern::PushPull => {
                 let (pull, push) =
                     (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
                 connect(self.transport, &pull, &push);
-                self.one_way(push, pull)
+                self.one_way(push, pull, Vec::new())
             }
             Pattern::ReqRepDevice => {
                 let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
@@ -175,15 +201,21 @@ impl Case {
                     (raw::Pull::new().expect("PULL opens"), raw::Push::new().expect("PUSH opens"));
                 connect(self.transport, &front, &push);
                 connect(self.transport, &pull, &back);
-                through(Device::new(front, back), || self.stream(push, pull))
+                through(Device::new(front, back), || self.stream(push, pull, Vec::new()))
             }
         }
     }
 
-    fn one_way<S: SendEngine, R: RecvEngine>(self, from: Socket<S>, to: Socket<R>) -> Found {
+    /// Each message is received in `to`, and in each of `others`.
+    fn one_way<S: SendEngine, R: RecvEngine>(
+        self,
+        from: Socket<S>,
+        to: Socket<R>,
+        others: Vec<Context<R>>,
+    ) -> Found {
         match self.threads {
-            Threads::One => self.alternate(&from, &to),
-            Threads::Two => self.stream(from, to),
+            Threads::One => self.alternate(&from, &to, &others),
+            Threads::Two => self.stream(from, to, others),
         }
     }
 
@@ -191,7 +223,12 @@ impl Case {
         support::pattern(self.bytes)
     }
 
-    fn alternate<S: SendEngine, R: RecvEngine>(self, from: &Socket<S>, to: &Socket<R>) -> Found {
+    fn alternate<S: SendEngine, R: RecvEngine>(
+        self,
+        from: &Socket<S>,
+        to: &Socket<R>,
+        others: &[Context<R>],
+    ) -> Found {
         let body = self.body();
         let send = || from.send(Message::from(&body[..])).expect("the peer is connected");
         let mut sent = 0;
@@ -208,6 +245,7 @@ impl Case {
                 to.recv()
             };
             assert_eq!(got.expect("the message comes").len(), body.len(), "it comes whole");
+            recv_each(others);
         })
     }
 
@@ -296,20 +334,67 @@ impl Case {
         found
     }
 
+    /// Everybody is asked before the first answers.
+    fn survey(self, surveyor: &Surveyor, respondents: Vec<Respondent>) -> Found {
+        let body = self.body();
+        let ask = || surveyor.send(Message::from(&body[..])).expect("a surveyor never waits");
+        let (first, others) = respondents.split_first().expect("there are some");
+        let mut passed = 0;
+        measured(|| {
+            passed += 1;
+            if passed <= FILLED {
+                let survey = received_by_task(first, ask).expect("the survey comes");
+                let respond = || first.send(survey).expect("there is a survey");
+                received_by_task(surveyor, respond).expect("the response comes");
+            } else {
+                ask();
+                respond(first);
+                self.hear(surveyor);
+            }
+            others.iter().for_each(respond);
+            others.iter().for_each(|_| self.hear(surveyor));
+        })
+    }
+
+    /// The same with a thread for each respondent.
+    fn survey_others(self, surveyor: &Surveyor, respondents: Vec<Respondent>) -> Found {
+        let body = self.body();
+        let respondents = respondents.into_iter().map(|respondent| {
+            spawn(move || {
+                warm_thread();
+                (0..WARM_UP + MEASURED_ROUNDS * MEASURED).for_each(|_| respond(&respondent));
+                respondent
+            })
+        });
+        let respondents: Vec<_> = respondents.collect();
+        let found = measured(|| {
+            surveyor.send(Message::from(&body[..])).expect("a surveyor never waits");
+            respondents.iter().for_each(|_| self.hear(surveyor));
+        });
+        respondents.into_iter().for_each(|respondent| drop(respondent.join()));
+        found
+    }
+
     fn ask(self, context: &ReqContext, body: &[u8]) {
         context.send(Message::from(body)).expect("the server is connected");
     }
 
-    fn hear(self, context: &ReqContext) {
+    fn hear<E: RecvEngine>(self, context: &Context<E>) {
         let reply = context.recv().expect("the reply comes");
         assert_eq!(reply.len(), self.bytes, "the reply comes whole");
     }
 
     /// A stream from thread to thread, never more than a window under way.
-    fn stream<S: SendEngine, R: RecvEngine>(self, from: Socket<S>, to: Socket<R>) -> Found {
+    fn stream<S: SendEngine, R: RecvEngine>(
+        self,
+        from: Socket<S>,
+        to: Socket<R>,
+        others: Vec<Context<R>>,
+    ) -> Found {
         let body = self.body();
         let send = || from.send(Message::from(&body[..])).expect("the peer is connected");
         received_by_task(&to, send).expect("the message comes");
+        recv_each(&others);
         let received = Arc::new(AtomicU64::new(0));
         let full = Arc::new(Barrier::new(2));
         let receiver = spawn({
@@ -321,6 +406,7 @@ impl Case {
                         full.wait();
                     }
                     to.recv().expect("the message comes");
+                    recv_each(&others);
                     received.fetch_add(1, Ordering::Release);
                 }
                 to
@@ -376,6 +462,16 @@ fn answer_all(contexts: &[RepContext]) {
         answer_all(others);
         first.send(Message::from(request.body())).expect("there is a request");
     }
+}
+
+fn respond(respondent: &Respondent) {
+    let survey = respondent.recv().expect("the survey comes");
+    respondent.send(Message::from(survey.body())).expect("there is a survey");
+}
+
+/// Receives a message in each.
+fn recv_each<E: RecvEngine>(contexts: &[Context<E>]) {
+    contexts.iter().for_each(|context| drop(context.recv().expect("the message comes")));
 }
 
 /// What came in on a socket with one peer.
@@ -577,3 +673,6 @@ const KEPT_MAX: i64 = 4_000;
 
 /// On each side. Few: a fourth message in a row would wait for company, and the test for it.
 const CONTEXTS: usize = 3;
+
+/// More than one, so that a survey is shared.
+const RESPONDENTS: usize = 2;

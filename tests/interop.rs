@@ -17,12 +17,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use sp::raw::{self, Device, DeviceHandle, Fits};
 use sp::{
     CloseReason, DialOptions, PeerId, PipeEvent, ProtocolId, Pub, Pull, PullOptions, Push, Rep,
-    Req, Socket, Stats, Sub,
+    Req, Respondent, Socket, Stats, Sub, Surveyor, SurveyorOptions,
 };
 use sp_core::clock;
 use sp_protocols::engine::Engine;
 
-use crate::support::{DEADLINE, Transport, pattern, unique};
+use crate::support::{DEADLINE, Transport, pattern, spawn, unique};
 
 mod support;
 
@@ -40,6 +40,9 @@ macro_rules! with_each_tool {
 with_each_tool! {
     our_req_asks_their_rep
     our_rep_answers_their_req
+    our_surveyor_hears_their_respondents
+    our_respondent_answers_their_surveyor
+    our_sub_contexts_hear_their_pub
     our_pub_reaches_their_sub
     our_sub_hears_their_pub
     our_push_feeds_their_pull
@@ -92,6 +95,70 @@ fn our_rep_answers_their_req(program: &'static Program) {
         tool.expect(rep.send_timeout(reply.as_slice(), DEADLINE));
         assert_same(&tool.printed(), &reply);
         tool.ends_well();
+    }
+}
+
+fn our_surveyor_hears_their_respondents(program: &'static Program) {
+    for (way, response_len) in WAYS.into_iter().zip(LENGTHS_SENT) {
+        let response = body(response_len);
+        let given = Given::new(&response);
+        let args = ["--respondent", "--format", "msgpack", given.option(), given.value()];
+        // Time for all of the longest responses, and room.
+        let options = SurveyorOptions::new().survey_time(DEADLINE).queue_bytes(256 * MIB);
+        let surveyor = Surveyor::with(options).expect("a socket");
+        let tools = [(); 2].map(|()| meet(&surveyor, program, way, &args));
+        for len in program.lengths_received(REQUEST_ID) {
+            let survey = body(len);
+            surveyor.send(survey.as_slice()).expect("a surveyor never waits");
+            for (tool, _) in &tools {
+                assert_same(&tool.expect(surveyor.recv_timeout(DEADLINE)), &response);
+                assert_same(&tool.printed(), &survey);
+            }
+        }
+    }
+}
+
+fn our_respondent_answers_their_surveyor(program: &'static Program) {
+    for (way, len) in WAYS.into_iter().zip([(64 << 10) + 1, 0, 1, MIB - REQUEST_ID]) {
+        let (survey, response) = (body(len), body(MIB - REQUEST_ID - len));
+        let given = Given::new(&survey);
+        let respondent = Respondent::new().expect("a socket");
+        // Again and again, since a survey made before we are connected is lost, and so is a response that takes longer
+        // than the second that surveys of theirs last.
+        let repeated =
+            ["--surveyor", "--interval", "2", "--format", "msgpack", given.option(), given.value()];
+        let (tool, _at) = meet(&respondent, program, way, &repeated);
+        let server = spawn({
+            let (respondent, response) = (respondent.clone(), response.clone());
+            move || {
+                for asked in respondent.iter() {
+                    assert_same(&asked, &survey);
+                    // Fails when the socket is closed.
+                    let _ = respondent.send(response.as_slice());
+                }
+            }
+        });
+        assert_same(&tool.printed(), &response);
+        respondent.close();
+        server.join();
+    }
+}
+
+fn our_sub_contexts_hear_their_pub(program: &'static Program) {
+    let news = body(5);
+    let given = Given::new(&news);
+    for way in WAYS {
+        let sub = Sub::new().expect("a socket");
+        let contexts = [(); 3].map(|()| sub.context());
+        contexts[0].subscribe(TOPIC);
+        contexts[1].subscribe("");
+        contexts[2].subscribe("not their topic");
+        let (tool, _at) =
+            meet(&sub, program, way, &["--pub", "--interval", "1", given.option(), given.value()]);
+        for context in &contexts[..2] {
+            assert_same(&tool.expect(context.recv_timeout(DEADLINE)), &news);
+        }
+        assert!(contexts[2].try_recv().is_err_and(|error| error.is_empty()));
     }
 }
 
@@ -303,7 +370,7 @@ struct Running {
 
 impl Running {
     fn start(device: Device) -> Self {
-        Self { handle: device.handle(), thread: support::spawn(move || device.run()) }
+        Self { handle: device.handle(), thread: spawn(move || device.run()) }
     }
 
     fn stop(self) -> Stats {

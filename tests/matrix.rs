@@ -2,7 +2,10 @@
 //!
 //! Each scene is written once and run for each transport.
 
-use sp::{Message, Pub, PubOptions, Pull, Push, Rep, Req, Socket, Sub, SubOptions};
+use sp::{
+    Message, Pub, PubOptions, Pull, Push, Rep, Req, Respondent, Socket, Sub, SubOptions, Surveyor,
+    SurveyorOptions,
+};
 use sp_protocols::engine::RecvEngine;
 use support::{DEADLINE, Transport, connect, pattern, spawn};
 
@@ -20,6 +23,11 @@ macro_rules! on_transport {
             }
 
             #[test]
+            fn surveys_and_responses_of_every_size_arrive_unchanged() {
+                surveys_and_responses($transport);
+            }
+
+            #[test]
             fn publications_of_every_size_arrive_unchanged() {
                 publications($transport);
             }
@@ -32,6 +40,11 @@ macro_rules! on_transport {
             #[test]
             fn requests_are_answered_in_order() {
                 ordered_requests($transport);
+            }
+
+            #[test]
+            fn surveys_are_answered_by_everybody() {
+                answered_surveys($transport);
             }
 
             #[test]
@@ -75,6 +88,25 @@ fn requests_and_replies(transport: Transport) {
     server.join();
 }
 
+fn surveys_and_responses(transport: Transport) {
+    let (surveyor, respondent) = (patient_surveyor(), Respondent::new().expect("it opens"));
+    connect(transport, &surveyor, &respondent);
+    let server = spawn(move || {
+        for _ in sizes() {
+            let survey = recv(&respondent);
+            respondent.send(survey).expect("there is a survey");
+        }
+        // Until the last response has left.
+        respondent.close();
+    });
+    for len in sizes() {
+        let body = pattern(len);
+        surveyor.send(&body[..]).expect("a surveyor never waits");
+        assert_same(&recv(&surveyor), &body);
+    }
+    server.join();
+}
+
 fn publications(transport: Transport) {
     let (publisher, sub) = (Pub::new().expect("PUB opens"), Sub::new().expect("SUB opens"));
     sub.subscribe("");
@@ -112,6 +144,31 @@ fn ordered_requests(transport: Transport) {
         assert_eq!(recv(&req), numbered(n), "each reply belongs to its request");
     }
     server.join();
+}
+
+fn answered_surveys(transport: Transport) {
+    let surveyor = patient_surveyor();
+    // More than one call writes to by itself.
+    let servers: Vec<_> = (0..6_u32)
+        .map(|name| {
+            let respondent = Respondent::new().expect("RESPONDENT opens");
+            connect(transport, &surveyor, &respondent);
+            spawn(move || {
+                for n in 0..SURVEYS {
+                    assert_eq!(recv(&respondent), numbered(n), "surveys come in order");
+                    respondent.send(numbered(n * 100 + name)).expect("there is a survey");
+                }
+                respondent.close();
+            })
+        })
+        .collect();
+    for n in 0..SURVEYS {
+        surveyor.send(numbered(n)).expect("a surveyor never waits");
+        let mut responses: Vec<_> = servers.iter().map(|_| recv(&surveyor).to_vec()).collect();
+        responses.sort_unstable();
+        assert!(responses.into_iter().eq((0..6).map(|name| numbered(n * 100 + name))));
+    }
+    servers.into_iter().for_each(support::Task::join);
 }
 
 fn ordered_publications(transport: Transport) {
@@ -165,6 +222,12 @@ fn mixed_work(transport: Transport) {
     sender.join();
 }
 
+/// Its surveys outlast every test.
+fn patient_surveyor() -> Surveyor {
+    let options = SurveyorOptions::new().survey_time(DEADLINE);
+    Surveyor::with(options).expect("SURVEYOR opens")
+}
+
 fn recv<E: RecvEngine>(socket: &Socket<E>) -> Message {
     socket.recv_timeout(DEADLINE).expect("a message comes")
 }
@@ -201,3 +264,4 @@ fn mixed_sizes() -> impl Iterator<Item = usize> {
 
 const MESSAGES: u32 = 10_000;
 const REQUESTS: u32 = 1_000;
+const SURVEYS: u32 = 300;

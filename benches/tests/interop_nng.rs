@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use sp::{PipeEvent, Pub, Pull, Push, Rep, Req, Sub};
+use sp::{PipeEvent, Pub, Pull, Push, Rep, Req, Respondent, Sub, Surveyor, SurveyorOptions};
 
 use crate::nng::{Nng, NngContext, Pattern};
 
@@ -62,6 +62,99 @@ fn their_req_gets_every_body_back_from_our_rep() {
             rep.send_timeout(request, LIMIT).expect("a peer with room");
             assert_same(&req.recv(), &body);
         }
+    }
+}
+
+#[test]
+fn our_surveyor_gets_every_body_back_from_their_respondent() {
+    for way in ways() {
+        let (surveyor, respondent) = (patient(), Nng::open(Pattern::Respondent, LIMIT));
+        connect!(surveyor, respondent, way);
+        for body in LENGTHS.map(body) {
+            surveyor.send(body.as_slice()).expect("SURVEYOR never waits");
+            assert_same(&respondent.recv(), &body);
+            respondent.send(&body);
+            assert_same(&surveyor.recv_timeout(LIMIT).expect("a response"), &body);
+        }
+    }
+}
+
+#[test]
+fn their_surveyor_gets_every_body_back_from_our_respondent() {
+    for way in ways() {
+        let (respondent, surveyor) =
+            (Respondent::new().expect("a socket"), Nng::open(Pattern::Surveyor, LIMIT));
+        connect!(respondent, surveyor, way);
+        for body in LENGTHS.map(body) {
+            surveyor.send(&body);
+            let survey = respondent.recv_timeout(LIMIT).expect("a survey");
+            assert_same(&survey, &body);
+            respondent.send_timeout(survey, LIMIT).expect("a peer with room");
+            assert_same(&surveyor.recv(), &body);
+        }
+    }
+}
+
+#[test]
+fn contexts_of_our_surveyor_and_of_their_respondent_hear_each_other() {
+    for way in ways() {
+        let (surveyor, respondent) = (patient(), Nng::open(Pattern::Respondent, LIMIT));
+        connect!(surveyor, respondent, way);
+        let ours: Vec<_> = (0..CONVERSATIONS).map(|_| surveyor.context()).collect();
+        for (number, context) in ours.iter().enumerate() {
+            context.send(number.to_string()).expect("SURVEYOR never waits");
+        }
+        let theirs: Vec<_> = (0..CONVERSATIONS).map(|_| respondent.context()).collect();
+        let held: Vec<_> = theirs.iter().map(NngContext::recv).collect();
+        for (context, survey) in theirs.iter().zip(&held).rev() {
+            context.send(survey);
+        }
+        for (number, context) in ours.iter().enumerate() {
+            assert_eq!(context.recv_timeout(LIMIT).expect("a response"), number.to_string());
+        }
+    }
+}
+
+#[test]
+fn contexts_of_their_surveyor_are_answered_by_ours() {
+    for way in ways() {
+        let (respondent, surveyor) =
+            (Respondent::new().expect("a socket"), Nng::open(Pattern::Surveyor, LIMIT));
+        connect!(respondent, surveyor, way);
+        let ours: Vec<_> = (0..FEW).map(|_| respondent.context()).collect();
+        let theirs: Vec<_> = (0..FEW).map(|_| surveyor.context()).collect();
+        for (number, context) in theirs.iter().enumerate() {
+            context.send(number.to_string().as_bytes());
+        }
+        let held: Vec<_> =
+            ours.iter().map(|context| context.recv_timeout(LIMIT).expect("a survey")).collect();
+        for (context, survey) in ours.iter().zip(held).rev() {
+            context.send_timeout(survey, LIMIT).expect("a peer with room");
+        }
+        for (number, context) in theirs.iter().enumerate() {
+            assert_same(&context.recv(), number.to_string().as_bytes());
+        }
+    }
+}
+
+#[test]
+fn contexts_of_our_sub_each_hear_what_they_want_of_their_pub() {
+    for way in ways() {
+        let (sub, publisher) = (Sub::new().expect("a socket"), Nng::open(Pattern::Pub, LIMIT));
+        let contexts: Vec<_> = (0..FEW).map(|_| sub.context()).collect();
+        for (number, context) in contexts.iter().enumerate() {
+            context.subscribe(number.to_string());
+        }
+        contexts[0].subscribe("");
+        connect!(sub, publisher, way);
+        for number in 0..FEW {
+            publisher.send(number.to_string().as_bytes());
+            for context in [&contexts[0], &contexts[number]].into_iter().take(1 + number.min(1)) {
+                let news = context.recv_timeout(LIMIT).expect("a message");
+                assert_eq!(news, number.to_string());
+            }
+        }
+        assert!(contexts.iter().all(|context| context.try_recv().is_err()));
     }
 }
 
@@ -240,6 +333,11 @@ fn our_rep_contexts_answer_many_of_their_reqs() {
     }
 }
 
+/// A SURVEYOR whose surveys outlast every step.
+fn patient() -> Surveyor {
+    Surveyor::with(SurveyorOptions::new().survey_time(LIMIT)).expect("a socket")
+}
+
 /// How a socket of ours and one of nng's come together.
 struct Way {
     url: String,
@@ -312,6 +410,9 @@ const STREAM_MESSAGES: u32 = 20_000;
 
 /// Under way at a time, each in a context of its own.
 const CONVERSATIONS: usize = 50;
+
+/// No more than nng keeps for a slow peer, and one digit.
+const FEW: usize = 8;
 
 /// No step takes nearly as long; it ends a test that would otherwise hang.
 const LIMIT: Duration = Duration::from_secs(20);

@@ -117,7 +117,7 @@ pub type RepContext = Context<engine::Rep>;
 /// ends the survey before it. Each [`context`](Socket::context) has another, with a survey time of its own if made by
 /// [`context_with`](Socket::context_with).
 ///
-/// Responses that nobody receives queue up to 1,024 for each survey; more are dropped and counted as
+/// Responses that wait to be received queue up to 1,024 or 16 MiB for each survey; more are dropped and counted as
 /// `dropped_on_receive`.
 ///
 /// Use [`Req`] when one answer is enough and must not be missed, [`Pub`] when no answer is needed.

@@ -1,9 +1,11 @@
 //! The conformance list of the wire reference (sp-wire section 8) for what this library has: tcp, ipc and inproc;
-//! REQ/REP, PUB/SUB, PUSH/PULL, and every pattern in raw mode. Each test names the items it shows.
+//! REQ/REP, SURVEYOR/RESPONDENT, PUB/SUB, PUSH/PULL, and every pattern in raw mode. Each test names the items it shows.
 //!
 //! A scripted peer plays one side over a plain socket of the standard library, the library the other. Where a peer
 //! misbehaves, a well-behaved bystander on the same listener must not notice.
 
+/// Items 8.15, as far as they are about contexts.
+mod contexts;
 /// Items 8.16: URLs, dialers, listeners, and their ends.
 mod endpoints;
 /// Items 8.2: messages on a byte stream.
@@ -26,6 +28,8 @@ mod raw_mode;
 mod reqrep;
 /// What becomes of slow subscribers, which the wire reference leaves to us.
 mod slow;
+/// Items 8.9: SURVEYOR and RESPONDENT.
+mod survey;
 
 mod raw;
 #[path = "../support/mod.rs"]

@@ -173,3 +173,29 @@ fn a_sub_cannot_send_and_a_pub_cannot_receive() {
     assert_lacks!(engine::Sub: SendEngine);
     assert_lacks!(engine::Pub: RecvEngine);
 }
+
+/// sp-wire 8.10 item 134
+#[test]
+fn contexts_with_different_topics_each_get_their_own() {
+    for wire in Wire::BOTH {
+        let scene = Scene::<engine::Sub>::new(wire);
+        let (mut publisher, _) = scene.peer();
+        let [both, weather, nothing] = [(); 3].map(|()| scene.socket.context());
+        let latest = scene.socket.context_with(SubOptions::new().queue(1)).unwrap();
+        for topic in ["weather", "sport", "sport: 2"] {
+            both.subscribe(topic);
+        }
+        weather.subscribe("weather");
+        latest.subscribe("");
+        let news = ["weather: fine", "sport: 2-1", "other news", "weather: rain"];
+        news.iter().for_each(|news| publisher.send_message(news.as_bytes()));
+        let received = [(); 3].map(|()| recv(&both));
+        assert_eq!(received, ["weather: fine", "sport: 2-1", "weather: rain"]);
+        assert_eq!([(); 2].map(|()| recv(&weather)), ["weather: fine", "weather: rain"]);
+        assert_eq!(recv(&latest), "weather: rain");
+        assert_eq!((latest.missed(), both.missed(), scene.socket.missed()), (3, 0, 0));
+        assert!([&both, &weather, &nothing, &latest].iter().all(|ctx| ctx.try_recv().is_err()));
+        assert_eq!([(); 4].map(|()| recv(&scene.socket)), news, "the socket's own wants all");
+        scene.bystander_works();
+    }
+}

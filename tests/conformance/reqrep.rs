@@ -11,7 +11,8 @@ use sp_protocols::engine;
 
 use crate::shared::{Transport, connect, pattern, spawn};
 use crate::support::{
-    DEADLINE, Raw, Scene, Wire, alone, any_closed, block_on, connected, poll_once, recv,
+    DEADLINE, Raw, Scene, Wire, alone, any_closed, block_on, connected, poll_once, recv, split,
+    with_id,
 };
 
 /// A REQ that listens, with its events.
@@ -28,16 +29,6 @@ fn answering(listener: &sp::Listener, events: &Receiver<PipeEvent>) -> (Raw, Pee
     rep.shake(ProtocolId::REP);
     let peer = connected(events);
     (rep, peer)
-}
-
-/// The id of a request and its body.
-fn split(request: &[u8]) -> (u32, &[u8]) {
-    let (id, body) = request.split_first_chunk().expect("a request has an id");
-    (u32::from_be_bytes(*id), body)
-}
-
-fn with_id(id: u32, body: &[u8]) -> Vec<u8> {
-    [&id.to_be_bytes(), body].concat()
 }
 
 const STATE_REQ: RecvError = RecvError::State { protocol: ProtocolId::REQ };

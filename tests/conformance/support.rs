@@ -111,6 +111,39 @@ impl Host for engine::Req {
     }
 }
 
+impl Host for engine::Respondent {
+    type Guest = engine::Surveyor;
+
+    fn exchange(respondent: &Socket<Self>, surveyor: &Socket<engine::Surveyor>) {
+        let (question, answer) = (unique(), unique());
+        let context = patient(surveyor);
+        context.send(question.as_str()).expect("a survey is always sent");
+        assert_eq!(respondent.recv_timeout(DEADLINE).expect("a survey"), question.as_str());
+        respondent.send_timeout(answer.as_str(), DEADLINE).expect("there is a survey");
+        assert_eq!(context.recv_timeout(DEADLINE).expect("a response"), answer.as_str());
+    }
+}
+
+impl Host for engine::Surveyor {
+    type Guest = engine::Respondent;
+
+    fn exchange(surveyor: &Socket<Self>, respondent: &Socket<engine::Respondent>) {
+        let (question, answer) = (unique(), unique());
+        let context = patient(surveyor);
+        context.send(question.as_str()).expect("a survey is always sent");
+        // What others were asked came here as well.
+        while respondent.recv_timeout(DEADLINE).expect("a survey") != question.as_str() {}
+        respondent.send_timeout(answer.as_str(), DEADLINE).expect("there is a survey");
+        assert_eq!(context.recv_timeout(DEADLINE).expect("a response"), answer.as_str());
+    }
+}
+
+/// A context whose surveys outlast every test.
+fn patient(surveyor: &Socket<engine::Surveyor>) -> sp::SurveyorContext {
+    let options = sp::SurveyorOptions::new().survey_time(DEADLINE);
+    surveyor.context_with(options).expect("a good survey time")
+}
+
 /// A socket that listens, and a bystander connected to it.
 pub(crate) struct Scene<H: Host> {
     pub(crate) wire: Wire,
@@ -252,9 +285,19 @@ pub(crate) fn any_closed(events: &Receiver<PipeEvent>) -> CloseReason {
     }
 }
 
+/// The id of a request or survey and its body.
+pub(crate) fn split(request: &[u8]) -> (u32, &[u8]) {
+    let (id, body) = request.split_first_chunk().expect("a request has an id");
+    (u32::from_be_bytes(*id), body)
+}
+
+pub(crate) fn with_id(id: u32, body: &[u8]) -> Vec<u8> {
+    [&id.to_be_bytes(), body].concat()
+}
+
 /// The next message.
-pub(crate) fn recv<E: engine::RecvEngine>(socket: &Socket<E>) -> Message {
-    socket.recv_timeout(DEADLINE).expect("a message")
+pub(crate) fn recv<E: engine::RecvEngine>(context: &sp::Context<E>) -> Message {
+    context.recv_timeout(DEADLINE).expect("a message")
 }
 
 /// Polls once: afterwards the future is done or stands in line.

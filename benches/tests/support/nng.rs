@@ -19,6 +19,8 @@ use nng_sys as c;
 pub(crate) enum Pattern {
     Req,
     Rep,
+    Surveyor,
+    Respondent,
     Pub,
     Sub,
     Push,
@@ -39,7 +41,7 @@ pub(crate) struct Nng {
 unsafe impl Send for Nng {}
 
 impl Nng {
-    /// Opens a socket. A SUB receives everything.
+    /// Opens a socket. A SUB receives everything, a SURVEYOR's surveys last until the limit.
     pub(crate) fn open(pattern: Pattern, limit: Duration) -> Self {
         // SAFETY: a null pointer asks for the defaults; doing so again does no harm.
         check("initialise", code(unsafe { c::nng_init(ptr::null()) }));
@@ -47,6 +49,8 @@ impl Nng {
         let open = match pattern {
             Pattern::Req => c::nng_req0_open,
             Pattern::Rep => c::nng_rep0_open,
+            Pattern::Surveyor => c::nng_surveyor0_open,
+            Pattern::Respondent => c::nng_respondent0_open,
             Pattern::Pub => c::nng_pub0_open,
             Pattern::Sub => c::nng_sub0_open,
             Pattern::Push => c::nng_push0_open,
@@ -65,6 +69,11 @@ impl Nng {
         for option in [c::NNG_OPT_RECVTIMEO.as_slice(), c::NNG_OPT_SENDTIMEO] {
             // SAFETY: the socket is open and the option's name ends in a zero byte.
             check("limit", unsafe { c::nng_socket_set_ms(id, option.as_ptr().cast(), limit) });
+        }
+        if pattern == Pattern::Surveyor {
+            let name = c::NNG_OPT_SURVEYOR_SURVEYTIME.as_ptr().cast();
+            // SAFETY: the socket is open and a SURVEYOR, and the option's name ends in a zero byte.
+            check("survey time", unsafe { c::nng_socket_set_ms(id, name, limit) });
         }
         if pattern == Pattern::Sub {
             // SAFETY: the socket is open and a SUB; no byte is read from a topic of length 0.
@@ -114,7 +123,7 @@ impl Nng {
         unsafe { take_body(message) }
     }
 
-    /// One more conversation of a REP.
+    /// One more conversation of a REP, SURVEYOR or RESPONDENT.
     pub(crate) fn context(&self) -> NngContext<'_> {
         let mut id = c::nng_ctx::NNG_CTX_INITIALIZER;
         // SAFETY: the socket is open; `id` is live and is filled by the call.

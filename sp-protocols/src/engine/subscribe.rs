@@ -16,9 +16,9 @@ use super::{
     TunableEngine,
 };
 
-use inbox::Inbox;
+use subscriber::Subscriber;
 
-mod inbox;
+mod subscriber;
 
 /// Receives the messages that begin with one of its topics; sends nothing. Each context has topics and a queue of
 /// its own, and gets every message that it wants.
@@ -30,7 +30,7 @@ mod inbox;
 pub struct Sub {
     /// What contexts start from that have no options of their own.
     options: SubOptions,
-    contexts: Contexts<Inbox>,
+    contexts: Contexts<Subscriber>,
     /// Exactly the contexts that have a topic.
     subscribed: Line<CtxId>,
     /// Every topic of every context.
@@ -42,8 +42,8 @@ pub struct Sub {
 impl Sub {
     /// Lets `ctx` receive messages that begin with `topic` from now on. `false` if it did already.
     pub fn subscribe(&mut self, ctx: CtxId, topic: &[u8]) -> bool {
-        let Some(inbox) = self.contexts.get_mut(ctx) else { return false };
-        if !inbox.topics.insert(topic) {
+        let Some(subscriber) = self.contexts.get_mut(ctx) else { return false };
+        if !subscriber.topics.insert(topic) {
             return false;
         }
         self.topics.insert(topic, ctx);
@@ -56,13 +56,13 @@ impl Sub {
     ///
     /// A topic counts once however often it was subscribed to.
     pub fn unsubscribe(&mut self, ctx: CtxId, topic: &[u8], fx: &mut impl Effects) -> bool {
-        let Some(inbox) = self.contexts.get_mut(ctx) else { return false };
-        if !inbox.topics.remove(topic) {
+        let Some(subscriber) = self.contexts.get_mut(ctx) else { return false };
+        if !subscriber.topics.remove(topic) {
             return false;
         }
-        inbox.drop_unwanted(fx);
+        subscriber.drop_unwanted(fx);
         self.topics.remove(topic, ctx);
-        if inbox.topics.is_empty() {
+        if subscriber.topics.is_empty() {
             self.subscribed.remove(ctx);
         }
         true
@@ -70,7 +70,7 @@ impl Sub {
 
     /// How many messages `ctx` has missed for want of room since this was last asked.
     pub fn missed(&mut self, ctx: CtxId) -> u64 {
-        self.contexts.get_mut(ctx).map_or(0, |inbox| std::mem::take(&mut inbox.missed))
+        self.contexts.get_mut(ctx).map_or(0, |subscriber| std::mem::take(&mut subscriber.missed))
     }
 
     /// Gives each context that wants it a share of `msg`, and the last one `msg` itself.
@@ -85,12 +85,12 @@ impl Sub {
             return;
         };
         for &ctx in others {
-            if let Some(inbox) = self.contexts.get_mut(ctx) {
-                inbox.keep(msg.share(), ctx, fx);
+            if let Some(subscriber) = self.contexts.get_mut(ctx) {
+                subscriber.keep(msg.share(), ctx, fx);
             }
         }
-        if let Some(inbox) = self.contexts.get_mut(last) {
-            inbox.keep(msg, last, fx);
+        if let Some(subscriber) = self.contexts.get_mut(last) {
+            subscriber.keep(msg, last, fx);
         }
     }
 }
@@ -102,7 +102,7 @@ impl Engine for Sub {
 
     fn new(options: SubOptions, _seed: u64) -> Self {
         Self {
-            contexts: Contexts::new(Inbox::new(&options)),
+            contexts: Contexts::new(Subscriber::new(&options)),
             options,
             subscribed: Line::new(),
             topics: Topics::new(),
@@ -120,9 +120,9 @@ impl Engine for Sub {
 
     fn arrived(&mut self, _peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
         if let Some(only) = self.subscribed.only()
-            && let Some(inbox) = self.contexts.get_mut(only)
+            && let Some(subscriber) = self.contexts.get_mut(only)
         {
-            inbox.take_from(batch, only, fx);
+            subscriber.take_from(batch, only, fx);
         }
         while let Some(msg) = batch.pop() {
             self.hand_out(msg, fx);
@@ -131,7 +131,7 @@ impl Engine for Sub {
     }
 
     fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects) {
-        let fresh = Inbox::new(&self.options);
+        let fresh = Subscriber::new(&self.options);
         let Some(ended) = self.contexts.close(ctx, fresh) else { return };
         for topic in ended.topics.iter() {
             self.topics.remove(topic, ctx);
@@ -149,20 +149,20 @@ impl RecvEngine for Sub {
         into: &mut Message,
         _fx: &mut impl Effects,
     ) -> Result<(), RecvBlocked> {
-        let inbox = self.contexts.get_mut(ctx).ok_or(RecvBlocked::State)?;
-        if inbox.messages.pop_into(into) { Ok(()) } else { Err(RecvBlocked::Empty) }
+        let subscriber = self.contexts.get_mut(ctx).ok_or(RecvBlocked::State)?;
+        if subscriber.messages.pop_into(into) { Ok(()) } else { Err(RecvBlocked::Empty) }
     }
 }
 
 impl ContextEngine for Sub {
     fn open_ctx(&mut self) -> CtxId {
-        self.contexts.open(Inbox::new(&self.options))
+        self.contexts.open(Subscriber::new(&self.options))
     }
 }
 
 impl TunableEngine for Sub {
     fn open_ctx_with(&mut self, options: SubOptions) -> CtxId {
-        self.contexts.open(Inbox::new(&options))
+        self.contexts.open(Subscriber::new(&options))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::engine::{Counter, Effects};
 
 /// A context's topics and queue.
 #[derive(Debug)]
-pub(super) struct Inbox {
+pub(super) struct Subscriber {
     pub(super) topics: Prefixes,
     pub(super) messages: Queue,
     prefer_new: bool,
@@ -19,7 +19,7 @@ pub(super) struct Inbox {
     pub(super) missed: u64,
 }
 
-impl Inbox {
+impl Subscriber {
     pub(super) fn new(options: &SubOptions) -> Self {
         Self {
             topics: Prefixes::new(),
