@@ -114,6 +114,12 @@ impl Batch {
         self.messages.truncate(kept);
     }
 
+    /// Notes for the messages at the front that do not know it whom they came from.
+    pub fn complete_source(&mut self, peer: PeerId) {
+        let unknown = self.messages.iter_mut().take_while(|msg| msg.source().is_none());
+        unknown.for_each(|msg| msg.set_source(Some(peer)));
+    }
+
     /// Drops every message; room above the cap is given back.
     pub fn clear(&mut self) {
         self.messages.clear();

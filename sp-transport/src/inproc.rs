@@ -229,6 +229,7 @@ impl InprocPipe {
             if let Some(other) = self.other.get().and_then(Weak::upgrade) {
                 other.lane.heard.store(true, Ordering::Relaxed);
             }
+            delivery.complete_source(target.peer);
             let flow = target.events.arrived(target.peer, &mut delivery);
             let mut queue = lock(&self.lane.queue);
             queue.stalled = delivery.len();
@@ -294,8 +295,7 @@ impl InprocPipe {
         let waiting = std::mem::take(&mut queue.waiting);
         queue.standing.waiting = waiting.len() as u64;
         queue.bytes = 0;
-        queue.stalled = 0;
-        queue.stalled_bytes = 0;
+        (queue.stalled, queue.stalled_bytes) = (0, 0);
         drop(queue);
         drop(waiting);
     }

@@ -36,6 +36,8 @@ pub struct Broadcast {
     free_bytes: AtomicU64,
     /// Whose connections these are.
     driver: Weak<Driver>,
+    /// Somebody sent something since the last flush: this is a conversation.
+    heard: AtomicBool,
     /// The worker looks after the broadcasts. Only the worker touches this.
     tended: AtomicBool,
 }
@@ -66,6 +68,7 @@ impl Broadcast {
             free_messages: AtomicU64::new(0),
             free_bytes: AtomicU64::new(0),
             driver,
+            heard: AtomicBool::new(false),
             tended: AtomicBool::new(false),
         })
     }
@@ -93,13 +96,18 @@ impl Broadcast {
     }
 
     /// Sees to it that what was published leaves. Called under no lock.
-    pub fn flush(&self) {
+    pub fn flush(&self, how: Flush) {
+        let heard = self.heard.swap(false, Ordering::Relaxed);
         let (decision, direct) = {
             let mut state = lock(&self.state);
-            // To write to more takes longer than waking the worker.
             let few = state.pipes.len() <= DIRECT_PIPES_MAX;
-            let (pressing, how) = (state.pressing(), if few { Flush::Now } else { Flush::Soon });
-            let decision = state.pacer.flush(pressing, how, false);
+            let how = match how {
+                // To write to more takes longer than waking the worker.
+                Flush::Now if !few => Flush::Soon,
+                how => how,
+            };
+            let pressing = state.pressing();
+            let decision = state.pacer.flush(pressing, how, heard);
             let direct = (decision == Decision::Delegate).then(|| state.release());
             (decision, direct)
         };
@@ -287,6 +295,11 @@ impl Tail {
     /// Lets the connection take what has been published.
     pub(crate) fn release(&self) {
         self.broadcast.release();
+    }
+
+    /// Something came in on the connection.
+    pub(crate) fn heard(&self) {
+        self.broadcast.heard.store(true, Ordering::Relaxed);
     }
 
     /// The connection is closed: drops what waits for it.

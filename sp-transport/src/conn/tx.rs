@@ -265,6 +265,7 @@ impl Tx {
     /// Something came in on this connection.
     pub(crate) fn heard(&self) {
         self.heard.store(true, Ordering::Relaxed);
+        self.tail().inspect(|tail| tail.heard());
     }
 
     /// Drops what waits and takes nothing more.
