@@ -6,6 +6,8 @@
 //! - [`Surveyor`] asks everybody, [`Respondent`] answers.
 //! - [`Pub`] publishes, [`Sub`] receives what it subscribed to.
 //! - [`Push`] hands out work, [`Pull`] collects it.
+//! - [`Pair`] talks with one other, and [`Pair1`]; [`Pair1Poly`] with many, each on its own.
+//! - [`Bus`] sends to all its neighbours, [`Star`] to everybody behind them too.
 //!
 //! ```
 //! use sp::{Rep, Req};
@@ -38,9 +40,9 @@ pub use sp_core::pipe::{CloseReason, Fault, PipeInfo, ProtocolId};
 pub use sp_core::stats::Stats;
 pub use sp_core::{config, pool, registry};
 pub use sp_protocols::engine::{
-    BadOption, ContextEngine, Engine, PubOptions, PullOptions, PushOptions, RecvEngine, RepOptions,
-    ReqOptions, RespondentOptions, SendEngine, SlowSubscriber, SubOptions, SurveyorOptions,
-    TunableEngine,
+    BadOption, BusOptions, ContextEngine, Engine, Pair1Options, Pair1PolyOptions, PairOptions,
+    PubOptions, PullOptions, PushOptions, RecvEngine, RepOptions, ReqOptions, RespondentOptions,
+    SendEngine, SlowSubscriber, StarOptions, SubOptions, SurveyorOptions, TunableEngine,
 };
 pub use sp_protocols::raw;
 pub use sp_protocols::socket::{
@@ -48,8 +50,8 @@ pub use sp_protocols::socket::{
     RecvFuture, SendError, SendFuture, Socket, TryIter, TryRecvError, TrySendError,
 };
 pub use sp_protocols::sockets::{
-    Pub, Pull, Push, Rep, RepContext, Req, ReqContext, Respondent, RespondentContext, Sub,
-    SubContext, Surveyor, SurveyorContext,
+    Bus, Pair, Pair1, Pair1Poly, Pub, Pull, Push, Rep, RepContext, Req, ReqContext, Respondent,
+    RespondentContext, Star, Sub, SubContext, Surveyor, SurveyorContext,
 };
 #[cfg(feature = "tokio")]
 pub use sp_protocols::tokio;

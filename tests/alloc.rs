@@ -21,8 +21,9 @@ use crossbeam_channel::{Sender, bounded};
 use sp::pool::BufferPool;
 use sp::raw::{self, Device};
 use sp::{
-    Context, ContextEngine, Message, Pub, Pull, Push, RecvError, Rep, RepContext, Req, ReqContext,
-    Respondent, Socket, Sub, Surveyor, SurveyorOptions,
+    Bus, Context, ContextEngine, Message, OpenError, Pair, Pair1, Pair1Poly, PeerId, Pub, Pull,
+    Push, RecvError, Rep, RepContext, Req, ReqContext, Respondent, Socket, Star, Sub, Surveyor,
+    SurveyorOptions,
 };
 use sp_protocols::engine::{Engine, RecvEngine, SendEngine};
 use support::{DEADLINE, Transport, connect, spawn, threads, wait_until};
@@ -81,6 +82,12 @@ enum Pattern {
     /// Several contexts of the subscriber, each of which gets every message.
     SubContexts,
     PushPull,
+    Pair,
+    Pair1,
+    /// One that names its peer, to one that is plain.
+    Poly,
+    Bus,
+    Star,
     /// Requests and replies through a device with a thread of its own.
     ReqRepDevice,
     /// Work through a device with a thread of its own.
@@ -103,6 +110,11 @@ fn cases() -> impl Iterator<Item = Case> {
         Pattern::PubSub,
         Pattern::SubContexts,
         Pattern::PushPull,
+        Pattern::Pair,
+        Pattern::Pair1,
+        Pattern::Poly,
+        Pattern::Bus,
+        Pattern::Star,
         Pattern::ReqRepDevice,
         Pattern::PushPullDevice,
     ];
@@ -201,9 +213,35 @@ impl Case {
                     (raw::Pull::new().expect("PULL opens"), raw::Push::new().expect("PUSH opens"));
                 connect(self.transport, &front, &push);
                 connect(self.transport, &pull, &back);
-                through(Device::new(front, back), || self.stream(push, pull, Vec::new()))
+                through(Device::new(front, back), || {
+                    let send = |msg: Message| push.send(msg).expect("the device is connected");
+                    self.stream(send, pull, Vec::new())
+                })
             }
+            Pattern::Pair => self.among_equals(Pair::new),
+            Pattern::Pair1 => self.among_equals(Pair1::new),
+            Pattern::Poly => {
+                let (poly, other) =
+                    (Pair1Poly::new().expect("PAIR1 opens"), Pair1::new().expect("PAIR1 opens"));
+                connect(self.transport, &poly, &other);
+                let peer = poly.peers()[0];
+                match self.threads {
+                    Threads::One => self.alternate(|msg| to_one(&poly, peer, msg), &other, &[]),
+                    Threads::Two => self.stream(|msg| to_one(&poly, peer, msg), other, Vec::new()),
+                }
+            }
+            Pattern::Bus => self.among_equals(Bus::new),
+            Pattern::Star => self.among_equals(Star::new),
         }
+    }
+
+    fn among_equals<E: SendEngine + RecvEngine>(
+        self,
+        open: impl Fn() -> Result<Socket<E>, OpenError>,
+    ) -> Found {
+        let (here, there) = (open().expect("it opens"), open().expect("it opens"));
+        connect(self.transport, &here, &there);
+        self.one_way(here, there, Vec::new())
     }
 
     /// Each message is received in `to`, and in each of `others`.
@@ -213,9 +251,10 @@ impl Case {
         to: Socket<R>,
         others: Vec<Context<R>>,
     ) -> Found {
+        let send = |msg: Message| from.send(msg).expect("the peer is connected");
         match self.threads {
-            Threads::One => self.alternate(&from, &to, &others),
-            Threads::Two => self.stream(from, to, others),
+            Threads::One => self.alternate(send, &to, &others),
+            Threads::Two => self.stream(send, to, others),
         }
     }
 
@@ -223,14 +262,14 @@ impl Case {
         support::pattern(self.bytes)
     }
 
-    fn alternate<S: SendEngine, R: RecvEngine>(
+    fn alternate<R: RecvEngine>(
         self,
-        from: &Socket<S>,
+        send: impl Fn(Message),
         to: &Socket<R>,
         others: &[Context<R>],
     ) -> Found {
         let body = self.body();
-        let send = || from.send(Message::from(&body[..])).expect("the peer is connected");
+        let send = || send(Message::from(&body[..]));
         let mut sent = 0;
         measured(|| {
             sent += 1;
@@ -385,14 +424,14 @@ impl Case {
     }
 
     /// A stream from thread to thread, never more than a window under way.
-    fn stream<S: SendEngine, R: RecvEngine>(
+    fn stream<R: RecvEngine>(
         self,
-        from: Socket<S>,
+        send: impl Fn(Message),
         to: Socket<R>,
         others: Vec<Context<R>>,
     ) -> Found {
         let body = self.body();
-        let send = || from.send(Message::from(&body[..])).expect("the peer is connected");
+        let send = || send(Message::from(&body[..]));
         received_by_task(&to, send).expect("the message comes");
         recv_each(&others);
         let received = Arc::new(AtomicU64::new(0));
@@ -436,6 +475,10 @@ impl Case {
         receiver.join_within(CASE_LIMIT);
         found
     }
+}
+
+fn to_one(poly: &Pair1Poly, peer: PeerId, msg: Message) {
+    poly.send_to(peer, msg).expect("the window is smaller than its queue");
 }
 
 /// Runs a device beside.

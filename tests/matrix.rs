@@ -3,11 +3,12 @@
 //! Each scene is written once and run for each transport.
 
 use sp::{
-    Message, Pub, PubOptions, Pull, Push, Rep, Req, Respondent, Socket, Sub, SubOptions, Surveyor,
-    SurveyorOptions,
+    Bus, BusOptions, Message, OpenError, Pair, Pair1, Pair1Poly, PeerId, Pub, PubOptions, Pull,
+    Push, Rep, Req, Respondent, Socket, Star, StarOptions, Sub, SubOptions, Surveyor,
+    SurveyorOptions, TrySendError,
 };
-use sp_protocols::engine::RecvEngine;
-use support::{DEADLINE, Transport, connect, pattern, spawn};
+use sp_protocols::engine::{RecvEngine, SendEngine};
+use support::{DEADLINE, Transport, connect, pattern, spawn, wait_until};
 
 mod support;
 
@@ -38,6 +39,31 @@ macro_rules! on_transport {
             }
 
             #[test]
+            fn what_a_pair_says_arrives_unchanged_both_ways() {
+                both_ways($transport, &open(Pair::new), &open(Pair::new));
+            }
+
+            #[test]
+            fn what_a_pair1_says_arrives_unchanged_both_ways() {
+                both_ways($transport, &open(Pair1::new), &open(Pair1::new));
+            }
+
+            #[test]
+            fn what_a_polyamorous_pair1_says_to_each_arrives_unchanged() {
+                to_each($transport);
+            }
+
+            #[test]
+            fn what_a_bus_says_arrives_unchanged_both_ways() {
+                both_ways($transport, &open(Bus::new), &open(Bus::new));
+            }
+
+            #[test]
+            fn what_a_star_says_arrives_unchanged_both_ways() {
+                both_ways($transport, &open(Star::new), &open(Star::new));
+            }
+
+            #[test]
             fn requests_are_answered_in_order() {
                 ordered_requests($transport);
             }
@@ -55,6 +81,32 @@ macro_rules! on_transport {
             #[test]
             fn work_keeps_its_order() {
                 ordered_work($transport);
+            }
+
+            #[test]
+            fn what_a_pair_says_keeps_its_order() {
+                ordered_both_ways($transport, open(Pair::new), open(Pair::new));
+            }
+
+            #[test]
+            fn what_a_pair1_says_keeps_its_order() {
+                ordered_both_ways($transport, open(Pair1::new), open(Pair1::new));
+            }
+
+            #[test]
+            fn what_many_say_to_a_polyamorous_pair1_keeps_the_order_of_each() {
+                ordered_from_each($transport);
+            }
+
+            #[test]
+            fn what_a_bus_says_keeps_its_order() {
+                let bus = || Bus::with(BusOptions::new().recv_queue(ALL).send_queue(ALL));
+                ordered_both_ways($transport, open(bus), open(bus));
+            }
+
+            #[test]
+            fn what_a_star_says_keeps_its_order() {
+                ordered_far_away($transport);
             }
 
             #[test]
@@ -128,6 +180,53 @@ fn work(transport: Transport) {
     }
 }
 
+fn both_ways<E: SendEngine + RecvEngine>(
+    transport: Transport,
+    here: &Socket<E>,
+    there: &Socket<E>,
+) {
+    connect(transport, here, there);
+    for len in sizes() {
+        let body = pattern(len);
+        for (from, to) in [(here, there), (there, here)] {
+            from.send_timeout(&body[..], DEADLINE).expect("the peer is connected");
+            assert_same(&recv(to), &body);
+        }
+    }
+    assert!(here.try_recv().is_err() && there.try_recv().is_err(), "each comes once");
+}
+
+fn to_each(transport: Transport) {
+    let poly = open(Pair1Poly::new);
+    let others = [(); 3].map(|()| {
+        let other = open(Pair1::new);
+        connect(transport, &poly, &other);
+        other.send_timeout("it is me", DEADLINE).expect("the server is connected");
+        let source = recv(&poly).source().expect("it was received");
+        (source, other)
+    });
+    for len in sizes() {
+        let body = pattern(len);
+        for (peer, other) in &others {
+            send_to(&poly, *peer, &body);
+            assert_same(&recv(other), &body);
+            other.send_timeout(&body[..], DEADLINE).expect("the server is connected");
+            let answer = recv(&poly);
+            assert_same(&answer, &body);
+            assert_eq!(answer.source(), Some(*peer), "the message tells its source");
+        }
+    }
+}
+
+/// Sends to a peer that reads.
+fn send_to(poly: &Pair1Poly, peer: PeerId, body: &[u8]) {
+    wait_until("the peer has room", || match poly.send_to(peer, body) {
+        Ok(()) => true,
+        Err(TrySendError::Full { .. }) => false,
+        Err(error) => panic!("{error}"),
+    });
+}
+
 fn ordered_requests(transport: Transport) {
     let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
     connect(transport, &rep, &req);
@@ -172,10 +271,8 @@ fn answered_surveys(transport: Transport) {
 }
 
 fn ordered_publications(transport: Transport) {
-    // Room for all of them on both sides: what is missing then is a fault and not the subscriber's slowness.
-    let all = MESSAGES as usize;
-    let publisher = Pub::with(PubOptions::new().queue(all)).expect("PUB opens");
-    let sub = Sub::with(SubOptions::new().queue(all)).expect("SUB opens");
+    let publisher = Pub::with(PubOptions::new().queue(ALL)).expect("PUB opens");
+    let sub = Sub::with(SubOptions::new().queue(ALL)).expect("SUB opens");
     sub.subscribe("");
     connect(transport, &publisher, &sub);
     let sender = spawn(move || {
@@ -206,6 +303,80 @@ fn ordered_work(transport: Transport) {
     sender.join();
 }
 
+/// Both send at the same time. Nothing is dropped: the queues of those that drop have room for all of them.
+fn ordered_both_ways<E: SendEngine + RecvEngine>(
+    transport: Transport,
+    here: Socket<E>,
+    there: Socket<E>,
+) {
+    connect(transport, &here, &there);
+    let tasks = [here, there].map(|socket| {
+        let receiver = socket.clone();
+        let receiving = spawn(move || {
+            for n in 0..MESSAGES {
+                assert_eq!(recv(&receiver), numbered(n), "messages come in order");
+            }
+        });
+        let sending = spawn(move || {
+            for n in 0..MESSAGES {
+                socket.send_timeout(numbered(n), DEADLINE).expect("the peer is connected");
+            }
+            // Until the other one has got all.
+            socket
+        });
+        (receiving, sending)
+    });
+    let sockets = tasks.map(|(receiving, sending)| {
+        receiving.join();
+        sending.join()
+    });
+    drop(sockets);
+}
+
+fn ordered_from_each(transport: Transport) {
+    const SENDERS: u32 = 3;
+    let poly = open(Pair1Poly::new);
+    let senders = [(); SENDERS as usize].map(|()| {
+        let sender = open(Pair1::new);
+        connect(transport, &poly, &sender);
+        spawn(move || {
+            for n in 0..MESSAGES / SENDERS {
+                sender.send_timeout(numbered(n), DEADLINE).expect("the receiver is connected");
+            }
+            sender
+        })
+    });
+    let peers = poly.peers();
+    let mut next = [0; SENDERS as usize];
+    for _ in 0..MESSAGES / SENDERS * SENDERS {
+        let msg = recv(&poly);
+        let sender = peers.iter().position(|peer| Some(*peer) == msg.source()).expect("a peer");
+        assert_eq!(msg, numbered(next[sender]), "what one sends comes in order");
+        next[sender] += 1;
+    }
+    senders.into_iter().for_each(|sender| drop(sender.join()));
+}
+
+/// Through one in the middle, which does not receive by itself.
+fn ordered_far_away(transport: Transport) {
+    let star = || Star::with(StarOptions::new().queue(ALL));
+    let (near, middle, far) = (open(star), open(star), open(star));
+    connect(transport, &middle, &near);
+    connect(transport, &middle, &far);
+    let mut sent = 0;
+    for n in 0..MESSAGES {
+        // No more under way than the connections' queues have room for.
+        while sent < MESSAGES && sent < n + WINDOW {
+            near.send(numbered(sent)).expect("a STAR never waits");
+            sent += 1;
+        }
+        assert_eq!(recv(&far), numbered(n), "messages come in order");
+    }
+    for n in 0..MESSAGES {
+        assert_eq!(recv(&middle), numbered(n), "the one in the middle got all of them, too");
+    }
+}
+
 /// Large and small bodies take different ways through the library; neither overtakes the other.
 fn mixed_work(transport: Transport) {
     let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
@@ -226,6 +397,10 @@ fn mixed_work(transport: Transport) {
 fn patient_surveyor() -> Surveyor {
     let options = SurveyorOptions::new().survey_time(DEADLINE);
     Surveyor::with(options).expect("SURVEYOR opens")
+}
+
+fn open<T>(open: impl FnOnce() -> Result<T, OpenError>) -> T {
+    open().expect("a socket opens")
 }
 
 fn recv<E: RecvEngine>(socket: &Socket<E>) -> Message {
@@ -263,5 +438,9 @@ fn mixed_sizes() -> impl Iterator<Item = usize> {
 }
 
 const MESSAGES: u32 = 10_000;
+/// Room for all of them, where a pattern drops what has none: then what is missing is a fault and no slowness.
+const ALL: usize = MESSAGES as usize;
+/// Few enough for the queue of a connection.
+const WINDOW: u32 = 1_000;
 const REQUESTS: u32 = 1_000;
 const SURVEYS: u32 = 300;

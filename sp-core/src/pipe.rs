@@ -42,6 +42,8 @@ impl ProtocolId {
     pub const RESPONDENT: Self = Self(0x0063);
     /// Talks with all its neighbours.
     pub const BUS: Self = Self(0x0070);
+    /// Talks with everybody, through its neighbours.
+    pub const STAR: Self = Self(0x0640);
 
     /// The pattern's name, if this library knows the number.
     pub const fn name(self) -> Option<&'static str> {
@@ -57,6 +59,7 @@ impl ProtocolId {
             Self::SURVEYOR => "SURVEYOR",
             Self::RESPONDENT => "RESPONDENT",
             Self::BUS => "BUS",
+            Self::STAR => "STAR",
             _ => return None,
         })
     }

@@ -1,5 +1,5 @@
 //! Protocol engines and sockets of the Scalability Protocols library: REQ/REP, SURVEYOR/RESPONDENT, PUB/SUB,
-//! PUSH/PULL.
+//! PUSH/PULL, PAIR, BUS.
 //!
 //! - [`engine`]: each pattern as a deterministic state machine, without input or output of its own.
 //! - `raw` (feature `sockets`): raw sockets, and devices that forward between them.

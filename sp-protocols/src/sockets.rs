@@ -255,3 +255,167 @@ pub type Push = Socket<engine::Push>;
 ///
 /// A peer is held back while the queue is full, so nothing is dropped. See [`Push`] for a program.
 pub type Pull = Socket<engine::Pull>;
+
+/// Talks with one other, both ways.
+///
+/// ```text
+///   PAIR ◀──────▶ PAIR        each sends whenever it likes
+///          ✗ ◀─── PAIR        a second one is refused until the first leaves
+/// ```
+///
+/// Messages arrive in order. `send` waits while there is no peer or it has no room, and a peer is held back while the
+/// receive queue is full, so nothing is dropped while the two are connected. A peer that comes while there is one is
+/// refused ([`TooMany`](sp_core::pipe::CloseReason::TooMany)); it tries again by itself, as every dialer does, and is
+/// let in once the first has left. When the peer dies, what was on its way is lost, and so is what was sent to a peer
+/// that turns out to refuse us; what waits in the send queue ([`PairOptions::send_queue`](engine::PairOptions), none
+/// unless set) is the next peer's.
+///
+/// ```
+/// # use sp_protocols::sockets as sp;
+/// use sp::Pair;
+///
+/// let (here, there) = (Pair::new()?, Pair::new()?);
+/// there.dial(here.listen("tcp://127.0.0.1:0")?.endpoint())?;
+/// here.send("your move")?;
+/// there.send("no, yours")?;
+/// assert_eq!(there.recv()?, "your move");
+/// assert_eq!(here.recv()?, "no, yours");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// This is version 0, which every implementation has; what nng calls simply pair is [`Pair1`], and the two do not
+/// talk with each other. Use [`Req`] and [`Rep`] where each message has an answer, [`Pair1Poly`] or [`Bus`] for more
+/// than two.
+pub type Pair = Socket<engine::Pair>;
+
+/// Talks with one other, both ways, through devices too: version 1 of [`Pair`], the one that nng opens by default.
+///
+/// All that is said of [`Pair`] holds. In addition each message counts its hops, so that one that goes round in circles
+/// between devices comes to an end: what has made more than [`ttl`](engine::Pair1Options::ttl) is dropped and counted
+/// as `hop_limit`. nng and mangos speak this version, nanomsg does not.
+///
+/// ```
+/// # use sp_protocols::sockets as sp;
+/// use sp::Pair1;
+///
+/// let (here, there) = (Pair1::new()?, Pair1::new()?);
+/// there.dial(here.listen("tcp://127.0.0.1:0")?.endpoint())?;
+/// there.send("hello")?;
+/// assert_eq!(here.recv()?, "hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub type Pair1 = Socket<engine::Pair1>;
+
+/// Talks with many, and with each on its own: the polyamorous [`Pair1`].
+///
+/// ```text
+///                ┌──▶ PAIR1
+///   Pair1Poly ◀──┼──▶ PAIR1        each of them believes that it talks with a plain PAIR1
+///                └──▶ PAIR1
+/// ```
+///
+/// Each message that is received tells [whom it came from](sp_core::message::Message::source), and
+/// [`send_to`](Socket::send_to) names the peer that a message is for:
+///
+/// ```
+/// # use sp_protocols::sockets as sp;
+/// use sp::{Pair1, Pair1Poly};
+///
+/// let (server, client) = (Pair1Poly::new()?, Pair1::new()?);
+/// client.dial(server.listen("tcp://127.0.0.1:0")?.endpoint())?;
+/// client.send("hello")?;
+/// let greeting = server.recv()?;
+/// let peer = greeting.source().expect("it was received");
+/// server.send_to(peer, "hello to you")?;
+/// server.send_to(peer, "and good day")?;
+/// assert_eq!(client.recv()?, "hello to you");
+/// assert_eq!(client.recv()?, "and good day");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A plain `send` does not exist, for it would have to guess:
+///
+/// ```compile_fail
+/// # use sp_protocols::sockets as sp;
+/// let server = sp::Pair1Poly::new().unwrap();
+/// server.send("to whom?").unwrap();
+/// ```
+///
+/// `send_to` never waits. If the peer is slow or gone, the message comes back with an error that says so, and nobody
+/// else is held up. Peers are read in turn, and held back while the receive queue is full. What was on its way to a
+/// peer that dies is lost; when it comes back, it is a new peer.
+///
+/// Use [`Rep`] where every message is answered once: it does the addressing by itself.
+pub type Pair1Poly = Socket<engine::Pair1Poly>;
+
+/// Sends to all its neighbours, and receives from all of them.
+///
+/// ```text
+///   BUS ◀──▶ BUS
+///    ▲        ▲         three that know each other: what one sends, the two others get
+///    └▶ BUS ◀─┘
+/// ```
+///
+/// A message goes to those that are connected directly, once to each and never back to its sender; nobody passes it on.
+/// For everybody to hear everybody, each has to be connected with each, by one of the two dialling.
+///
+/// `send` never waits: what is sent while too much waits for a neighbour is missed by that neighbour alone, counted as
+/// `dropped_on_send`. A program that receives too slowly misses what comes while its queue is full, counted as
+/// `dropped_on_receive`. What was on its way to a neighbour that dies is lost (`lost_with_peer` counts what still
+/// waited), and one that comes later gets what is sent from then on.
+///
+/// ```
+/// # use sp_protocols::sockets as sp;
+/// use sp::Bus;
+///
+/// let (anna, bert) = (Bus::new()?, Bus::new()?);
+/// let connected = anna.events();
+/// bert.dial(anna.listen("tcp://127.0.0.1:0")?.endpoint())?;
+/// // What is sent before a neighbour is there is not kept for it.
+/// connected.recv()?;
+/// anna.send("anybody here?")?;
+/// let question = bert.recv()?;
+/// assert_eq!(question, "anybody here?");
+/// assert_eq!(question.source(), bert.peers().first().copied());
+/// bert.send("I am")?;
+/// assert_eq!(anna.recv()?, "I am");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A message is encoded once and kept once, however many neighbours there are. Use [`Pub`] and [`Sub`] where few send
+/// and many listen, [`Push`] where each message is for one.
+pub type Bus = Socket<engine::Bus>;
+
+/// Sends to everybody in a network of STARs, however far, and receives from everybody.
+///
+/// ```text
+///   STAR ◀──▶ STAR ◀──▶ STAR ◀──▶ STAR        what one sends, all others get
+/// ```
+///
+/// As a [`Bus`], but each passes on what it gets to its other neighbours, while its program need not even receive. So
+/// it is enough if all are connected somehow. The network should be a tree: where it has a loop, messages come
+/// several times, until their hops are used up ([`ttl`](engine::StarOptions::ttl), 8 unless set).
+///
+/// `send` never waits: a neighbour whose connection has no room misses the message, and with it everybody behind that
+/// neighbour; this is counted as `dropped_on_send`, what this program receives too slowly as `dropped_on_receive`.
+/// When a node dies, the network falls apart into the parts it held together, until it comes back.
+///
+/// ```
+/// # use sp_protocols::sockets as sp;
+/// use sp::Star;
+///
+/// let (left, middle, right) = (Star::new()?, Star::new()?, Star::new()?);
+/// let url = middle.listen("tcp://127.0.0.1:0")?.endpoint().to_string();
+/// let connected = middle.events();
+/// left.dial(url.as_str())?;
+/// right.dial(url.as_str())?;
+/// for _ in 0..2 {
+///     connected.recv()?;
+/// }
+/// left.send("hello")?;
+/// assert_eq!(right.recv()?, "hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Besides this library only mangos has this pattern.
+pub type Star = Socket<engine::Star>;

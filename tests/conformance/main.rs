@@ -1,9 +1,12 @@
 //! The conformance list of the wire reference (sp-wire section 8) for what this library has: tcp, ipc and inproc;
-//! REQ/REP, SURVEYOR/RESPONDENT, PUB/SUB, PUSH/PULL, and every pattern in raw mode. Each test names the items it shows.
+//! REQ/REP, SURVEYOR/RESPONDENT, PUB/SUB, PUSH/PULL, PAIR, BUS and STAR, and the patterns in raw mode. Each test names the
+//! items it shows.
 //!
 //! A scripted peer plays one side over a plain socket of the standard library, the library the other. Where a peer
 //! misbehaves, a well-behaved bystander on the same listener must not notice.
 
+/// Items 8.14: BUS and STAR.
+mod bus;
 /// Items 8.15, as far as they are about contexts.
 mod contexts;
 /// Items 8.16: URLs, dialers, listeners, and their ends.
@@ -18,6 +21,10 @@ mod hostile;
 mod inproc;
 /// Items 8.3: socket files and their framing.
 mod ipc;
+/// Items 8.12: PAIR.
+mod pair;
+/// Items 8.13: PAIR1, with one peer and with many.
+mod pair1;
 /// Items 8.11: PUSH and PULL.
 mod pipeline;
 /// Items 8.10: PUB and SUB.

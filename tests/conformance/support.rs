@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use sp::{CloseReason, DialOptions, ListenOptions, Listener, Message, PeerId, PipeEvent, Socket};
-use sp_protocols::engine::{self, Engine};
+use sp_protocols::engine::{self, Engine, RecvEngine, SendEngine};
 
 pub(crate) use crate::raw::{Raw, RawListener, Wire, fresh_path, handshake};
 pub(crate) use crate::shared::{DEADLINE, block_on, unique};
@@ -90,6 +90,57 @@ impl Host for engine::Sub {
         let news = unique();
         publisher.send(news.as_str()).expect("a PUB always sends");
         assert_eq!(sub.recv_timeout(DEADLINE).expect("news"), news.as_str());
+    }
+}
+
+impl Host for engine::Pair {
+    type Guest = Self;
+
+    fn exchange(here: &Socket<Self>, there: &Socket<Self>) {
+        for (from, to) in [(there, here), (here, there)] {
+            let word = unique();
+            from.send_timeout(word.as_str(), DEADLINE).expect("the other one has room");
+            assert_eq!(to.recv_timeout(DEADLINE).expect("a word"), word.as_str());
+        }
+    }
+}
+
+impl Host for engine::Pair1Poly {
+    type Guest = engine::Pair1;
+
+    fn exchange(poly: &Socket<Self>, pair: &Socket<engine::Pair1>) {
+        let (question, answer) = (unique(), unique());
+        pair.send_timeout(question.as_str(), DEADLINE).expect("the other one has room");
+        let got = poly.recv_timeout(DEADLINE).expect("a question");
+        assert_eq!(got, question.as_str());
+        poly.send_to(got.source().expect("a source"), answer.as_str()).expect("it has room");
+        assert_eq!(pair.recv_timeout(DEADLINE).expect("an answer"), answer.as_str());
+    }
+}
+
+/// What the host says for one reaches all: others have to pass over it.
+impl Host for engine::Bus {
+    type Guest = Self;
+
+    fn exchange(here: &Socket<Self>, there: &Socket<Self>) {
+        exchange_among_all(here, there);
+    }
+}
+
+/// As a BUS.
+impl Host for engine::Star {
+    type Guest = Self;
+
+    fn exchange(here: &Socket<Self>, there: &Socket<Self>) {
+        exchange_among_all(here, there);
+    }
+}
+
+fn exchange_among_all<E: SendEngine + RecvEngine>(here: &Socket<E>, there: &Socket<E>) {
+    for (from, to) in [(there, here), (here, there)] {
+        let word = unique();
+        from.send(word.as_str()).expect("it never waits");
+        while to.recv_timeout(DEADLINE).expect("a word") != word.as_str() {}
     }
 }
 
@@ -296,7 +347,7 @@ pub(crate) fn with_id(id: u32, body: &[u8]) -> Vec<u8> {
 }
 
 /// The next message.
-pub(crate) fn recv<E: engine::RecvEngine>(context: &sp::Context<E>) -> Message {
+pub(crate) fn recv<E: RecvEngine>(context: &sp::Context<E>) -> Message {
     context.recv_timeout(DEADLINE).expect("a message")
 }
 

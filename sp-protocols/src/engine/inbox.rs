@@ -8,7 +8,7 @@ use sp_core::pipe::Flow;
 use super::line::Line;
 use super::queue::{Limit, Queue};
 use super::waiters::Waiters;
-use super::{Effects, RecvBlocked};
+use super::{Counter, Effects, RecvBlocked};
 
 /// One bounded queue for what all peers send.
 ///
@@ -66,6 +66,14 @@ impl Inbox {
         }
         self.receivers.wake_recv(self.queue.len().saturating_sub(before), fx);
         arrived.saturating_sub(batch.len())
+    }
+
+    /// Takes what fits from the front of `batch`; the rest is dropped and counted.
+    pub(crate) fn keep_what_fits(&mut self, batch: &mut Batch, fx: &mut impl Effects) {
+        let kept = self.queue.take_from(batch);
+        self.receivers.wake_recv(kept, fx);
+        fx.count_times(Counter::DroppedOnReceive, batch.len());
+        batch.clear();
     }
 
     /// Whether `peer`, of which `taken` messages were taken, is read on.

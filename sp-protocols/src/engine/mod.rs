@@ -26,15 +26,22 @@ use sp_core::pipe::{Backlog, CloseReason, Flow, ProtocolId};
 
 pub mod testing;
 
+mod audience;
 mod backtrace;
+mod bus;
 mod contexts;
 mod cost;
+mod couple;
 mod deadlines;
 mod groups;
+mod hops;
 mod inbox;
 pub(crate) mod line;
 mod links;
 mod numbers;
+mod pair;
+mod pair1;
+mod pair1_poly;
 mod prefixes;
 mod publish;
 mod pull;
@@ -44,16 +51,22 @@ pub mod raw;
 mod rep;
 mod req;
 mod rotation;
+mod star;
 mod subscribe;
 mod surveyor;
 mod topics;
 mod waiters;
 
+pub use bus::{Bus, BusOptions};
+pub use pair::{Pair, PairOptions};
+pub use pair1::{Pair1, Pair1Options};
+pub use pair1_poly::{Pair1Poly, Pair1PolyOptions, SendToBlocked};
 pub use publish::{Pub, PubOptions, SlowSubscriber};
 pub use pull::{Pull, PullOptions};
 pub use push::{Push, PushOptions};
 pub use rep::{Answerer, Asked, Rep, RepOptions, Requests, Respondent, RespondentOptions, Surveys};
 pub use req::{Req, ReqOptions};
+pub use star::{Star, StarOptions};
 pub use subscribe::{Sub, SubOptions};
 pub use surveyor::{Surveyor, SurveyorOptions};
 
@@ -140,7 +153,7 @@ pub trait Effects {
 pub enum Counter {
     /// A reply whose request is over or was never made, or a response whose survey is.
     StaleReply,
-    /// A request or survey that passed too many devices.
+    /// A message that passed too many devices.
     HopLimit,
     /// A reply whose requester is gone.
     PeerGone,
@@ -148,7 +161,7 @@ pub enum Counter {
     Unanswered,
     /// A request or survey sent again.
     Resent,
-    /// A message that a slow subscriber or respondent missed: dropped on the sending side.
+    /// A message that a slow subscriber, respondent or neighbour missed: dropped on the sending side.
     DroppedOnSend,
     /// A subscriber disconnected because it was too slow.
     TooSlow,
@@ -156,6 +169,8 @@ pub enum Counter {
     DroppedOnReceive,
     /// A message that no subscription wanted.
     Unwanted,
+    /// A message whose header was malformed, from a peer that was not closed for it.
+    Malformed,
     /// A message sent to a pattern that receives none.
     Ignored,
     /// A message that was waiting for a peer when the socket's peer went away.
@@ -164,7 +179,7 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter, in the order of their display.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::StaleReply,
         Self::HopLimit,
         Self::PeerGone,
@@ -174,6 +189,7 @@ impl Counter {
         Self::TooSlow,
         Self::DroppedOnReceive,
         Self::Unwanted,
+        Self::Malformed,
         Self::Ignored,
         Self::LostWithPeer,
     ];
@@ -190,6 +206,7 @@ impl Counter {
             Self::TooSlow => "too_slow",
             Self::DroppedOnReceive => "dropped_on_receive",
             Self::Unwanted => "unwanted",
+            Self::Malformed => "malformed",
             Self::Ignored => "ignored",
             Self::LostWithPeer => "lost_with_peer",
         }
@@ -232,6 +249,12 @@ pub trait Engine: Sized + Send + 'static {
     /// one of another context may have its turn. Patterns without contexts need not care.
     fn wake_unused(&mut self, _ctx: CtxId, _fx: &mut impl Effects) {}
 
+    /// Bytes that the engine itself keeps to be sent: a socket that closes waits for them too. Patterns without such
+    /// a queue need not care.
+    fn unsent(&self) -> usize {
+        0
+    }
+
     /// Ends a conversation; what it held is dropped. Its waiting calls are the caller's to end. Patterns without
     /// contexts need not care.
     ///
@@ -260,7 +283,8 @@ pub struct BadOption {
 /// A pattern that sends.
 #[diagnostic::on_unimplemented(
     message = "a `{Self}` socket cannot send",
-    note = "SUB and PULL only receive; send from the PUB or PUSH at the other end"
+    note = "SUB and PULL only receive; send from the PUB or PUSH at the other end",
+    note = "a polyamorous PAIR1 has `send_to`, which names the peer"
 )]
 pub trait SendEngine: Engine {
     /// Accepts `msg` for sending and takes what it needs out of it, or leaves its body alone.

@@ -172,7 +172,8 @@ impl<E: Engine> Shared<E> {
 
     /// Bytes that wait to be sent.
     pub(crate) fn unsent(&self) -> usize {
-        lock(&self.core).lines.unsent()
+        let core = lock(&self.core);
+        core.lines.unsent() + core.engine.unsent()
     }
 
     /// Bytes that wait to be sent to `peer`.
@@ -181,7 +182,10 @@ impl<E: Engine> Shared<E> {
     }
 
     pub(crate) fn is_drained(&self) -> bool {
-        self.unsent() == 0
+        let core = lock(&self.core);
+        // What the engine keeps leaves only while there is a peer: at the end no new one comes.
+        let kept = if core.lines.all.is_empty() { 0 } else { core.engine.unsent() };
+        core.lines.unsent() + kept == 0
     }
 
     /// What passed since the socket was opened.

@@ -84,6 +84,14 @@ pub enum TrySendError {
         /// The message that was not sent.
         message: Message,
     },
+    /// The peer that the message was for is not connected, or no more.
+    #[error("send on {protocol}: the peer that the message was for is gone")]
+    PeerGone {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
     /// The pattern allows no send now: there is nothing to answer.
     #[error("try_send on {protocol}: there is nothing to answer; receive first")]
     State {
@@ -130,6 +138,7 @@ impl TrySendError {
         match self {
             Self::Full { message, .. }
             | Self::Closed { message, .. }
+            | Self::PeerGone { message, .. }
             | Self::State { message, .. }
             | Self::BadHeader { message, .. } => message,
         }
@@ -243,6 +252,7 @@ impl From<TrySendError> for io::Error {
         let kind = match &error {
             TrySendError::Full { .. } => io::ErrorKind::WouldBlock,
             TrySendError::Closed { .. } => io::ErrorKind::NotConnected,
+            TrySendError::PeerGone { .. } => io::ErrorKind::ConnectionReset,
             TrySendError::State { .. } | TrySendError::BadHeader { .. } => {
                 io::ErrorKind::InvalidInput
             }

@@ -35,11 +35,12 @@ use std::time::Duration;
 use sp_core::clock;
 use sp_core::config::Config;
 use sp_core::id::{PeerId, SocketId};
+use sp_core::message::Message;
 use sp_core::pipe::PipeInfo;
 use sp_core::stats::Stats;
 
 use self::core::{Shared, traffic_of};
-use crate::engine::Engine;
+use crate::engine::{Engine, Pair1Poly, SendToBlocked};
 
 /// A socket of the pattern `E`.
 ///
@@ -163,6 +164,33 @@ impl<E: Engine> Socket<E> {
     /// The socket's number in this process.
     pub fn id(&self) -> SocketId {
         self.shared().id
+    }
+}
+
+impl Socket<Pair1Poly> {
+    /// Sends `message` to one peer, if that can take it now. It never waits, so that no peer holds up the others.
+    ///
+    /// Who the peers are is told by [`Message::source`] of what they send, by [`peers`](Self::peers) and by
+    /// [`events`](Self::events).
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] if the peer is slow, [`TrySendError::PeerGone`] if it is not connected, or no more, and
+    /// [`TrySendError::Closed`]. Each gives the message back.
+    pub fn send_to(&self, peer: PeerId, message: impl Into<Message>) -> Result<(), TrySendError> {
+        let (shared, protocol) = (self.shared(), Pair1Poly::SELF);
+        let mut message = message.into();
+        if shared.is_closed() {
+            return Err(TrySendError::Closed { protocol, message });
+        }
+        match shared.engine(|poly, fx| poly.send_to(peer, &mut message, fx)) {
+            Ok(()) => Ok(()),
+            Err(SendToBlocked::Full) => {
+                shared.driver.needs_worker();
+                Err(TrySendError::Full { protocol, message })
+            }
+            Err(SendToBlocked::PeerGone) => Err(TrySendError::PeerGone { protocol, message }),
+        }
     }
 }
 

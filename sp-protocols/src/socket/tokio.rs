@@ -298,6 +298,18 @@ pub type Push = Socket<engine::Push>;
 /// Collects work, on tokio; see [`crate::sockets::Pull`].
 pub type Pull = Socket<engine::Pull>;
 
+/// Talks with one other, on tokio; see [`crate::sockets::Pair`].
+pub type Pair = Socket<engine::Pair>;
+/// Talks with one other, through devices too, on tokio; see [`crate::sockets::Pair1`].
+pub type Pair1 = Socket<engine::Pair1>;
+/// Talks with many, each on its own, on tokio; see [`crate::sockets::Pair1Poly`]. `send_to` is the socket's own: it
+/// never waits.
+pub type Pair1Poly = Socket<engine::Pair1Poly>;
+/// Sends to all its neighbours, on tokio; see [`crate::sockets::Bus`].
+pub type Bus = Socket<engine::Bus>;
+/// Sends to everybody near and far, on tokio; see [`crate::sockets::Star`].
+pub type Star = Socket<engine::Star>;
+
 /// Where the poll set is heard on this runtime: by one task at a time, since tokio wakes one.
 struct Ear {
     poll_set: AsyncFd<OwnedFd>,
