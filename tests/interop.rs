@@ -16,11 +16,12 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use sp::raw::{self, Device, DeviceHandle, Fits};
 use sp::{
-    CloseReason, DialOptions, PeerId, PipeEvent, ProtocolId, Pub, Pull, PullOptions, Push, Rep,
-    Req, Respondent, Socket, Stats, Sub, Surveyor, SurveyorOptions,
+    Bus, CloseReason, DialOptions, OpenError, Pair, Pair1, Pair1Poly, PeerId, PipeEvent,
+    ProtocolId, Pub, Pull, PullOptions, Push, Rep, Req, Respondent, Socket, Stats, Sub, Surveyor,
+    SurveyorOptions,
 };
 use sp_core::clock;
-use sp_protocols::engine::Engine;
+use sp_protocols::engine::{Engine, RecvEngine, SendEngine};
 
 use crate::support::{DEADLINE, Transport, pattern, spawn, unique};
 
@@ -47,6 +48,10 @@ with_each_tool! {
     our_sub_hears_their_pub
     our_push_feeds_their_pull
     our_pull_collects_from_their_push
+    our_pair_talks_with_theirs
+    our_pair1_talks_with_theirs
+    our_polyamorous_pair1_talks_with_each_of_theirs
+    our_bus_talks_with_theirs
     their_req_and_rep_talk_through_our_devices
     their_pub_reaches_their_sub_through_our_device
     their_push_feeds_their_pull_through_our_device
@@ -221,6 +226,79 @@ fn our_pull_collects_from_their_push(program: &'static Program) {
             &["--push", "--interval", "60", given.option(), given.value()],
         );
         assert_same(&tool.expect(pull.recv_timeout(DEADLINE)), &work);
+    }
+}
+
+fn our_pair_talks_with_theirs(program: &'static Program) {
+    talk_both_ways(program, program.pair0, 0, Pair::new);
+}
+
+fn our_pair1_talks_with_theirs(program: &'static Program) {
+    // nanomsg has none.
+    let Some(option) = program.pair1 else { return };
+    talk_both_ways(program, option, HOPS, Pair1::new);
+}
+
+/// The tool says its piece and prints what it hears.
+fn talk_both_ways<E: SendEngine + RecvEngine>(
+    program: &'static Program,
+    option: &str,
+    header: usize,
+    open: impl Fn() -> Result<Socket<E>, OpenError>,
+) {
+    for (way, len) in WAYS.into_iter().zip(LENGTHS_SENT) {
+        let word = body(len);
+        let given = Given::new(&word);
+        let pair = open().expect("a socket");
+        let args = [option, "--format", "msgpack", given.option(), given.value()];
+        let (tool, _at) = meet(&pair, program, way, &args);
+        assert_same(&tool.expect(pair.recv_timeout(DEADLINE)), &word);
+        let lengths = program.lengths_received(header);
+        for len in &lengths {
+            tool.expect(pair.send_timeout(body(*len), DEADLINE));
+        }
+        for len in &lengths {
+            assert_same(&tool.printed(), &body(*len));
+        }
+    }
+}
+
+fn our_polyamorous_pair1_talks_with_each_of_theirs(program: &'static Program) {
+    let Some(option) = program.pair1 else { return };
+    for way in WAYS {
+        let poly = Pair1Poly::new().expect("a socket");
+        let tools = ["one", "two"].map(|word| {
+            let args = [option, "--format", "msgpack", "--data", word];
+            let (tool, at) = meet(&poly, program, way, &args);
+            let said = tool.expect(poly.recv_timeout(DEADLINE));
+            assert_eq!(said, word);
+            (tool, at, said.source().expect("it was received"))
+        });
+        for (n, (tool, _at, peer)) in tools.iter().enumerate() {
+            tool.expect(poly.send_to(*peer, n.to_string()));
+        }
+        for (n, (tool, _at, _peer)) in tools.iter().enumerate() {
+            assert_eq!(tool.printed(), n.to_string().as_bytes());
+        }
+    }
+}
+
+fn our_bus_talks_with_theirs(program: &'static Program) {
+    for (way, len) in WAYS.into_iter().zip(LENGTHS_SENT) {
+        let word = body(len);
+        let given = Given::new(&word);
+        let bus = Bus::new().expect("a socket");
+        // Again every second, since what it says before we are connected is lost.
+        let args = ["--bus", "--interval", "1", "--format", "msgpack"];
+        let args = [&args[..], &[given.option(), given.value()]].concat();
+        let (tool, _at) = meet(&bus, program, way, &args);
+        for _ in 0..2 {
+            assert_same(&tool.expect(bus.recv_timeout(DEADLINE)), &word);
+        }
+        for len in program.lengths_received(0) {
+            tool.expect(bus.send(body(len)));
+            assert_same(&tool.printed(), &body(len));
+        }
     }
 }
 
@@ -887,6 +965,9 @@ const LENGTHS_SENT: [usize; 4] = [16 * MIB, 0, (64 << 10) + 1, 16 * MIB];
 
 /// Bytes that REQ and REP put in front of a body.
 const REQUEST_ID: usize = 4;
+
+/// Bytes that PAIR1 puts in front of a body.
+const HOPS: usize = 4;
 
 /// How each [`body`] begins, apart from the empty one.
 const TOPIC: &str = "a";

@@ -11,7 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use sp::{PipeEvent, Pub, Pull, Push, Rep, Req, Respondent, Sub, Surveyor, SurveyorOptions};
+use sp::{
+    Bus, Pair, Pair1, Pair1Poly, PipeEvent, Pub, Pull, Push, Rep, Req, Respondent, Sub, Surveyor,
+    SurveyorOptions,
+};
 
 use crate::nng::{Nng, NngContext, Pattern};
 
@@ -34,6 +37,18 @@ macro_rules! connect {
         }
         $theirs.wait_connected(LIMIT);
     }};
+}
+
+/// Every body goes there and back.
+macro_rules! talk_both_ways {
+    ($ours:expr, $theirs:expr) => {
+        for body in LENGTHS.map(body) {
+            $ours.send_timeout(body.as_slice(), LIMIT).expect("a peer with room");
+            assert_same(&$theirs.recv(), &body);
+            $theirs.send(&body);
+            assert_same(&$ours.recv_timeout(LIMIT).expect("a message"), &body);
+        }
+    };
 }
 
 #[test]
@@ -217,6 +232,99 @@ fn our_pull_gets_every_body_of_their_push() {
             push.send(&body);
             assert_same(&pull.recv_timeout(LIMIT).expect("a message"), &body);
         }
+    }
+}
+
+#[test]
+fn our_pair_and_theirs_hear_every_body_of_each_other() {
+    for way in ways() {
+        let (ours, theirs) = (Pair::new().expect("a socket"), Nng::open(Pattern::Pair, LIMIT));
+        connect!(ours, theirs, way);
+        talk_both_ways!(ours, theirs);
+    }
+}
+
+#[test]
+fn our_pair1_and_theirs_hear_every_body_of_each_other() {
+    for way in ways() {
+        let (ours, theirs) = (Pair1::new().expect("a socket"), Nng::open(Pattern::Pair1, LIMIT));
+        connect!(ours, theirs, way);
+        talk_both_ways!(ours, theirs);
+    }
+}
+
+#[test]
+fn our_bus_and_theirs_hear_every_body_of_each_other() {
+    for way in ways() {
+        let (ours, theirs) = (Bus::new().expect("a socket"), Nng::open(Pattern::Bus, LIMIT));
+        connect!(ours, theirs, way);
+        talk_both_ways!(ours, theirs);
+    }
+}
+
+#[test]
+fn our_polyamorous_pair1_talks_with_each_of_theirs() {
+    for way in ways() {
+        let ours = Pair1Poly::new().expect("a socket");
+        let theirs = [(); 3].map(|()| Nng::open(Pattern::Pair1, LIMIT));
+        for (number, their) in theirs.iter().enumerate() {
+            let way = Way { url: way.nth_url(number), we_dial: way.we_dial };
+            connect!(ours, their, way);
+            their.send(number.to_string().as_bytes());
+        }
+        for _ in &theirs {
+            let message = ours.recv_timeout(LIMIT).expect("a message");
+            let peer = message.source().expect("it was received");
+            ours.send_to(peer, message).expect("a peer with room");
+        }
+        for (number, their) in theirs.iter().enumerate() {
+            assert_same(&their.recv(), number.to_string().as_bytes());
+        }
+    }
+}
+
+#[test]
+fn their_polyamorous_pair1_talks_with_each_of_ours() {
+    for way in ways() {
+        let theirs = Nng::open(Pattern::Pair1Poly, LIMIT);
+        let ours = [(); 3].map(|()| Pair1::new().expect("a socket"));
+        for (number, our) in ours.iter().enumerate() {
+            let way = Way { url: way.nth_url(number), we_dial: way.we_dial };
+            connect!(our, theirs, way);
+            our.send_timeout(number.to_string(), LIMIT).expect("a peer with room");
+        }
+        for _ in &ours {
+            let (pipe, body) = theirs.recv_from();
+            theirs.send_to(pipe, &body);
+        }
+        for (number, our) in ours.iter().enumerate() {
+            assert_eq!(our.recv_timeout(LIMIT).expect("a message"), number.to_string());
+        }
+    }
+}
+
+#[test]
+fn a_stream_to_their_pair1_and_back_arrives_in_order_and_whole() {
+    for way in ways() {
+        let (ours, theirs) = (Pair1::new().expect("a socket"), Nng::open(Pattern::Pair1, LIMIT));
+        connect!(ours, theirs, way);
+        let echo = thread::spawn(move || {
+            stream().for_each(|_| theirs.send(&theirs.recv()));
+            theirs
+        });
+        let sender = {
+            let ours = ours.clone();
+            thread::spawn(move || {
+                for message in stream() {
+                    ours.send_timeout(message, LIMIT).expect("a peer with room");
+                }
+            })
+        };
+        for message in stream() {
+            assert_same(&ours.recv_timeout(LIMIT).expect("a message"), &message);
+        }
+        sender.join().expect("the sender is through");
+        echo.join().expect("the echo is through");
     }
 }
 
