@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use sp::raw::{self, Device, DeviceHandle, RawOptions};
 use sp::{
-    Listener, Message, Pub, Pull, PullOptions, Push, RecvError, Rep, RepOptions, Req, ReqOptions,
-    Socket, Stats, Sub,
+    Bus, Listener, Message, Pair1, Pub, Pull, PullOptions, Push, RecvError, Rep, RepOptions, Req,
+    ReqOptions, Socket, Stats, Sub,
 };
 use sp_protocols::engine::{Engine, RecvEngine};
 use support::{
@@ -249,15 +249,7 @@ fn pairs_count_the_devices_between_them() {
         for devices in 1..=8 {
             let first = raw::Pair1::new().unwrap();
             let last = raw::Pair1::new().unwrap();
-            let mut running = Vec::new();
-            let mut before = first.clone();
-            for _ in 0..devices {
-                let (a, b) = (raw::Pair1::new().unwrap(), raw::Pair1::new().unwrap());
-                connect(transport, &before, &a);
-                before = b.clone();
-                running.push(Running::start(Device::new(a, b)));
-            }
-            connect(transport, &before, &last);
+            let running = between(transport, devices, &first, &last);
             first.send_timeout(with_header(&[0], "there"), DEADLINE).unwrap();
             if devices <= 7 {
                 let msg = recv(&last);
@@ -271,6 +263,64 @@ fn pairs_count_the_devices_between_them() {
             }
             running.into_iter().for_each(|device| drop(device.stop()));
         }
+    }
+}
+
+/// sp-wire 8.13 item 148
+#[test]
+fn pairs_talk_through_seven_devices_and_not_through_eight() {
+    for transport in Transport::ALL {
+        for devices in [7, 8] {
+            let (first, last) = (Pair1::new().unwrap(), Pair1::new().unwrap());
+            let running = between(transport, devices, &first, &last);
+            first.send_timeout("there", DEADLINE).unwrap();
+            if devices <= 7 {
+                assert_eq!(recv(&last), "there");
+                last.send_timeout("back", DEADLINE).unwrap();
+                assert_eq!(recv(&first), "back");
+            } else {
+                wait_until("it is dropped", || last.stats().get("hop_limit") == Some(1));
+                assert_eq!(last.peers().len(), 1);
+            }
+            running.into_iter().for_each(|device| drop(device.stop()));
+        }
+    }
+}
+
+/// Connects two pairs by way of so many devices, at least one.
+fn between<E: Engine>(
+    transport: Transport,
+    devices: u32,
+    first: &Socket<E>,
+    last: &Socket<E>,
+) -> Vec<Running> {
+    let links: Vec<_> =
+        (0..devices).map(|_| (raw::Pair1::new().unwrap(), raw::Pair1::new().unwrap())).collect();
+    connect(transport, first, &links[0].0);
+    for next in links.windows(2) {
+        connect(transport, &next[0].1, &next[1].0);
+    }
+    connect(transport, &links[links.len() - 1].1, last);
+    links.into_iter().map(|(a, b)| Running::start(Device::new(a, b))).collect()
+}
+
+/// sp-wire 8.14 items 151 and 153
+#[test]
+fn buses_talk_through_a_device_that_does_not_echo() {
+    for transport in Transport::ALL {
+        let (a, b) = (raw::Bus::new().unwrap(), raw::Bus::new().unwrap());
+        let buses = [(); 3].map(|()| Bus::new().unwrap());
+        for (n, bus) in buses.iter().enumerate() {
+            connect(transport, if n < 2 { &a } else { &b }, bus);
+        }
+        let device = Running::start(Device::new(a, b));
+        buses[0].send("from the first").unwrap();
+        assert_eq!(recv(&buses[2]), "from the first");
+        buses[2].send("from the third").unwrap();
+        for bus in &buses[..2] {
+            assert_eq!(recv(bus), "from the third", "nothing came back, nor to those beside");
+        }
+        drop(device.stop());
     }
 }
 

@@ -413,7 +413,7 @@ fn their_surveyor_hears_their_respondent_through_our_device(program: &'static Pr
 
 fn their_pairs_talk_through_our_device(program: &'static Program) {
     for way in WAYS {
-        let (a, b) = (raw::Pair0::new().expect("a socket"), raw::Pair0::new().expect("a socket"));
+        let (a, b) = (raw::Pair::new().expect("a socket"), raw::Pair::new().expect("a socket"));
         pairs_talk(program, way, program.pair0, a, b);
         // nanomsg has the one without a hop count only.
         if let Some(pair1) = program.pair1 {

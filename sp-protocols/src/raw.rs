@@ -49,7 +49,7 @@ pub type Surveyor = Socket<raw::Surveyor>;
 pub type Respondent = Socket<raw::Respondent>;
 
 /// Talks with one peer, in order. No header.
-pub type Pair0 = Socket<raw::Pair0>;
+pub type Pair = Socket<raw::Pair>;
 
 /// Talks with one peer, in order. Header: one word, the hop count, which goes out one higher than the program sets it.
 pub type Pair1 = Socket<raw::Pair1>;

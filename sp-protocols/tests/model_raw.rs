@@ -349,7 +349,7 @@ models! {
     raw_rep_agrees_with_lists: raw::Rep;
     raw_surveyor_agrees_with_lists: raw::Surveyor;
     raw_respondent_agrees_with_lists: raw::Respondent;
-    raw_pair0_agrees_with_lists: raw::Pair0;
+    raw_pair0_agrees_with_lists: raw::Pair;
     raw_pair1_agrees_with_lists: raw::Pair1;
     raw_bus_agrees_with_lists: raw::Bus;
 }

@@ -69,7 +69,7 @@ fn raw_sockets_say_the_number_of_their_pattern() {
             );
         }
     }
-    shakes::<engine::raw::Pair0>(0x0010);
+    shakes::<engine::raw::Pair>(0x0010);
     shakes::<engine::raw::Pair1>(0x0011);
     shakes::<engine::raw::Pub>(0x0020);
     shakes::<engine::raw::Sub>(0x0021);
@@ -94,7 +94,7 @@ fn a_pair_of_the_other_version_and_a_retired_survey_are_turned_away() {
         let wanted = E::PEER;
         assert_eq!(refused(&events), CloseReason::WrongProtocol { got: ProtocolId(got), wanted });
     }
-    turns_away::<engine::raw::Pair0>(0x0011);
+    turns_away::<engine::raw::Pair>(0x0011);
     turns_away::<engine::raw::Pair1>(0x0010);
     turns_away::<engine::raw::Respondent>(0x0060);
 }
@@ -208,7 +208,7 @@ fn a_raw_sub_takes_everything_and_a_raw_pub_nothing() {
 #[test]
 fn a_raw_pair_refuses_a_second_peer_until_the_first_has_left() {
     for wire in Wire::BOTH {
-        let pair = raw::Pair0::new().unwrap();
+        let pair = raw::Pair::new().unwrap();
         let events = pair.events();
         let listener = pair.listen(wire.url()).unwrap();
         let mut first = peer(&pair, &listener);
@@ -325,7 +325,7 @@ fn devices_take_raw_sockets_that_talk_to_each_other_only() {
     assert_lacks!(engine::raw::Req: Fits<engine::raw::Req>);
     assert_lacks!(engine::raw::Req: Fits<engine::raw::Respondent>);
     assert_lacks!(engine::raw::Pub: Fits<engine::raw::Pull>);
-    assert_lacks!(engine::raw::Pair0: Fits<engine::raw::Pair1>);
+    assert_lacks!(engine::raw::Pair: Fits<engine::raw::Pair1>);
 }
 
 /// sp-wire 8.15 item 161

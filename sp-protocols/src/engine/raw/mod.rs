@@ -33,7 +33,7 @@ pub type Surveyor = TwoWay<role::Surveyor>;
 /// Collects surveys, and routes responses back.
 pub type Respondent = TwoWay<role::Respondent>;
 /// Talks with one peer.
-pub type Pair0 = TwoWay<role::Pair0>;
+pub type Pair = TwoWay<role::Pair>;
 /// Talks with one peer, and counts the devices between.
 pub type Pair1 = TwoWay<role::Pair1>;
 /// Talks with all neighbours.

@@ -78,8 +78,8 @@ roles! {
     Surveyor
     /// See [`super::Respondent`].
     Respondent
-    /// See [`super::Pair0`].
-    Pair0
+    /// See [`super::Pair`].
+    Pair
     /// See [`super::Pair1`].
     Pair1
     /// See [`super::Bus`].
@@ -138,7 +138,7 @@ impl Role for Respondent {
     }
 }
 
-impl Role for Pair0 {
+impl Role for Pair {
     const SELF: ProtocolId = ProtocolId::PAIR0;
     type Peer = Self;
     const PEERS_MAX: usize = 1;

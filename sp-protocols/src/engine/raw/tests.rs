@@ -202,7 +202,7 @@ fn a_survey_goes_to_every_peer_that_has_room() {
 /// sp-wire 8.12 items 141 and 143
 #[test]
 fn a_pair_has_one_peer_and_waits_for_it() {
-    let mut rig = Rig::<Pair0>::new();
+    let mut rig = Rig::<Pair>::new();
     assert!(matches!(rig.send_waiting(CtxId::MAIN, "1"), Err(Unsent::Full(_))));
     let a = rig.peer();
     rig.expect([Effect::WakeSend(CtxId::MAIN)]);
@@ -333,7 +333,7 @@ fn raw_speaks_the_numbers_of_its_pattern() {
         (Rep::SELF, Rep::PEER, 0x31, 0x30),
         (Surveyor::SELF, Surveyor::PEER, 0x62, 0x63),
         (Respondent::SELF, Respondent::PEER, 0x63, 0x62),
-        (Pair0::SELF, Pair0::PEER, 0x10, 0x10),
+        (Pair::SELF, Pair::PEER, 0x10, 0x10),
         (Pair1::SELF, Pair1::PEER, 0x11, 0x11),
         (Bus::SELF, Bus::PEER, 0x70, 0x70),
         (Pub::SELF, Pub::PEER, 0x20, 0x21),
