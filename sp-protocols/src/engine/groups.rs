@@ -39,9 +39,11 @@ impl<G: Id, K: Id> Groups<G, K> {
         }
     }
 
-    /// The first of `group`.
-    pub(crate) fn first(&self, group: G) -> Option<K> {
-        self.ends.get(group).map(|ends| ends.first)
+    /// Takes the first of `group` out.
+    pub(crate) fn pop(&mut self, group: G) -> Option<K> {
+        let first = self.ends.get(group)?.first;
+        self.remove(group, first);
+        Some(first)
     }
 }
 
@@ -56,31 +58,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn groups_agree_with_queues(ops in prop::collection::vec((0_u8..2, 0_u32..3, 0_u32..6), 0..200)) {
+        fn groups_agree_with_queues(ops in prop::collection::vec((0_u8..3, 0_u32..3, 0_u32..6), 0..200)) {
             let mut groups = Groups::new();
             let mut queues: [VecDeque<CtxId>; 3] = Default::default();
             for (op, group, member) in ops {
                 let (peer, id) = (PeerId::from_parts(group, 7), CtxId::from_parts(member, 0));
                 let queue = &mut queues[group as usize];
                 match op {
-                    0 if queue.contains(&id) || !groups.links.contains(id) => {
+                    0 => prop_assert_eq!(groups.pop(peer), queue.pop_front()),
+                    // Whoever calls this knows to which group a member belongs, if to any.
+                    1 if queue.contains(&id) || !groups.links.contains(id) => {
                         queue.retain(|other| *other != id);
                         groups.remove(peer, id);
                     }
-                    _ if groups.links.contains(id) => {}
-                    _ => {
+                    2 if !groups.links.contains(id) => {
                         queue.push_back(id);
                         groups.push(peer, id);
                     }
+                    _ => {}
                 }
-                prop_assert_eq!(groups.first(peer), queue.front().copied());
             }
             for (group, queue) in (0..).zip(queues) {
                 let peer = PeerId::from_parts(group, 7);
-                for id in queue {
-                    prop_assert_eq!(groups.first(peer), Some(id));
-                    groups.remove(peer, id);
-                }
+                let left: Vec<_> = std::iter::from_fn(|| groups.pop(peer)).collect();
+                prop_assert_eq!(queue, left);
             }
             prop_assert!(groups.ends.is_empty());
         }

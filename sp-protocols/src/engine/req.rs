@@ -10,7 +10,9 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
 use super::contexts::Contexts;
 use super::deadlines::Deadlines;
+use super::groups::Groups;
 use super::line::Line;
+use super::numbers::RequestIds;
 use super::rotation::Rotation;
 use super::waiters::Waiters;
 use super::{
@@ -19,10 +21,8 @@ use super::{
 };
 
 use conversation::{Conversation, Request, State};
-use under_way::UnderWay;
 
 mod conversation;
-mod under_way;
 
 /// Sends a request to one peer and receives the reply to it; each context has one request at a time.
 ///
@@ -42,8 +42,11 @@ pub struct Req {
     /// What contexts start from that have no options of their own.
     options: ReqOptions,
     contexts: Contexts<Conversation>,
-    asked: UnderWay,
+    /// Exactly the requests of contexts in state asked.
+    ids: RequestIds,
     peers: Rotation,
+    /// Contexts by the peer that they asked last, noted there, whether or not it has answered.
+    asked: Groups<PeerId, CtxId>,
     /// Contexts whose request is to be sent again when a pipe has room; some may turn out not to want it any
     /// more. While this is not empty every pipe is known to be full.
     resends: Line<CtxId>,
@@ -62,8 +65,9 @@ impl Engine for Req {
         Self {
             contexts: Contexts::new(Conversation::new(&options)),
             options,
-            asked: UnderWay::new(seed),
+            ids: RequestIds::new(seed),
             peers: Rotation::new(),
+            asked: Groups::new(),
             resends: Line::new(),
             deadlines: Deadlines::new(RESEND),
             senders: Waiters::new(),
@@ -78,14 +82,18 @@ impl Engine for Req {
 
     fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
         self.peers.remove(peer);
-        while let Some(ctx) = self.asked.first_at(peer) {
-            let Some(talk) = self.contexts.get_mut(ctx) else { break };
-            let State::Asked(request) = &mut talk.state else { break };
+        while let Some(ctx) = self.asked.pop(peer) {
+            let Some(talk) = self.contexts.get_mut(ctx) else { continue };
+            talk.asked_last = None;
+            let State::Asked(request) = &mut talk.state else { continue };
+            if request.peer != Some(peer) {
+                continue;
+            }
             if talk.resend_time.is_some() {
-                self.asked.take_back(request, ctx);
+                request.peer = None;
                 self.resends.push(ctx);
             } else {
-                self.asked.end(request, ctx);
+                self.ids.remove(request.id);
                 talk.state = State::Lost;
                 fx.wake_recv(ctx);
             }
@@ -111,14 +119,13 @@ impl Engine for Req {
                 fx.close(peer, CloseReason::BadHeader { protocol: Self::SELF });
                 break;
             };
-            let owner = self.asked.owner(id);
+            let owner = self.ids.remove(id);
             let Some((ctx, talk)) = owner.and_then(|ctx| Some((ctx, self.contexts.get_mut(ctx)?)))
             else {
                 fx.count(Counter::StaleReply);
                 continue;
             };
             msg.clear_header();
-            talk.end(ctx, &mut self.asked);
             talk.state = State::Replied(msg);
             fx.wake_recv(ctx);
         }
@@ -132,14 +139,15 @@ impl Engine for Req {
         while let Some(ctx) = self.deadlines.pop_due(now) {
             let Some(talk) = self.contexts.get_mut(ctx) else { continue };
             talk.deadline = None;
-            let State::Asked(request) = &mut talk.state else { continue };
-            let Some(due) = request.due else { continue };
-            if due > now {
+            let State::Asked(Request { peer, due: Some(due), .. }) = &mut talk.state else {
+                continue;
+            };
+            if *due > now {
                 // The request this was meant for is over; it stands for the one that followed.
-                talk.deadline = Some(due);
-                self.deadlines.push(due, ctx);
+                talk.deadline = Some(*due);
+                self.deadlines.push(*due, ctx);
             } else {
-                self.asked.take_back(request, ctx);
+                *peer = None;
                 self.resends.push(ctx);
             }
         }
@@ -154,8 +162,13 @@ impl Engine for Req {
 
     fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects) {
         let fresh = Conversation::new(&self.options);
-        let Some(mut ended) = self.contexts.close(ctx, fresh) else { return };
-        ended.end(ctx, &mut self.asked);
+        let Some(ended) = self.contexts.close(ctx, fresh) else { return };
+        if let State::Asked(request) = &ended.state {
+            self.ids.remove(request.id);
+        }
+        if let Some(peer) = ended.asked_last {
+            self.asked.remove(peer, ctx);
+        }
         if let Some(at) = ended.deadline {
             self.deadlines.remove(at, ctx);
         }
@@ -177,13 +190,13 @@ impl SendEngine for Req {
     ) -> Result<(), SendBlocked> {
         msg.clear_header();
         let Some(talk) = self.contexts.get_mut(ctx) else { return Err(SendBlocked::State) };
-        talk.forget(ctx, &mut self.asked, fx);
+        talk.forget(ctx, &mut self.ids, fx);
         self.send_again(fx);
         let Some(peer) = self.peers.next(fx) else {
             self.senders.add(ctx);
             return Err(SendBlocked::Full);
         };
-        let id = self.asked.begin(ctx);
+        let id = self.ids.assign(ctx);
         let fits = msg.push_header(id);
         debug_assert!(fits, "the header was empty");
         if let Some(talk) = self.contexts.get_mut(ctx) {
@@ -216,7 +229,7 @@ impl RecvEngine for Req {
 
     fn recv_abandoned(&mut self, ctx: CtxId, fx: &mut impl Effects) {
         if let Some(talk) = self.contexts.get_mut(ctx) {
-            talk.give_up(ctx, &mut self.asked, fx);
+            talk.give_up(ctx, &mut self.ids, fx);
         }
     }
 }
@@ -260,7 +273,13 @@ impl Req {
     fn note_sent(&mut self, ctx: CtxId, to: PeerId, fx: &mut impl Effects) {
         let Some(talk) = self.contexts.get_mut(ctx) else { return };
         let State::Asked(request) = &mut talk.state else { return };
-        self.asked.sent(request, ctx, to);
+        request.peer = Some(to);
+        if talk.asked_last != Some(to) {
+            if let Some(before) = talk.asked_last.replace(to) {
+                self.asked.remove(before, ctx);
+            }
+            self.asked.push(to, ctx);
+        }
         request.due = talk.resend_time.and_then(|every| fx.now().checked_add(every));
         let Some(due) = request.due else { return };
         if talk.deadline.is_none() {

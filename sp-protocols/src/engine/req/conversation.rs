@@ -6,7 +6,7 @@ use sp_core::id::{CtxId, PeerId};
 use sp_core::message::Message;
 
 use super::ReqOptions;
-use super::under_way::UnderWay;
+use crate::engine::numbers::RequestIds;
 use crate::engine::{Effects, RecvBlocked};
 
 /// A context's state, and what is still owed to its receive.
@@ -21,6 +21,8 @@ pub(super) struct Conversation {
     canceled: bool,
     /// What stands among the deadlines for this context.
     pub(super) deadline: Option<Instant>,
+    /// To whom a request of it went last, if that one is still there: where it stands among those who asked.
+    pub(super) asked_last: Option<PeerId>,
 }
 
 /// Where a conversation stands.
@@ -57,6 +59,7 @@ impl Conversation {
             was_empty: false,
             canceled: false,
             deadline: None,
+            asked_last: None,
         }
     }
 
@@ -85,16 +88,11 @@ impl Conversation {
         }
     }
 
-    /// Back to idle; the request is over, if there is one.
-    pub(super) fn end(&mut self, ctx: CtxId, asked: &mut UnderWay) {
-        if let State::Asked(mut request) = std::mem::take(&mut self.state) {
-            asked.end(&mut request, ctx);
-        }
-    }
-
     /// Back to idle because of a new request; a receive that waits for the old one is canceled.
-    pub(super) fn forget(&mut self, ctx: CtxId, asked: &mut UnderWay, fx: &mut impl Effects) {
-        self.end(ctx, asked);
+    pub(super) fn forget(&mut self, ctx: CtxId, ids: &mut RequestIds, fx: &mut impl Effects) {
+        if let State::Asked(request) = std::mem::take(&mut self.state) {
+            ids.remove(request.id);
+        }
         if std::mem::take(&mut self.was_empty) && fx.recv_waits(ctx) {
             self.canceled = true;
             fx.wake_recv(ctx);
@@ -102,14 +100,15 @@ impl Conversation {
     }
 
     /// The receive that waited is gone: so is the request, but not a reply that is there already.
-    pub(super) fn give_up(&mut self, ctx: CtxId, asked: &mut UnderWay, fx: &mut impl Effects) {
+    pub(super) fn give_up(&mut self, ctx: CtxId, ids: &mut RequestIds, fx: &mut impl Effects) {
         self.was_empty = false;
         if std::mem::take(&mut self.canceled) {
             // It waited for an earlier request; the present one is not its own.
             return;
         }
-        if matches!(self.state, State::Asked(_)) {
-            self.end(ctx, asked);
+        if let State::Asked(request) = &self.state {
+            ids.remove(request.id);
+            self.state = State::Idle;
         }
         // Others that received here find the request over, or take the reply this one was woken for.
         fx.wake_recv(ctx);
