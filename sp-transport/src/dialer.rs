@@ -15,7 +15,6 @@ use crate::backoff::Backoff;
 use crate::listener::tune;
 use crate::options::DialOptions;
 use crate::runtime::Report;
-use crate::stream::Stream;
 
 /// A dialer in the worker's care: at most one connection at a time.
 pub(crate) struct Dialer {
@@ -66,14 +65,14 @@ impl Dialer {
 }
 
 /// Starts a TCP connection.
-pub(crate) fn connect_tcp(addr: SocketAddr) -> io::Result<Stream> {
+pub(crate) fn connect_tcp(addr: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     tune(&socket);
     connect(socket, &addr.into())
 }
 
 /// Connects to a socket file.
-pub(crate) fn connect_ipc(path: &Path) -> io::Result<Stream> {
+pub(crate) fn connect_ipc(path: &Path) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     connect(socket, &SockAddr::unix(path)?).map_err(|error| match error.kind() {
         // A file that is not there is a listener that is not there.
@@ -84,11 +83,11 @@ pub(crate) fn connect_ipc(path: &Path) -> io::Result<Stream> {
     })
 }
 
-fn connect(socket: Socket, addr: &SockAddr) -> io::Result<Stream> {
+fn connect(socket: Socket, addr: &SockAddr) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     match socket.connect(addr) {
-        Ok(()) => Ok(Stream::new(socket)),
-        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(Stream::new(socket)),
+        Ok(()) => Ok(socket),
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(socket),
         Err(error) => Err(error),
     }
 }

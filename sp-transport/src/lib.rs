@@ -17,6 +17,7 @@ mod driver;
 mod error;
 mod half_open;
 mod inproc;
+mod layers;
 mod listener;
 mod options;
 mod patience;

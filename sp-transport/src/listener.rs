@@ -14,13 +14,10 @@ use sp_core::endpoint::{Address, Endpoint, Host, IpFamily};
 use crate::error::ListenError;
 use crate::options::ListenOptions;
 use crate::resolver::look_up_now;
-use crate::stream::Stream;
-use crate::wire::Framing;
 
 /// A bound and listening descriptor.
 pub(crate) struct Bound {
     pub(crate) socket: Socket,
-    pub(crate) framing: Framing,
     /// The real address.
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) options: ListenOptions,
@@ -43,7 +40,7 @@ pub(crate) struct Listener {
 
 /// What one attempt to accept came to.
 pub(crate) enum Accepted {
-    Peer(Stream, Option<SocketAddr>),
+    Peer(Socket, Option<SocketAddr>),
     /// Nobody is waiting.
     Nobody,
     /// A peer gave up before it was accepted; look again.
@@ -63,7 +60,7 @@ impl Listener {
                 if addr.is_some() {
                     tune(&socket);
                 }
-                Accepted::Peer(Stream::new(socket), addr)
+                Accepted::Peer(socket, addr)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Accepted::Nobody,
             Err(error) => match error.raw_os_error() {
@@ -114,7 +111,6 @@ fn bind_tcp(
                 let port = real.map_or(port, |real| real.port());
                 return Ok(Bound {
                     socket,
-                    framing: Framing::Length,
                     endpoint: Arc::new(endpoint.with_port(port)),
                     options: options.clone(),
                     _file: None,
@@ -180,7 +176,6 @@ fn bind_ipc(
     let file = SocketFile::of(path).map_err(failed)?;
     Ok(Bound {
         socket: start(socket, options.backlog).map_err(failed)?,
-        framing: Framing::TypeAndLength,
         endpoint: Arc::new(endpoint.clone()),
         options: options.clone(),
         _file: Some(file),

@@ -1,4 +1,4 @@
-//! The byte streams that connections run over.
+//! The byte streams that connections run over: a socket, alone or with layers on it.
 
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::SocketAddr;
@@ -6,25 +6,102 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use socket2::Socket;
 
-/// A connected, non-blocking byte stream. Reading and writing need no exclusive access: the kernel orders
-/// them, and this library sees to it that one thread at a time does either.
+/// A connected, non-blocking byte stream. Reading and writing need no exclusive access: one thread at a time does
+/// either, which this library sees to, and what both share a layer keeps under a lock of its own.
 #[derive(Debug)]
-pub(crate) struct Stream {
-    socket: Socket,
+pub(crate) enum Stream {
+    /// What goes through is what the kernel gets.
+    Plain(Plain),
+}
+
+/// What one read brought.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chunk {
+    /// Bytes read; 0 at the end of the stream.
+    pub(crate) bytes: usize,
+    /// Nothing is left for now, and an event will announce what comes.
+    pub(crate) drained: bool,
 }
 
 impl Stream {
-    pub(crate) fn new(socket: Socket) -> Self {
+    #[inline]
+    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<Chunk> {
+        match self {
+            Self::Plain(plain) => plain.read(into),
+        }
+    }
+
+    /// Reads into `first` and, if that is filled, into `second`.
+    #[inline]
+    pub(crate) fn read_two(&self, first: &mut [u8], second: &mut [u8]) -> io::Result<Chunk> {
+        match self {
+            Self::Plain(plain) => plain.read_two(first, second),
+        }
+    }
+
+    /// Answers how many bytes will leave without being offered again. After `WouldBlock` the next write begins
+    /// with the same bytes.
+    #[inline]
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(plain) => plain.write(bytes),
+        }
+    }
+
+    /// As [`write`](Self::write), for several pieces.
+    #[inline]
+    pub(crate) fn write_pieces(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(plain) => plain.write_pieces(pieces),
+        }
+    }
+
+    /// Ends both directions; the descriptor is closed when the last owner drops the stream.
+    pub(crate) fn shutdown(&self) {
+        match self {
+            Self::Plain(plain) => plain.shutdown(),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        self.plain().socket.local_addr().ok()?.as_socket()
+    }
+
+    const fn plain(&self) -> &Plain {
+        match self {
+            Self::Plain(plain) => plain,
+        }
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.plain().socket.as_raw_fd()
+    }
+}
+
+/// A socket with nothing on it. The kernel orders reads and writes.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    socket: Socket,
+}
+
+impl Plain {
+    pub(crate) const fn new(socket: Socket) -> Self {
         Self { socket }
     }
 
-    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
-        (&self.socket).read(into)
+    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<Chunk> {
+        let asked = into.len();
+        let bytes = (&self.socket).read(into)?;
+        Ok(Chunk::of_kernel(bytes, asked))
     }
 
-    /// Reads into `first` and then into `second`, in one system call.
-    pub(crate) fn read_two(&self, first: &mut [u8], second: &mut [u8]) -> io::Result<usize> {
-        (&self.socket).read_vectored(&mut [IoSliceMut::new(first), IoSliceMut::new(second)])
+    fn read_two(&self, first: &mut [u8], second: &mut [u8]) -> io::Result<Chunk> {
+        let asked = first.len() + second.len();
+        let bytes =
+            (&self.socket).read_vectored(&mut [IoSliceMut::new(first), IoSliceMut::new(second)])?;
+        Ok(Chunk::of_kernel(bytes, asked))
     }
 
     /// Writes without raising SIGPIPE.
@@ -37,20 +114,17 @@ impl Stream {
         self.socket.send_vectored_with_flags(pieces, NO_SIGNAL)
     }
 
-    /// Ends both directions; the descriptor is closed when the last owner drops the stream.
     pub(crate) fn shutdown(&self) {
         // The peer may have been faster; there is nothing left to do either way.
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
-
-    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
-        self.socket.local_addr().ok()?.as_socket()
-    }
 }
 
-impl AsRawFd for Stream {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+impl Chunk {
+    /// From the kernel a short read means that nothing is left: more bytes raise a new event, and so does the peer's
+    /// close unless it came with these. Saves the system call that would only say so.
+    const fn of_kernel(bytes: usize, asked: usize) -> Self {
+        Self { bytes, drained: bytes < asked }
     }
 }
 

@@ -101,7 +101,7 @@ impl Body {
                 let Ok(Some(payload)) = framing.decode_header(&buf[offset..], None) else {
                     unreachable!("what stands here was encoded here")
                 };
-                (framing.header_bytes() + payload, payload)
+                (framing.header_bytes(payload) + payload, payload)
             }
             Self::Large(_, payload) => (self.len(), payload.len()),
         }

@@ -45,7 +45,7 @@ impl Reader {
         let mut numbers = Vec::new();
         while !rest.is_empty() {
             let len = framing.decode_header(rest, None).unwrap().expect("a whole header");
-            let (payload, next) = rest[framing.header_bytes()..].split_at(len);
+            let (payload, next) = rest[framing.header_bytes(len)..].split_at(len);
             let number = u64::from_be_bytes(payload[..8].try_into().unwrap());
             assert_eq!(payload[8..], body(number, len)[8..], "message {number}");
             numbers.push(number);
@@ -145,7 +145,7 @@ proptest! {
                     while bytes > 0 {
                         let (number, len) = reader.waiting.pop_front().unwrap();
                         reader.taken.push(number);
-                        bytes -= framing.header_bytes() + len;
+                        bytes -= framing.header_bytes(len) + len;
                     }
                     prop_assert_eq!(loaded.room, reader.owed && reader.has_room());
                     reader.owed &= !loaded.room;
@@ -180,7 +180,7 @@ proptest! {
                 prop_assert_eq!(standing.waiting, reader.waiting.len() as u64);
                 prop_assert_eq!(standing.sent, reader.taken.len() as u64);
                 prop_assert_eq!(standing.dropped, reader.dropped as u64);
-                let waiting = reader.waiting.iter().map(|(_, len)| len + framing.header_bytes());
+                let waiting = reader.waiting.iter().map(|(_, len)| len + framing.header_bytes(*len));
                 prop_assert_eq!(log.waiting(reader.key).0, waiting.sum::<usize>());
             }
         }

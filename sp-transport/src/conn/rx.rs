@@ -11,7 +11,7 @@ use sp_core::id::PeerId;
 use sp_core::pipe::{CloseReason, Flow};
 use sp_core::pool::{AlignedBytes, BufferPool, PooledBuf};
 
-use crate::stream::Stream;
+use crate::stream::{Chunk, Stream};
 use crate::wire::{Decoder, Framing, LARGE_BODY_BYTES};
 
 /// What a turn of reading came to.
@@ -71,9 +71,18 @@ pub(crate) struct Rx {
 }
 
 impl Rx {
-    pub(crate) fn new(framing: Framing, limit: Option<u64>, peer: PeerId) -> Self {
+    /// `early` is what came before there was a pipe.
+    pub(crate) fn new(framing: Framing, limit: Option<u64>, peer: PeerId, early: &[u8]) -> Self {
         let decoder = Decoder::new(framing, limit).from_peer(peer);
-        Self { decoder, carry: None, undecoded: false, stalled: None, closing: false }
+        let undecoded = !early.is_empty();
+        let mut rx = Self { decoder, carry: None, undecoded, stalled: None, closing: false };
+        rx.keep(early);
+        rx
+    }
+
+    /// Whether there is something to decode that no event will announce.
+    pub(crate) const fn is_ready(&self) -> bool {
+        self.undecoded
     }
 
     /// An event said that the peer has closed. It is the last one.
@@ -102,7 +111,8 @@ impl Rx {
             let read = match self.read(stream, shared) {
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Drained,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                // The stream has worked for a while and brought nothing yet; others have their turn first.
+                Err(error) if error.kind() == ErrorKind::Interrupted => return Progress::More,
                 Err(error) => return Progress::Ended(CloseReason::Io(error.kind())),
             };
             if read.got == 0 {
@@ -111,9 +121,7 @@ impl Rx {
             if let Some(progress) = self.decode(read.filled, shared, &mut deliver) {
                 return progress;
             }
-            // On a stream a short read means that nothing is left: more bytes raise a new event, and so does
-            // the peer's close unless it came with these. Saves the system call that would only say so.
-            if read.got < read.asked && !self.closing {
+            if read.drained && !self.closing {
                 return Progress::Drained;
             }
             share = share.saturating_sub(read.got);
@@ -142,26 +150,24 @@ impl Rx {
     fn read(&mut self, stream: &Stream, shared: &mut ReadBuf) -> io::Result<Read> {
         let ReadBuf { bytes, batch, .. } = shared;
         let mut room = 0;
-        let mut total = 0;
+        let mut chunk = Chunk { bytes: 0, drained: false };
         let large = self.decoder.read_large(batch, |space| {
             room = space.len();
-            total = stream.read_two(space, &mut bytes[..READ_BYTES])?;
-            Ok(total.min(room))
+            chunk = stream.read_two(space, &mut bytes[..READ_BYTES])?;
+            Ok(chunk.bytes.min(room))
         });
         if let Some(large) = large {
             large?;
-            return Ok(Read {
-                got: total,
-                asked: room + READ_BYTES,
-                filled: total.saturating_sub(room),
-            });
+            let Chunk { bytes: got, drained } = chunk;
+            return Ok(Read { got, drained, filled: got.saturating_sub(room) });
         }
         let carried = self.carry.as_ref().map_or(0, |carry| carry.len());
-        let got = stream.read(&mut bytes[carried..carried + READ_BYTES])?;
+        let Chunk { bytes: got, drained } =
+            stream.read(&mut bytes[carried..carried + READ_BYTES])?;
         if got > 0 {
             self.restore_carry(shared);
         }
-        Ok(Read { got, asked: READ_BYTES, filled: carried + got })
+        Ok(Read { got, drained, filled: carried + got })
     }
 
     /// Decodes the first `filled` bytes of the shared buffer and delivers them. Answers what ends the turn.
@@ -233,7 +239,8 @@ impl Rx {
 
 struct Read {
     got: usize,
-    asked: usize,
+    /// The stream has nothing more for now.
+    drained: bool,
     /// Bytes at the front of the shared buffer to decode.
     filled: usize,
 }

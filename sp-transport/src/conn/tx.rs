@@ -149,9 +149,9 @@ impl Tx {
             return false;
         }
         let payload_bytes = msg.payload_len();
-        let frame_bytes = self.framing.header_bytes() + payload_bytes;
+        let header_bytes = self.framing.header_bytes(payload_bytes);
+        let frame_bytes = header_bytes + payload_bytes;
         let large = if payload_bytes >= GATHER_BYTES { msg.take_buf() } else { None };
-        let header_bytes = self.framing.header_bytes();
         let frames = match large {
             Some(_) => queue.frames_with_room(header_bytes, header_bytes),
             None => queue.frames_with_room(frame_bytes, FRAMES_BYTES),

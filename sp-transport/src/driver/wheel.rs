@@ -235,6 +235,9 @@ impl Wheel {
         {
             return self.end(key, CloseReason::Io(error.kind()), driver);
         }
+        if self.conns[key].rx.is_ready() {
+            self.list(key);
+        }
         // Whatever was wished before there was a slot.
         self.attend(key, &pipe, driver);
     }

@@ -69,7 +69,7 @@ impl Decoder {
                 continue;
             }
             let Some(payload_bytes) = self.framing.decode_header(rest, self.limit)? else { break };
-            let Some(behind) = rest.get(self.framing.header_bytes()..) else { break };
+            let Some(behind) = rest.get(self.framing.header_bytes(payload_bytes)..) else { break };
             if let Some(next) = batch.push_front_of(behind, payload_bytes, self.source) {
                 rest = next;
                 continue;

@@ -33,8 +33,8 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// Bytes in front of each message.
-    pub const fn header_bytes(self) -> usize {
+    /// Bytes in front of a payload of `payload_bytes`.
+    pub const fn header_bytes(self, _payload_bytes: usize) -> usize {
         match self {
             Self::Length => 8,
             Self::TypeAndLength => 9,

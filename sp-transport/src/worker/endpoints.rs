@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 
 use mio::Interest;
 use mio::unix::SourceFd;
+use socket2::Socket;
 use sp_core::clock;
 use sp_core::endpoint::{Address, Endpoint, Host};
 use sp_core::pipe::{CloseReason, Pipe, PipeInfo, ProtocolId};
@@ -18,12 +19,11 @@ use crate::conn::{Conn, PipeSpec, Rx, StreamPipe};
 use crate::dialer::{self, Dialer};
 use crate::half_open::{HalfOpen, Step};
 use crate::inproc;
+use crate::layers::Layers;
 use crate::listener::{Accepted, Bound, Listener, PAUSE_FIRST, PAUSE_LAST};
 use crate::options::ConnOptions;
 use crate::resolver::Addresses;
 use crate::runtime::{EndpointId, Owner};
-use crate::stream::Stream;
-use crate::wire::Framing;
 
 /// A dialer or listener and the pipes it made.
 pub(crate) struct Ep {
@@ -102,8 +102,8 @@ impl Worker {
             if listener.waits_for_timer {
                 return;
             }
-            let (stream, peer_addr) = match listener.accept() {
-                Accepted::Peer(stream, addr) => (stream, addr),
+            let (socket, peer_addr) = match listener.accept() {
+                Accepted::Peer(socket, addr) => (socket, addr),
                 Accepted::Nobody => return,
                 Accepted::Gone => continue,
                 Accepted::Exhausted(error) => {
@@ -126,8 +126,7 @@ impl Worker {
                 continue;
             }
             listener.half_open += 1;
-            let framing = listener.bound.framing;
-            self.shake_hands(id, stream, framing, peer_addr);
+            self.shake_hands(id, socket, peer_addr);
         }
         if let Some(Ep { role: Role::Listener(listener), .. }) = self.endpoints.get_mut(&id) {
             // More may wait, and no new event would say so.
@@ -158,7 +157,7 @@ impl Worker {
                 unreachable!("an endpoint without a host is refused before it is dialled")
             }
             Address::Ipc { path } => match dialer::connect_ipc(path) {
-                Ok(stream) => self.shake_hands(id, stream, Framing::TypeAndLength, None),
+                Ok(socket) => self.shake_hands(id, socket, None),
                 Err(error) => self.attempt_failed(id, None, CloseReason::Io(error.kind())),
             },
             Address::Inproc { name } => {
@@ -189,9 +188,7 @@ impl Worker {
             };
             let Some(addr) = dialer.addresses.pop_front() else { break };
             match dialer::connect_tcp(addr) {
-                Ok(stream) => {
-                    return self.shake_hands(id, stream, Framing::Length, Some(addr));
-                }
+                Ok(socket) => return self.shake_hands(id, socket, Some(addr)),
                 Err(error) => why = CloseReason::Io(error.kind()),
             }
             tried = Some(addr);
@@ -214,27 +211,21 @@ impl Worker {
         self.timers.add(clock::after(clock::now(), wait), Due::Redial(id));
     }
 
-    fn shake_hands(
-        &mut self,
-        id: EndpointId,
-        stream: Stream,
-        framing: Framing,
-        peer_addr: Option<SocketAddr>,
-    ) {
+    fn shake_hands(&mut self, id: EndpointId, socket: Socket, peer_addr: Option<SocketAddr>) {
         let Some(ep) = self.endpoints.get(&id) else { return };
         let Some(options) = ep.options() else { return };
         let limit = options.handshake_limit;
         let serial = self.next_serial;
         self.next_serial += 1;
-        let protocol = ep.owner.events.protocol();
-        let fd = stream.as_raw_fd();
+        let fd = socket.as_raw_fd();
+        let layers = Layers::new(socket, ep.endpoint.address(), ep.owner.events.protocol());
         let slot = self.sources.vacant_entry();
         let key = slot.key();
         let now = clock::now();
         let deadline = self.timers.add(clock::after(now, limit), Due::HandshakeLimit(key));
         self.expected = Some(now + HANDSHAKE_POLLING);
         let origin = Origin { endpoint: id, serial };
-        let half_open = HalfOpen::new(stream, framing, protocol, origin, deadline, peer_addr);
+        let half_open = HalfOpen { layers, origin, deadline, peer_addr };
         slot.insert(Source::HalfOpen(Box::new(half_open)));
         match self.poll_source(fd, key) {
             // The stream may be ready already, but the first event says so just as well.
@@ -270,7 +261,7 @@ impl Worker {
         }
         let Source::HalfOpen(half_open) = self.sources.remove(key) else { return None };
         self.timers.cancel(half_open.deadline);
-        let fd = half_open.stream.as_raw_fd();
+        let fd = half_open.layers.stream.as_raw_fd();
         // Fails only if it never was registered.
         let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
         if let Some(Ep { role: Role::Listener(listener), .. }) =
@@ -283,7 +274,7 @@ impl Worker {
 
     fn half_open_failed(&mut self, key: usize, why: CloseReason) {
         let Some(half_open) = self.take_half_open(key) else { return };
-        half_open.stream.shutdown();
+        half_open.layers.stream.shutdown();
         self.came_to_nothing(half_open.origin.endpoint, half_open.peer_addr, why);
     }
 
@@ -307,12 +298,12 @@ impl Worker {
         let wanted = ep.owner.events.peer_protocol();
         let addr = half_open.peer_addr;
         if got != wanted {
-            half_open.stream.shutdown();
+            half_open.layers.stream.shutdown();
             return self.came_to_nothing(id, addr, CloseReason::WrongProtocol { got, wanted });
         }
         let Some(options) = ep.options().cloned() else { return };
         let owner = ep.owner.clone();
-        let HalfOpen { stream, framing, .. } = *half_open;
+        let Layers { stream, framing, early, .. } = half_open.layers;
         let pipe = StreamPipe::new(PipeSpec {
             info: PipeInfo {
                 endpoint: Arc::clone(&ep.endpoint),
@@ -337,7 +328,7 @@ impl Worker {
                     peer: Some(peer),
                     control: Arc::clone(&pipe) as Arc<dyn ConnControl>,
                 });
-                let rx = Rx::new(framing, options.recv_max, peer);
+                let rx = Rx::new(framing, options.recv_max, peer, &early);
                 if owner.driver.adopt(Conn { pipe, rx, peer, entry, origin, listed: false }) {
                     self.list(owner.driver);
                 }
@@ -404,9 +395,9 @@ impl Worker {
             self.sources.retain(|_, source| match source {
                 Source::HalfOpen(half_open) if half_open.origin.endpoint == id => {
                     timers.cancel(half_open.deadline);
-                    let fd = half_open.stream.as_raw_fd();
+                    let fd = half_open.layers.stream.as_raw_fd();
                     let _ = poll.registry().deregister(&mut SourceFd(&fd));
-                    half_open.stream.shutdown();
+                    half_open.layers.stream.shutdown();
                     false
                 }
                 _ => true,
