@@ -22,7 +22,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Addresses are URLs: `tcp://host:port`, `ipc:///path`, `inproc://name`. Every send and receive comes in four forms: `try_`,
+//! Addresses are URLs: `tcp://host:port`, `ipc:///path`, `inproc://name`, and with
+//! the feature `tls` `tls+tcp://host:port`. Every send and receive comes in four forms: `try_`,
 //! blocking, with a timeout or deadline, and as a plain [`Future`] for any runtime.
 //!
 //! [`raw`] sockets leave a message's header to the program, and a [`raw::Device`] forwards between two of them.
@@ -38,6 +39,7 @@ pub use sp_core::id::{PeerId, SocketId};
 pub use sp_core::message::{HeaderTooLong, Message, TooShort};
 pub use sp_core::pipe::{CloseReason, Fault, PipeInfo, ProtocolId};
 pub use sp_core::stats::Stats;
+pub use sp_core::tls::{TlsAlert, TlsFault};
 pub use sp_core::{config, pool, registry};
 pub use sp_protocols::engine::{
     BadOption, BusOptions, ContextEngine, Engine, Pair1Options, Pair1PolyOptions, PairOptions,
@@ -55,6 +57,8 @@ pub use sp_protocols::sockets::{
 };
 #[cfg(feature = "tokio")]
 pub use sp_protocols::tokio;
+#[cfg(feature = "tls")]
+pub use sp_transport::tls;
 pub use sp_transport::{DialError, DialOptions, ListenError, ListenOptions};
 
 /// Compiles and runs the programs in the README.

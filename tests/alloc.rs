@@ -119,7 +119,7 @@ fn cases() -> impl Iterator<Item = Case> {
         Pattern::PushPullDevice,
     ];
     let all = patterns.into_iter().flat_map(|pattern| {
-        Transport::ALL.into_iter().flat_map(move |transport| {
+        Transport::BARE.into_iter().flat_map(move |transport| {
             [64, 1024].into_iter().flat_map(move |bytes| {
                 [Threads::One, Threads::Two].into_iter().map(move |threads| Case {
                     pattern,

@@ -193,12 +193,14 @@ fn a_thousand_req_sockets_are_served_by_one_rep() {
     allow_descriptors(5000);
     for transport in Transport::ALL {
         let rep = Rep::new().expect("REP opens");
-        let listener = rep.listen(transport.url()).expect("the address is free");
+        let listener = rep.listen_with(transport.url(), &transport.listen_options());
+        let listener = listener.expect("the address is free");
+        let options = transport.dial_options();
         let workers = serve(&rep);
         let clients: Vec<Req> = (0..1000)
             .map(|_| {
                 let req = Req::new().expect("REQ opens");
-                req.dial(listener.endpoint()).expect("somebody listens");
+                req.dial_with(listener.endpoint(), &options).expect("somebody listens");
                 req
             })
             .collect();

@@ -75,7 +75,7 @@ fn dial<E: Engine>(socket: &Socket<E>, listener: &Listener) {
 /// sp-wire 8.8 item 94 and 8.15 item 157
 #[test]
 fn requests_pass_up_to_seven_devices_and_the_eighth_is_one_too_many() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         for length in [1, 2, 7, 8] {
             let (rep, req) = (Rep::new().unwrap(), Req::new().unwrap());
             let (listener, devices) = chain(transport, length, &rep);
@@ -135,7 +135,7 @@ fn each_device_has_its_own_limit_of_hops() {
 #[test]
 fn replies_find_their_way_back_to_each_of_many_clients() {
     const CLIENTS: usize = 8;
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let rep = Rep::new().unwrap();
         let (listener, devices) = chain(transport, 2, &rep);
         let server = {
@@ -166,7 +166,7 @@ fn replies_find_their_way_back_to_each_of_many_clients() {
 /// sp-wire 8.15 item 158
 #[test]
 fn publications_pass_and_the_last_subscriber_chooses() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let (publisher, sub) = (Pub::new().unwrap(), Sub::new().unwrap());
         let (front, back) = (raw::Sub::new().unwrap(), raw::Pub::new().unwrap());
         connect(transport, &publisher, &front);
@@ -187,7 +187,7 @@ fn publications_pass_and_the_last_subscriber_chooses() {
 #[test]
 fn a_stream_of_work_passes_whole_and_in_order() {
     const MESSAGES: u32 = 20_000;
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let (push, pull) = (Push::new().unwrap(), Pull::new().unwrap());
         let (front, back) = (raw::Pull::new().unwrap(), raw::Push::new().unwrap());
         connect(transport, &front, &push);
@@ -209,7 +209,7 @@ fn a_stream_of_work_passes_whole_and_in_order() {
 
 #[test]
 fn bodies_of_every_size_pass_unchanged() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let rep = Rep::new().unwrap();
         let (listener, devices) = chain(transport, 1, &rep);
         let req = Req::new().unwrap();
@@ -245,7 +245,7 @@ fn a_body_in_a_buffer_is_moved_and_not_copied() {
 /// sp-wire 8.13 item 148
 #[test]
 fn pairs_count_the_devices_between_them() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         for devices in 1..=8 {
             let first = raw::Pair1::new().unwrap();
             let last = raw::Pair1::new().unwrap();
@@ -327,7 +327,7 @@ fn buses_talk_through_a_device_that_does_not_echo() {
 /// sp-wire 8.14 item 153
 #[test]
 fn a_bus_device_does_not_echo() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let (a, b) = (raw::Bus::new().unwrap(), raw::Bus::new().unwrap());
         let neighbours = [(); 4].map(|()| raw::Bus::new().unwrap());
         for (n, neighbour) in neighbours.iter().enumerate() {
@@ -352,7 +352,7 @@ fn a_bus_device_does_not_echo() {
 /// sp-wire 8.15 item 159
 #[test]
 fn a_bus_reflector_does_not_echo() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let hub = raw::Bus::new().unwrap();
         let neighbours = [(); 3].map(|()| raw::Bus::new().unwrap());
         neighbours.iter().for_each(|neighbour| drop(connect(transport, &hub, neighbour)));
@@ -369,7 +369,7 @@ fn a_bus_reflector_does_not_echo() {
 
 #[test]
 fn a_pair_reflector_sends_back() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let (echo, pair) = (raw::Pair1::new().unwrap(), raw::Pair1::new().unwrap());
         connect(transport, &echo, &pair);
         let device = Running::start(Device::reflector(echo));
@@ -382,7 +382,7 @@ fn a_pair_reflector_sends_back() {
 #[test]
 fn surveys_reach_everybody_behind_a_device_and_responses_come_back() {
     const ID: u32 = 0x8000_0009;
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let (front, back) = (raw::Respondent::new().unwrap(), raw::Surveyor::new().unwrap());
         let surveyor = raw::Surveyor::new().unwrap();
         connect(transport, &front, &surveyor);
@@ -413,7 +413,7 @@ fn surveys_reach_everybody_behind_a_device_and_responses_come_back() {
 
 #[test]
 fn a_client_that_vanishes_loses_its_reply_and_nobody_else_does() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let rep = Rep::new().unwrap();
         let (listener, mut devices) = chain(transport, 1, &rep);
         let (gone, stays) = (Req::new().unwrap(), Req::new().unwrap());
@@ -488,7 +488,7 @@ fn with_body(body: &[u8]) -> Message {
 
 #[test]
 fn a_slow_side_holds_up_what_is_on_its_way_to_it_and_nothing_else() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let (device, left, right, sending) = one_way_jam(transport);
         let mut stuck = device.count("there");
         wait_until("nothing moves", || {
@@ -520,7 +520,7 @@ fn sending_sleeps<T>(sending: &Task<T>) -> bool {
 /// sp-wire 8.15 item 160
 #[test]
 fn a_device_that_is_stopped_closes_both_sockets() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let (front, back) = (raw::Rep::new().unwrap(), raw::Req::new().unwrap());
         let (req, rep) = (Req::new().unwrap(), Rep::new().unwrap());
         connect(transport, &front, &req);
@@ -542,7 +542,7 @@ fn a_device_that_is_stopped_closes_both_sockets() {
 
 #[test]
 fn the_end_of_either_socket_ends_the_device() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         for close_front in [true, false] {
             let (front, back) = (raw::Pull::new().unwrap(), raw::Push::new().unwrap());
             let push = Push::new().unwrap();
@@ -567,7 +567,7 @@ fn the_end_of_either_socket_ends_the_device() {
 
 #[test]
 fn a_jammed_device_ends_when_it_is_stopped() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let (device, left, _right, sending) = one_way_jam(transport);
         device.stop();
         left.close();
@@ -587,7 +587,7 @@ fn a_device_can_be_stopped_before_it_runs_and_twice() {
 
 #[test]
 fn a_device_is_a_future_for_any_runtime() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let rep = Rep::with(RepOptions::new()).unwrap();
         let (front, back) = (raw::Rep::new().unwrap(), raw::Req::new().unwrap());
         let req = Req::new().unwrap();
@@ -651,7 +651,7 @@ fn a_future_polled_by_another_task_wakes_that_one() {
 #[test]
 fn messages_both_ways_at_once_all_arrive() {
     const MESSAGES: u32 = 5_000;
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let (a, b) = (raw::Pair1::new().unwrap(), raw::Pair1::new().unwrap());
         let ends = [(); 2].map(|()| raw::Pair1::new().unwrap());
         connect(transport, &a, &ends[0]);

@@ -27,6 +27,10 @@ use crate::support::{DEADLINE, Transport, pattern, spawn, unique};
 
 mod support;
 
+#[cfg(feature = "tls")]
+#[path = "tls/nngcat.rs"]
+mod over_tls;
+
 macro_rules! with_each_tool {
     ($($case:ident)*) => {
         mod nngcat {
@@ -828,19 +832,20 @@ impl Address {
 
     /// Known beforehand, for the other side to listen on.
     fn reserved(transport: Transport) -> Self {
-        if transport == Transport::Tcp {
-            Self::port().expect("a free port")
-        } else {
-            Self::ours(transport)
+        match transport {
+            Transport::Tcp => Self::port("tcp").expect("a free port"),
+            #[cfg(feature = "tls")]
+            Transport::Tls => Self::port("tls+tcp").expect("a free port"),
+            _ => Self::ours(transport),
         }
     }
 
-    fn port() -> io::Result<Self> {
+    fn port(scheme: &str) -> io::Result<Self> {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
         let at = socket.local_addr()?.as_socket().expect("an IP address");
-        Ok(Self { url: format!("tcp://{at}"), _port: Some(socket) })
+        Ok(Self { url: format!("{scheme}://{at}"), _port: Some(socket) })
     }
 
     fn url(&self) -> &str {

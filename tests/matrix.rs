@@ -120,6 +120,8 @@ macro_rules! on_transport {
 on_transport!(tcp, Transport::Tcp);
 on_transport!(ipc, Transport::Ipc);
 on_transport!(inproc, Transport::Inproc);
+#[cfg(feature = "tls")]
+on_transport!(tls, Transport::Tls);
 
 fn requests_and_replies(transport: Transport) {
     let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));

@@ -390,8 +390,9 @@ fn open<E: Engine>(socket: Result<Socket<E>, sp::OpenError>) -> Socket<E> {
 
 async fn connect<L: Engine, D: Engine>(transport: Transport, near: &Socket<L>, far: &Socket<D>) {
     let events = near.events();
-    let listener = near.listen(transport.url()).expect("the address is free");
-    far.dial(listener.endpoint().clone()).await.expect("somebody listens");
+    let listener = near.listen_with(transport.url(), &transport.listen_options());
+    let at = listener.expect("the address is free").endpoint().clone();
+    far.dial_with(at, &transport.dial_options()).await.expect("somebody listens");
     wait_connected(&events);
 }
 

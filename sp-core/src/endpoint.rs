@@ -15,6 +15,7 @@ mod parse;
 /// | `tcp://host:port` | TCP; `tcp4` and `tcp6` force the family |
 /// | `tcp://*:port`, `tcp://:port` | listen on all interfaces |
 /// | `tcp://host:0`, `tcp://host` | listen on a port that the system chooses |
+/// | `tls+tcp://host:port` | the same with TLS, where this is built with the feature `tls`; also `tls+tcp4`, `tls+tcp6` |
 /// | `ipc://path`, `unix://path` | a local socket file; everything behind `://` is the path |
 /// | `inproc://name` | within this process; everything behind `://` is the name |
 ///
@@ -47,6 +48,15 @@ pub enum Address {
         /// The port; 0 lets the system choose one to listen on.
         port: u16,
     },
+    /// TLS over TCP.
+    Tls {
+        /// The IP version asked for.
+        family: IpFamily,
+        /// Whom to dial, and for whom the certificate has to be; or which interface to listen on.
+        host: Host,
+        /// The port; 0 lets the system choose one to listen on.
+        port: u16,
+    },
     /// A local socket file.
     Ipc {
         /// The file, as given: 1 to 107 bytes without NUL.
@@ -70,7 +80,7 @@ pub enum IpFamily {
     V6,
 }
 
-/// The host of a TCP endpoint.
+/// The host of an endpoint on the network.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Host {
     /// All interfaces; for listening only.
@@ -82,12 +92,15 @@ pub enum Host {
 }
 
 impl Endpoint {
-    /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, `ipc` or `inproc`.
+    /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, the same with `tls+` in front, `ipc` or `inproc`.
     pub const fn scheme(&self) -> &'static str {
         match &self.address {
             Address::Tcp { family: IpFamily::Any, .. } => "tcp",
             Address::Tcp { family: IpFamily::V4, .. } => "tcp4",
             Address::Tcp { family: IpFamily::V6, .. } => "tcp6",
+            Address::Tls { family: IpFamily::Any, .. } => "tls+tcp",
+            Address::Tls { family: IpFamily::V4, .. } => "tls+tcp4",
+            Address::Tls { family: IpFamily::V6, .. } => "tls+tcp6",
             Address::Ipc { .. } => "ipc",
             Address::Inproc { .. } => "inproc",
         }
@@ -98,10 +111,10 @@ impl Endpoint {
         &self.address
     }
 
-    /// The TCP port; `None` for other transports.
+    /// The port; `None` for transports without.
     pub const fn port(&self) -> Option<u16> {
         match self.address {
-            Address::Tcp { port, .. } => Some(port),
+            Address::Tcp { port, .. } | Address::Tls { port, .. } => Some(port),
             _ => None,
         }
     }
@@ -109,7 +122,7 @@ impl Endpoint {
     /// The same endpoint with the port that was bound. Other transports have no port and stay as they are.
     pub fn with_port(&self, bound: u16) -> Self {
         let mut endpoint = self.clone();
-        if let Address::Tcp { port, .. } = &mut endpoint.address {
+        if let Address::Tcp { port, .. } | Address::Tls { port, .. } = &mut endpoint.address {
             *port = bound;
         }
         endpoint
@@ -118,7 +131,7 @@ impl Endpoint {
     /// The same endpoint with the address and port that were bound. Other transports stay as they are.
     pub fn with_socket_addr(&self, bound: SocketAddr) -> Self {
         let mut endpoint = self.with_port(bound.port());
-        if let Address::Tcp { host, .. } = &mut endpoint.address {
+        if let Address::Tcp { host, .. } | Address::Tls { host, .. } = &mut endpoint.address {
             *host = Host::Ip(bound.ip());
         }
         endpoint
@@ -131,10 +144,11 @@ impl Endpoint {
     /// [`EndpointError::Address`] if the host is a wildcard or the port is 0.
     pub fn check_dialable(&self) -> Result<(), EndpointError> {
         let why = match &self.address {
-            Address::Tcp { host: Host::Wildcard, .. } => {
+            Address::Tcp { host: Host::Wildcard, .. }
+            | Address::Tls { host: Host::Wildcard, .. } => {
                 "a dialer needs a host: write whom to connect to, for example 127.0.0.1"
             }
-            Address::Tcp { port: 0, .. } => {
+            Address::Tcp { port: 0, .. } | Address::Tls { port: 0, .. } => {
                 "a dialer needs a port other than 0: write the port the listener was bound to"
             }
             _ => return Ok(()),
@@ -147,7 +161,9 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.scheme())?;
         match &self.address {
-            Address::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
+            Address::Tcp { host, port, .. } | Address::Tls { host, port, .. } => {
+                write!(f, "{host}:{port}")
+            }
             Address::Ipc { path } => write!(f, "{}", path.display()),
             Address::Inproc { name } => f.write_str(name),
         }
@@ -222,7 +238,7 @@ impl From<SocketAddr> for Endpoint {
 pub enum EndpointError {
     /// No Scalability Protocols transport has this scheme.
     #[error(
-        "{url:?}: no transport has the scheme {scheme:?}; use tcp, tcp4, tcp6, ipc, unix or inproc"
+        "{url:?}: no transport has the scheme {scheme:?}; use tcp, tcp4, tcp6, tls+tcp, ipc, unix or inproc"
     )]
     UnknownScheme {
         /// The URL as given.
@@ -230,10 +246,8 @@ pub enum EndpointError {
         /// What stood before `://`.
         scheme: String,
     },
-    /// The scheme is a known one, but this version has no transport for it.
-    #[error(
-        "{url:?}: {scheme} is not in this version, which has tcp, ipc and inproc; use one of these"
-    )]
+    /// The scheme is a known one, but this build has no transport for it.
+    #[error("{url:?}: {scheme} is not in this build, which has {}; use one of these", parse::BUILT)]
     NotBuilt {
         /// The URL as given.
         url: String,

@@ -20,3 +20,4 @@ pub mod pool;
 pub mod registry;
 pub mod stats;
 pub mod sync;
+pub mod tls;

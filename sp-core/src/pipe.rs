@@ -14,6 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::held::Held;
 use crate::id::{PeerId, TimerKey};
 use crate::message::Message;
+use crate::tls::TlsFault;
 
 /// A protocol number of the Scalability Protocols: `major * 16 + minor`, as sp-wire section 1 lists them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,6 +94,22 @@ pub struct PipeInfo {
     pub local_addr: Option<SocketAddr>,
     /// The peer's address, where the transport has one.
     pub peer_addr: Option<SocketAddr>,
+    /// The peer's certificate in DER, where it showed one: over TLS. It has been found good.
+    pub peer_certificate: Option<Arc<[u8]>>,
+}
+
+impl PipeInfo {
+    /// For a connection without addresses and certificates.
+    pub const fn new(endpoint: Arc<Endpoint>, dialed: bool, peer_protocol: ProtocolId) -> Self {
+        Self {
+            endpoint,
+            dialed,
+            peer_protocol,
+            local_addr: None,
+            peer_addr: None,
+            peer_certificate: None,
+        }
+    }
 }
 
 /// How urgently queued messages should reach the peer.
@@ -301,6 +318,10 @@ pub enum CloseReason {
         waiting: u64,
     },
 
+    /// TLS was refused by one of the two sides, or broken.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsFault),
+
     /// This side closed the socket or endpoint.
     #[error("closed on this side")]
     Closed,
@@ -328,7 +349,7 @@ impl CloseReason {
     pub const fn fault(&self) -> Fault {
         match self {
             Self::Closed | Self::TooMany { .. } => Fault::Caller,
-            Self::Io(_) | Self::Unresolved => Fault::System,
+            Self::Io(_) | Self::Unresolved | Self::Tls(TlsFault::Failed { .. }) => Fault::System,
             _ => Fault::Peer,
         }
     }

@@ -20,6 +20,14 @@ pub enum DialError {
         /// What happened.
         why: CloseReason,
     },
+    /// TLS without anything to trust.
+    #[error(
+        "dial {url}: TLS needs an authority to trust; set it with DialOptions::tls (feature tls)"
+    )]
+    NoTls {
+        /// The URL dialled.
+        url: String,
+    },
     /// The socket was closed meanwhile.
     #[error("dial {url}: the socket is closed")]
     Closed {
@@ -40,6 +48,7 @@ const fn advice(why: &CloseReason) -> &'static str {
         CloseReason::Io(_) | CloseReason::Unresolved | CloseReason::HandshakeTimeout => {
             "check the address and that the other side listens, or dial in the background to keep trying"
         }
+        CloseReason::Tls(_) => "check the certificates, names and authorities of both sides",
         CloseReason::WrongProtocol { .. } => "check which pattern listens at this address",
         CloseReason::TooMany { .. } | CloseReason::PeerClosed | CloseReason::Truncated => {
             "the other side turned the connection away; its events say why"
@@ -85,6 +94,12 @@ pub enum ListenError {
         /// The URL.
         url: String,
     },
+    /// TLS without anything to show.
+    #[error("listen {url}: TLS needs a certificate; set it with ListenOptions::tls (feature tls)")]
+    NoTls {
+        /// The URL.
+        url: String,
+    },
     /// The socket is closed.
     #[error("listen {url}: the socket is closed")]
     Closed {
@@ -119,7 +134,7 @@ impl ListenError {
 impl From<DialError> for io::Error {
     fn from(error: DialError) -> Self {
         let kind = match &error {
-            DialError::Endpoint(_) => io::ErrorKind::InvalidInput,
+            DialError::Endpoint(_) | DialError::NoTls { .. } => io::ErrorKind::InvalidInput,
             DialError::Failed { why: CloseReason::Io(kind), .. } => *kind,
             DialError::Failed { .. } => io::ErrorKind::ConnectionAborted,
             DialError::Closed { .. } => io::ErrorKind::NotConnected,
@@ -132,7 +147,7 @@ impl From<DialError> for io::Error {
 impl From<ListenError> for io::Error {
     fn from(error: ListenError) -> Self {
         let kind = match &error {
-            ListenError::Endpoint(_) => io::ErrorKind::InvalidInput,
+            ListenError::Endpoint(_) | ListenError::NoTls { .. } => io::ErrorKind::InvalidInput,
             ListenError::InUse { .. } => io::ErrorKind::AddrInUse,
             ListenError::Unresolved { .. } => io::ErrorKind::AddrNotAvailable,
             ListenError::NotASocket { .. } => io::ErrorKind::AlreadyExists,

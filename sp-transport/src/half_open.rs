@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use sp_core::pipe::{CloseReason, ProtocolId};
 
 use crate::layers::Layers;
-use crate::stream::Stream;
+use crate::stream::{Stream, end_reason};
 use crate::timer::Deadline;
 use crate::wire::{HANDSHAKE_BYTES, check_handshake, handshake};
 use crate::worker::Origin;
@@ -25,6 +25,9 @@ pub(crate) struct HalfOpen {
 /// A handshake reads not a byte more than its own, or leaves what it read too much in [`Layers::early`].
 #[derive(Debug)]
 pub(crate) enum Handshake {
+    /// The stream's own, before it carries anything.
+    #[cfg(feature = "tls")]
+    Tls,
     /// Both sides say which pattern they speak.
     Sp(SpHandshake),
 }
@@ -64,7 +67,10 @@ impl HalfOpen {
                 {
                     return Step::Waiting;
                 }
-                Err(error) => return Step::Failed(CloseReason::Io(error.kind())),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    return Step::Failed(CloseReason::Truncated);
+                }
+                Err(error) => return Step::Failed(end_reason(&error)),
             }
         }
     }
@@ -74,6 +80,8 @@ impl Handshake {
     /// Goes on until it has ended or would block. If there is no connection yet that means `NotConnected`.
     fn advance(&mut self, stream: &Stream) -> io::Result<Outcome> {
         match self {
+            #[cfg(feature = "tls")]
+            Self::Tls => stream.shake().map(|()| Outcome::Through(None)),
             Self::Sp(sp) => sp.advance(stream),
         }
     }
@@ -101,7 +109,8 @@ impl SpHandshake {
         }
         // Not a byte more than the handshake: what the peer sent behind it is the pipe's.
         while self.got < HANDSHAKE_BYTES {
-            match retry(|| stream.read(&mut self.theirs[self.got..]))?.bytes {
+            // `Interrupted` is an error here: nobody needs that many bytes around eight.
+            match stream.read(&mut self.theirs[self.got..])?.bytes {
                 0 => return Ok(Outcome::Failed(CloseReason::Truncated)),
                 more => self.got += more,
             }

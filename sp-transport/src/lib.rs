@@ -28,6 +28,8 @@ mod stream;
 mod sync;
 mod sys;
 mod timer;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod wire;
 mod worker;
 

@@ -84,7 +84,9 @@ impl Listener {
 /// Binds and listens, on the calling thread: names may be looked up, errors are immediate.
 pub(crate) fn bind(endpoint: &Endpoint, options: &ListenOptions) -> Result<Bound, ListenError> {
     match endpoint.address() {
-        Address::Tcp { family, host, port } => bind_tcp(endpoint, *family, host, *port, options),
+        Address::Tcp { family, host, port } | Address::Tls { family, host, port } => {
+            bind_tcp(endpoint, *family, host, *port, options)
+        }
         Address::Ipc { path } => bind_ipc(endpoint, path, options),
         Address::Inproc { .. } => unreachable!("inproc has no descriptor to bind"),
     }

@@ -4,8 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use sp_core::config::Config;
+use sp_core::endpoint::{Address, Endpoint};
 
 use crate::conn::SendLimits;
+use crate::error::{DialError, ListenError};
+#[cfg(feature = "tls")]
+use crate::tls;
 
 /// How a dialer connects. The defaults come from [`Config`].
 ///
@@ -23,6 +27,8 @@ pub struct DialOptions {
     pub(crate) reconnect_min: Duration,
     pub(crate) reconnect_max: Duration,
     pub(crate) background: bool,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<tls::Client>,
 }
 
 impl DialOptions {
@@ -34,7 +40,31 @@ impl DialOptions {
             reconnect_min: config.reconnect_min,
             reconnect_max: config.reconnect_max,
             background: false,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
+    }
+
+    /// Whom to trust over `tls+tcp` and what to show there. Without it such an endpoint is not dialled.
+    ///
+    /// The handle is kept: what it is [replaced](tls::Client::replace) with counts from the next connection on.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, client: &tls::Client) -> Self {
+        self.tls = Some(client.clone());
+        self
+    }
+
+    /// Whether everything is there that `endpoint` needs.
+    pub(crate) fn check(&self, endpoint: &Endpoint) -> Result<(), DialError> {
+        endpoint.check_dialable()?;
+        #[cfg(feature = "tls")]
+        let lacks = self.tls.is_none();
+        #[cfg(not(feature = "tls"))]
+        let lacks = true;
+        if lacks && matches!(endpoint.address(), Address::Tls { .. }) {
+            return Err(DialError::NoTls { url: endpoint.to_string() });
+        }
+        Ok(())
     }
 
     /// The wait before another attempt: `min` after the first failure, doubled with each further one up to
@@ -74,7 +104,7 @@ impl Default for DialOptions {
 
 impl fmt::Display for DialOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { conn, reconnect_min, reconnect_max, background } = self;
+        let Self { conn, reconnect_min, reconnect_max, background, .. } = self;
         write!(
             f,
             "{conn}, reconnect_min={reconnect_min:?}, reconnect_max={reconnect_max:?}, \
@@ -91,6 +121,8 @@ pub struct ListenOptions {
     pub(crate) backlog: u32,
     pub(crate) half_open_max: usize,
     pub(crate) connections_max: Option<usize>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<tls::Server>,
 }
 
 impl ListenOptions {
@@ -102,7 +134,30 @@ impl ListenOptions {
             backlog: config.backlog,
             half_open_max: config.half_open_max,
             connections_max: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
+    }
+
+    /// What to show over `tls+tcp` and whom to let in. Without it such an endpoint is not listened on.
+    ///
+    /// The handle is kept: what it is [replaced](tls::Server::replace) with counts from the next connection on.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, server: &tls::Server) -> Self {
+        self.tls = Some(server.clone());
+        self
+    }
+
+    /// Whether everything is there that `endpoint` needs.
+    pub(crate) fn check(&self, endpoint: &Endpoint) -> Result<(), ListenError> {
+        #[cfg(feature = "tls")]
+        let lacks = self.tls.is_none();
+        #[cfg(not(feature = "tls"))]
+        let lacks = true;
+        if lacks && matches!(endpoint.address(), Address::Tls { .. }) {
+            return Err(ListenError::NoTls { url: endpoint.to_string() });
+        }
+        Ok(())
     }
 
     /// The largest message a peer may send, header included; `None` for no limit. A peer that announces more
@@ -145,7 +200,7 @@ impl Default for ListenOptions {
 
 impl fmt::Display for ListenOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { conn, backlog, half_open_max, connections_max } = self;
+        let Self { conn, backlog, half_open_max, connections_max, .. } = self;
         write!(
             f,
             "{conn}, backlog={backlog}, half_open_max={half_open_max}, \

@@ -98,6 +98,7 @@ impl Runtime {
         endpoint: &Endpoint,
         options: &ListenOptions,
     ) -> Result<(EndpointId, Arc<Endpoint>), ListenError> {
+        options.check(endpoint)?;
         let id = EndpointId::next();
         if let Address::Inproc { name } = endpoint.address() {
             let endpoint = Arc::new(endpoint.clone());
@@ -124,7 +125,7 @@ impl Runtime {
         endpoint: &Endpoint,
         options: &DialOptions,
     ) -> Result<EndpointId, DialError> {
-        endpoint.check_dialable()?;
+        options.check(endpoint)?;
         if !options.background && self.worker.is_current() {
             return Err(DialError::WouldDeadlock { url: endpoint.to_string() });
         }

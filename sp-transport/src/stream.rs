@@ -3,8 +3,13 @@
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 
 use socket2::Socket;
+use sp_core::pipe::CloseReason;
+
+#[cfg(feature = "tls")]
+use crate::tls::{self, Tls};
 
 /// A connected, non-blocking byte stream. Reading and writing need no exclusive access: one thread at a time does
 /// either, which this library sees to, and what both share a layer keeps under a lock of its own.
@@ -12,6 +17,9 @@ use socket2::Socket;
 pub(crate) enum Stream {
     /// What goes through is what the kernel gets.
     Plain(Plain),
+    /// The kernel gets it encrypted.
+    #[cfg(feature = "tls")]
+    Tls(Box<Tls>),
 }
 
 /// What one read brought.
@@ -28,6 +36,8 @@ impl Stream {
     pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<Chunk> {
         match self {
             Self::Plain(plain) => plain.read(into),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.read(into),
         }
     }
 
@@ -36,6 +46,8 @@ impl Stream {
     pub(crate) fn read_two(&self, first: &mut [u8], second: &mut [u8]) -> io::Result<Chunk> {
         match self {
             Self::Plain(plain) => plain.read_two(first, second),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.read_two(first, second),
         }
     }
 
@@ -45,6 +57,8 @@ impl Stream {
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(plain) => plain.write(bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.write_pieces(&[IoSlice::new(bytes)]),
         }
     }
 
@@ -53,6 +67,8 @@ impl Stream {
     pub(crate) fn write_pieces(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(plain) => plain.write_pieces(pieces),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.write_pieces(pieces),
         }
     }
 
@@ -60,6 +76,39 @@ impl Stream {
     pub(crate) fn shutdown(&self) {
         match self {
             Self::Plain(plain) => plain.shutdown(),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.shutdown(),
+        }
+    }
+
+    /// The kernel has room again: what the layers themselves have to say leaves.
+    pub(crate) fn writable(&self) {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(tls) = self {
+            tls.writable();
+        }
+    }
+
+    /// Whether bytes may wait within the stream that no event will announce.
+    pub(crate) const fn may_hold_bytes(&self) -> bool {
+        !matches!(self, Self::Plain(_))
+    }
+
+    /// Goes on with the handshake of the layers, until it is through or would block.
+    #[cfg(feature = "tls")]
+    pub(crate) fn shake(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(tls) => tls.shake(),
+        }
+    }
+
+    /// What the peer showed, in DER.
+    pub(crate) fn peer_certificate(&self) -> Option<Arc<[u8]>> {
+        match self {
+            Self::Plain(_) => None,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.peer_certificate(),
         }
     }
 
@@ -70,6 +119,8 @@ impl Stream {
     const fn plain(&self) -> &Plain {
         match self {
             Self::Plain(plain) => plain,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => &tls.plain,
         }
     }
 }
@@ -78,6 +129,15 @@ impl AsRawFd for Stream {
     fn as_raw_fd(&self) -> RawFd {
         self.plain().socket.as_raw_fd()
     }
+}
+
+/// What an error of a stream means for its connection.
+pub(crate) fn end_reason(error: &io::Error) -> CloseReason {
+    #[cfg(feature = "tls")]
+    if let Some(fault) = tls::fault_of(error) {
+        return CloseReason::Tls(fault);
+    }
+    CloseReason::Io(error.kind())
 }
 
 /// A socket with nothing on it. The kernel orders reads and writes.

@@ -11,9 +11,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use sp::{Listener, PipeEvent, Socket};
+use sp::{DialOptions, ListenOptions, Listener, PipeEvent, Socket};
 use sp_core::clock;
 use sp_protocols::engine::Engine;
+
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 
 /// When a test gives up: far beyond what a loaded machine needs, so that only a hang gets here.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -24,10 +27,19 @@ pub(crate) enum Transport {
     Tcp,
     Ipc,
     Inproc,
+    /// With certificates on both sides.
+    #[cfg(feature = "tls")]
+    Tls,
 }
 
 impl Transport {
-    pub(crate) const ALL: [Self; 3] = [Self::Tcp, Self::Ipc, Self::Inproc];
+    #[cfg(not(feature = "tls"))]
+    pub(crate) const ALL: [Self; 3] = Self::BARE;
+    #[cfg(feature = "tls")]
+    pub(crate) const ALL: [Self; 4] = [Self::Tcp, Self::Ipc, Self::Inproc, Self::Tls];
+
+    /// Those that need no options.
+    pub(crate) const BARE: [Self; 3] = [Self::Tcp, Self::Ipc, Self::Inproc];
 
     /// An address to listen on that nobody else has.
     pub(crate) fn url(self) -> String {
@@ -35,6 +47,26 @@ impl Transport {
             Self::Tcp => "tcp://127.0.0.1:0".to_owned(),
             Self::Ipc => format!("ipc://{}", std::env::temp_dir().join(unique()).display()),
             Self::Inproc => format!("inproc://{}", unique()),
+            #[cfg(feature = "tls")]
+            Self::Tls => "tls+tcp://127.0.0.1:0".to_owned(),
+        }
+    }
+
+    /// What a listener needs.
+    pub(crate) fn listen_options(self) -> ListenOptions {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls => ListenOptions::new().tls(&tls::server()),
+            _ => ListenOptions::new(),
+        }
+    }
+
+    /// What a dialer needs.
+    pub(crate) fn dial_options(self) -> DialOptions {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls => DialOptions::new().tls(&tls::client()),
+            _ => DialOptions::new(),
         }
     }
 }
@@ -52,8 +84,9 @@ pub(crate) fn connect<L: Engine, D: Engine>(
     dialing: &Socket<D>,
 ) -> Listener {
     let events = listening.events();
-    let listener = listening.listen(transport.url()).expect("the address is free");
-    dialing.dial(listener.endpoint()).expect("somebody listens");
+    let listener = listening.listen_with(transport.url(), &transport.listen_options());
+    let listener = listener.expect("the address is free");
+    dialing.dial_with(listener.endpoint(), &transport.dial_options()).expect("somebody listens");
     wait_connected(&events);
     listener
 }

@@ -16,6 +16,9 @@ pub(super) fn address(url: &str) -> Result<Address, EndpointError> {
         "tcp" => tcp(IpFamily::Any, rest),
         "tcp4" => tcp(IpFamily::V4, rest),
         "tcp6" => tcp(IpFamily::V6, rest),
+        "tls+tcp" if HAS_TLS => tls(IpFamily::Any, rest),
+        "tls+tcp4" if HAS_TLS => tls(IpFamily::V4, rest),
+        "tls+tcp6" if HAS_TLS => tls(IpFamily::V6, rest),
         "ipc" | "unix" => ipc(rest),
         "inproc" => Ok(Address::Inproc { name: rest.into() }),
         known if NOT_BUILT.contains(&known) => {
@@ -32,6 +35,17 @@ pub(super) fn address(url: &str) -> Result<Address, EndpointError> {
 }
 
 fn tcp(family: IpFamily, rest: &str) -> Result<Address, Fault> {
+    let (host, port) = authority(family, rest)?;
+    Ok(Address::Tcp { family, host, port })
+}
+
+fn tls(family: IpFamily, rest: &str) -> Result<Address, Fault> {
+    let (host, port) = authority(family, rest)?;
+    Ok(Address::Tls { family, host, port })
+}
+
+/// A host and port with nothing around them.
+fn authority(family: IpFamily, rest: &str) -> Result<(Host, u16), Fault> {
     let (authority, path) = match rest.find(['/', '?', '#']) {
         Some(at) => rest.split_at(at),
         None => (rest, ""),
@@ -56,7 +70,7 @@ fn tcp(family: IpFamily, rest: &str) -> Result<Address, Fault> {
             "the address is of the other IP version than the scheme: use tcp",
         ));
     }
-    Ok(Address::Tcp { family, host, port: port_of(port)? })
+    Ok((host, port_of(port)?))
 }
 
 /// Parts the host, brackets included, from the port; no port is 0, as in nng.
@@ -150,7 +164,16 @@ impl Fault {
     }
 }
 
-/// Schemes of other Scalability Protocols libraries.
+const HAS_TLS: bool = cfg!(feature = "tls");
+
+/// What to use instead of a scheme that is not built in.
+pub(super) const BUILT: &str = if HAS_TLS {
+    "tcp, tls+tcp, ipc and inproc"
+} else {
+    "tcp, ipc and inproc, and tls+tcp with the feature tls"
+};
+
+/// Schemes of other Scalability Protocols libraries, and those of this one that a feature brings.
 const NOT_BUILT: [&str; 18] = [
     "tls+tcp", "tls+tcp4", "tls+tcp6", "ws", "ws4", "ws6", "wss", "wss4", "wss6", "udp", "udp4",
     "udp6", "dtls", "dtls4", "dtls6", "abstract", "socket", "fd",

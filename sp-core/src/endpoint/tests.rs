@@ -91,7 +91,6 @@ fn item_162_urls_are_refused_as_the_table_lists_them() {
         ("://host:1", Scheme),
         ("http://host:1", Scheme),
         (" tcp://host:1", Scheme),
-        ("tls+tcp://host:4433", NotBuilt),
         ("ws://host/path?query", NotBuilt),
         ("wss://host", NotBuilt),
         ("ws6://host", NotBuilt),
@@ -134,6 +133,31 @@ fn item_162_urls_are_refused_as_the_table_lists_them() {
     }
 }
 
+/// Conformance item 162, the rows of TLS, which a feature brings.
+#[test]
+fn item_162_tls_is_tcp_with_another_scheme_where_it_is_built() {
+    use IpFamily::{Any, V4, V6};
+    let rows = [
+        ("tls+tcp://Host:4433", Any, name("host"), 4433, true),
+        ("tls+tcp://*:0", Any, Host::Wildcard, 0, false),
+        ("tls+tcp4://127.0.0.1:1", V4, ip("127.0.0.1"), 1, true),
+        ("tls+tcp6://[::1]:1/", V6, ip("::1"), 1, true),
+    ];
+    for (url, family, host, port, dialable) in rows {
+        if !cfg!(feature = "tls") {
+            let error = url.parse::<Endpoint>().expect_err("it is not built");
+            assert_eq!(refusal(&error), Refusal::NotBuilt, "{url}");
+            assert!(error.to_string().contains("the feature tls"), "{error}");
+            continue;
+        }
+        let endpoint = parse(url);
+        assert_eq!(*endpoint.address(), Address::Tls { family, host, port }, "{url}");
+        assert_eq!(endpoint.check_dialable().is_ok(), dialable, "{url}");
+        assert_eq!(parse(&endpoint.to_string()), endpoint, "{url}");
+        assert_eq!(endpoint.with_port(7).port(), Some(7));
+    }
+}
+
 #[test]
 fn the_longest_host_and_path_are_accepted() {
     parse(&format!("tcp://{}:1", "h".repeat(255)));
@@ -145,7 +169,9 @@ fn errors_say_what_to_do() {
     let error = |url: &str| url.parse::<Endpoint>().expect_err("the URL is wrong").to_string();
     assert_eq!(
         error("ws://host"),
-        r#""ws://host": ws is not in this version, which has tcp, ipc and inproc; use one of these"#
+        r#""ws://host": ws is not in this build, which has "#.to_owned()
+            + parse::BUILT
+            + "; use one of these"
     );
     assert_eq!(
         error("tcp://host:http"),
@@ -153,7 +179,7 @@ fn errors_say_what_to_do() {
     );
     assert_eq!(
         error("zmq://host"),
-        r#""zmq://host": no transport has the scheme "zmq"; use tcp, tcp4, tcp6, ipc, unix or inproc"#
+        r#""zmq://host": no transport has the scheme "zmq"; use tcp, tcp4, tcp6, tls+tcp, ipc, unix or inproc"#
     );
 }
 

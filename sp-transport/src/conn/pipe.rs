@@ -101,6 +101,7 @@ impl StreamPipe {
 
     /// The driver saw room in the kernel.
     pub(crate) fn writable(&self) {
+        self.stream.writable();
         let flushed = self.tx.writable(&self.stream);
         self.follow(flushed);
     }

@@ -11,7 +11,7 @@ use sp_core::id::PeerId;
 use sp_core::pipe::{CloseReason, Flow};
 use sp_core::pool::{AlignedBytes, BufferPool, PooledBuf};
 
-use crate::stream::{Chunk, Stream};
+use crate::stream::{Chunk, Stream, end_reason};
 use crate::wire::{Decoder, Framing, LARGE_BODY_BYTES};
 
 /// What a turn of reading came to.
@@ -113,10 +113,19 @@ impl Rx {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Drained,
                 // The stream has worked for a while and brought nothing yet; others have their turn first.
                 Err(error) if error.kind() == ErrorKind::Interrupted => return Progress::More,
-                Err(error) => return Progress::Ended(CloseReason::Io(error.kind())),
+                Err(error) => {
+                    let why = end_reason(&error);
+                    let cut = self.is_in_message() && error.kind() == ErrorKind::UnexpectedEof;
+                    return Progress::Ended(if cut { CloseReason::Truncated } else { why });
+                }
             };
             if read.got == 0 {
-                return Progress::Ended(self.end_reason());
+                let cut = self.is_in_message();
+                return Progress::Ended(if cut {
+                    CloseReason::Truncated
+                } else {
+                    CloseReason::PeerClosed
+                });
             }
             if let Some(progress) = self.decode(read.filled, shared, &mut deliver) {
                 return progress;
@@ -228,12 +237,8 @@ impl Rx {
         carry.len()
     }
 
-    fn end_reason(&self) -> CloseReason {
-        if self.carry.is_some() || self.decoder.is_in_large() {
-            CloseReason::Truncated
-        } else {
-            CloseReason::PeerClosed
-        }
+    const fn is_in_message(&self) -> bool {
+        self.carry.is_some() || self.decoder.is_in_large()
     }
 }
 

@@ -235,7 +235,7 @@ impl Wheel {
         {
             return self.end(key, CloseReason::Io(error.kind()), driver);
         }
-        if self.conns[key].rx.is_ready() {
+        if self.conns[key].rx.is_ready() || pipe.stream().may_hold_bytes() {
             self.list(key);
         }
         // Whatever was wished before there was a slot.

@@ -19,9 +19,8 @@ use crate::conn::{Conn, PipeSpec, Rx, StreamPipe};
 use crate::dialer::{self, Dialer};
 use crate::half_open::{HalfOpen, Step};
 use crate::inproc;
-use crate::layers::Layers;
+use crate::layers::{End, Layers};
 use crate::listener::{Accepted, Bound, Listener, PAUSE_FIRST, PAUSE_LAST};
-use crate::options::ConnOptions;
 use crate::resolver::Addresses;
 use crate::runtime::{EndpointId, Owner};
 
@@ -49,10 +48,10 @@ impl Ep {
         Self { owner, endpoint, pipes: BTreeMap::new(), role }
     }
 
-    fn options(&self) -> Option<&ConnOptions> {
+    fn end(&self) -> Option<End<'_>> {
         match &self.role {
-            Role::Dialer(dialer) => Some(&dialer.options.conn),
-            Role::Listener(listener) => Some(&listener.bound.options.conn),
+            Role::Dialer(dialer) => Some(End::Dialing(&dialer.options)),
+            Role::Listener(listener) => Some(End::Listening(&listener.bound.options)),
             Role::InprocListener => None,
         }
     }
@@ -125,7 +124,6 @@ impl Worker {
                 owner.events.refused(endpoint, peer_addr, CloseReason::TooMany { limit });
                 continue;
             }
-            listener.half_open += 1;
             self.shake_hands(id, socket, peer_addr);
         }
         if let Some(Ep { role: Role::Listener(listener), .. }) = self.endpoints.get_mut(&id) {
@@ -143,17 +141,20 @@ impl Worker {
             return;
         };
         match endpoint.address() {
-            Address::Tcp { host: Host::Ip(ip), port, .. } => {
+            Address::Tcp { host: Host::Ip(ip), port, .. }
+            | Address::Tls { host: Host::Ip(ip), port, .. } => {
                 dialer.addresses = [SocketAddr::new(*ip, *port)].into();
                 self.connect_next(id, CloseReason::Unresolved);
             }
-            Address::Tcp { host: Host::Name(name), port, family } => {
+            Address::Tcp { host: Host::Name(name), port, family }
+            | Address::Tls { host: Host::Name(name), port, family } => {
                 let handle = self.handle.clone();
                 self.resolver.look_up(name, *port, *family, move |addresses| {
                     handle.send(Command::Resolved { id, addresses });
                 });
             }
-            Address::Tcp { host: Host::Wildcard, .. } => {
+            Address::Tcp { host: Host::Wildcard, .. }
+            | Address::Tls { host: Host::Wildcard, .. } => {
                 unreachable!("an endpoint without a host is refused before it is dialled")
             }
             Address::Ipc { path } => match dialer::connect_ipc(path) {
@@ -212,13 +213,20 @@ impl Worker {
     }
 
     fn shake_hands(&mut self, id: EndpointId, socket: Socket, peer_addr: Option<SocketAddr>) {
-        let Some(ep) = self.endpoints.get(&id) else { return };
-        let Some(options) = ep.options() else { return };
-        let limit = options.handshake_limit;
+        let Some(ep) = self.endpoints.get_mut(&id) else { return };
+        let Some(end) = ep.end() else { return };
+        let limit = end.conn().handshake_limit;
         let serial = self.next_serial;
         self.next_serial += 1;
         let fd = socket.as_raw_fd();
-        let layers = Layers::new(socket, ep.endpoint.address(), ep.owner.events.protocol());
+        let protocol = ep.owner.events.protocol();
+        let layers = match Layers::new(socket, ep.endpoint.address(), protocol, end) {
+            Ok(layers) => layers,
+            Err(why) => return self.came_to_nothing(id, peer_addr, why),
+        };
+        if let Role::Listener(listener) = &mut ep.role {
+            listener.half_open += 1;
+        }
         let slot = self.sources.vacant_entry();
         let key = slot.key();
         let now = clock::now();
@@ -301,16 +309,15 @@ impl Worker {
             half_open.layers.stream.shutdown();
             return self.came_to_nothing(id, addr, CloseReason::WrongProtocol { got, wanted });
         }
-        let Some(options) = ep.options().cloned() else { return };
+        let Some(options) = ep.end().map(|end| end.conn().clone()) else { return };
         let owner = ep.owner.clone();
         let Layers { stream, framing, early, .. } = half_open.layers;
         let pipe = StreamPipe::new(PipeSpec {
             info: PipeInfo {
-                endpoint: Arc::clone(&ep.endpoint),
-                dialed: matches!(ep.role, Role::Dialer(_)),
-                peer_protocol: got,
                 local_addr: stream.local_addr(),
                 peer_addr: addr,
+                peer_certificate: stream.peer_certificate(),
+                ..PipeInfo::new(Arc::clone(&ep.endpoint), matches!(ep.role, Role::Dialer(_)), got)
             },
             stream,
             framing,
