@@ -6,7 +6,7 @@ use sp_protocols::engine;
 
 use crate::shared::{Transport, connect, pattern, spawn, wait_connected, wait_event};
 use crate::support::{
-    DEADLINE, Raw, Scene, Wire, alone, any_closed, block_on, connected, eager, next_event,
+    DEADLINE, Raw, Scene, Wire, alone, any_closed, block_on, connected, eager_over, next_event,
     poll_once, recv,
 };
 
@@ -37,7 +37,7 @@ fn a_refused_peer_tries_again_and_gets_in_when_the_first_has_left() {
         let (host, first, second) = (open(), open(), open());
         let events = host.events();
         let listener = connect(transport, &host, &first);
-        second.dial_with(listener.endpoint(), &eager()).unwrap();
+        second.dial_with(listener.endpoint(), &eager_over(transport)).unwrap();
         let busy = |event: &PipeEvent| {
             matches!(event, PipeEvent::Refused { why: CloseReason::TooMany { limit: 1 }, .. })
         };

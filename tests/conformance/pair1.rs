@@ -229,8 +229,9 @@ fn a_pair_and_a_pair1_refuse_each_other() {
     for transport in Transport::ALL {
         let host = Pair::new().unwrap();
         let events = host.events();
-        let listener = host.listen(transport.url()).unwrap();
-        let error = Pair1::new().unwrap().dial(listener.endpoint()).unwrap_err();
+        let listener = host.listen_with(transport.url(), &transport.listen_options()).unwrap();
+        let options = transport.dial_options();
+        let error = Pair1::new().unwrap().dial_with(listener.endpoint(), &options).unwrap_err();
         assert!(error.is_wrong_protocol(), "{error}");
         let wrong =
             CloseReason::WrongProtocol { got: ProtocolId::PAIR1, wanted: ProtocolId::PAIR0 };

@@ -11,12 +11,18 @@ use sp::{CloseReason, DialOptions, ListenOptions, Listener, Message, PeerId, Pip
 use sp_protocols::engine::{self, Engine, RecvEngine, SendEngine};
 
 pub(crate) use crate::raw::{Raw, RawListener, Wire, fresh_path, handshake};
+use crate::shared::Transport;
 pub(crate) use crate::shared::{DEADLINE, block_on, unique};
 
 /// A dialer that tries on in the background, quickly.
 pub(crate) fn eager() -> DialOptions {
+    eager_over(Transport::Tcp)
+}
+
+/// As [`eager`], with what the transport needs.
+pub(crate) fn eager_over(transport: Transport) -> DialOptions {
     let pause = Duration::from_millis(2);
-    DialOptions::new().background(true).reconnect(pause, pause)
+    transport.dial_options().background(true).reconnect(pause, pause)
 }
 
 /// A pattern that can be the listening side of a scene.
