@@ -115,6 +115,8 @@ struct Pair<A: Asked> {
     peers: BTreeMap<PeerId, Peer>,
     /// Those that are ready, in the order in which they are served.
     line: VecDeque<PeerId>,
+    /// Passed over while a request of theirs was held, in that order.
+    held_up: Vec<PeerId>,
     /// What each context holds: whose request, and its header.
     contexts: BTreeMap<CtxId, Option<(PeerId, Vec<u8>)>>,
     /// Replies made, which tells them apart.
@@ -133,6 +135,7 @@ impl<A: Asked> Pair<A> {
             limit_bytes,
             peers: BTreeMap::new(),
             line: VecDeque::new(),
+            held_up: Vec::new(),
             contexts: BTreeMap::from([(CtxId::MAIN, None)]),
             made: 0,
             dropped: 0,
@@ -236,14 +239,15 @@ impl<A: Asked> Pair<A> {
     fn room(&mut self, at: PeerId, more: usize) -> Result<(), TestCaseError> {
         self.effects();
         let (is_owed, paused) = (self.rig.world.owes_room(at), self.paused());
+        let too_much = self.parked() >= self.limit_bytes;
         let room = self.rig.world.room_of(at) + more;
         self.rig.set_room(at, room);
         let peer = self.peers.get_mut(&at).unwrap();
         let leaves = peer.parked.drain(..room.min(peer.parked.len()));
         let wanted: Vec<_> = leaves.map(|bytes| Effect::Transmit(at, bytes)).collect();
         if is_owed && room > 0 {
-            peer.passed_over = false;
-            self.stand(at);
+            self.serve(at);
+            self.serve_held_up(too_much);
             self.read_on(&paused);
         }
         let mut effects = self.effects();
@@ -337,6 +341,9 @@ impl<A: Asked> Pair<A> {
             let peer = self.peers.get_mut(&id).unwrap();
             if too_much && (held || self.rig.world.room_of(id) == 0) {
                 peer.passed_over = true;
+                if held && !self.held_up.contains(&id) {
+                    self.held_up.push(id);
+                }
                 continue;
             }
             let request = peer.requests.pop_front().unwrap();
@@ -354,9 +361,24 @@ impl<A: Asked> Pair<A> {
     }
 
     fn let_go(&mut self, held: Option<(PeerId, Vec<u8>)>) {
-        if let Some((id, _)) = held
-            && let Some(peer) = self.peers.get_mut(&id)
-        {
+        if let Some((id, _)) = held {
+            self.serve(id);
+        }
+    }
+
+    /// Who was passed over because a request of it is held has its turn once fewer replies are parked.
+    fn serve_held_up(&mut self, was_too_much: bool) {
+        if was_too_much && self.parked() < self.limit_bytes {
+            while let Some(id) = self.held_up.first().copied() {
+                self.serve(id);
+            }
+        }
+    }
+
+    /// A peer that was passed over has its turn again.
+    fn serve(&mut self, id: PeerId) {
+        self.held_up.retain(|&other| other != id);
+        if let Some(peer) = self.peers.get_mut(&id) {
             peer.passed_over = false;
             self.stand(id);
         }
@@ -372,8 +394,11 @@ impl<A: Asked> Pair<A> {
     }
 
     fn forget(&mut self, id: PeerId, paused: &BTreeSet<PeerId>) -> Peer {
+        let too_much = self.parked() >= self.limit_bytes;
         let lost = self.peers.remove(&id).unwrap();
         self.line.retain(|&other| other != id);
+        self.held_up.retain(|&other| other != id);
+        self.serve_held_up(too_much);
         self.read_on(paused);
         lost
     }

@@ -88,6 +88,8 @@ pub struct Answerer<A> {
     line: Line<PeerId>,
     /// Peers told to stop that nothing but the requests of others keeps from going on.
     held_back: Line<PeerId>,
+    /// Peers passed over because a context holds a request of theirs.
+    held_up: Line<PeerId>,
     receivers: Waiters,
     asked: PhantomData<A>,
 }
@@ -116,6 +118,7 @@ impl<A: Asked> Engine for Answerer<A> {
             parked: Load::new(bytes),
             line: Line::new(),
             held_back: Line::new(),
+            held_up: Line::new(),
             receivers: Waiters::new(),
             asked: PhantomData,
         }
@@ -130,10 +133,11 @@ impl<A: Asked> Engine for Answerer<A> {
         let Some(link) = self.peers.remove(peer) else { return };
         self.line.remove(peer);
         self.held_back.remove(peer);
+        self.held_up.remove(peer);
         self.waiting.remove(link.requests.bytes());
-        self.parked.remove(cost_of_all(&link.replies));
         fx.count_times(Counter::LostWithPeer, link.requests.len());
         fx.count_times(Counter::PeerGone, link.replies.len());
+        self.unpark(cost_of_all(&link.replies), fx);
         // It may have been the one whose turn it was to go on, or have left room for others to.
         self.read_on(fx);
     }
@@ -143,13 +147,15 @@ impl<A: Asked> Engine for Answerer<A> {
         if link.is_ready() {
             return;
         }
+        let mut left = 0_usize;
         while !link.replies.is_empty() && fx.room(peer) {
             if let Some(mut msg) = link.replies.pop() {
-                self.parked.remove(cost(&msg));
+                left = left.saturating_add(cost(&msg));
                 fx.transmit(peer, &mut msg);
             }
         }
         self.serve_again(peer, fx);
+        self.unpark(left, fx);
     }
 
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
@@ -274,8 +280,11 @@ impl<A: Asked> Answerer<A> {
             let Some(link) = self.peers.get_mut(peer) else { continue };
             debug_assert!(link.is_ready(), "{peer} stands in line");
             if self.parked.is_full() && (!fx.room(peer) || link.held > 0) {
-                // It comes back when it has room, or when a request of it is held no more.
+                // It comes back when it has room, or when a request of it is held no more or fewer replies are parked.
                 link.passed_over = true;
+                if link.held > 0 {
+                    self.held_up.push(peer);
+                }
                 continue;
             }
             if !link.requests.pop_into(into) {
@@ -338,6 +347,7 @@ impl<A: Asked> Answerer<A> {
     fn serve_again(&mut self, peer: PeerId, fx: &mut impl Effects) {
         let Some(link) = self.peers.get_mut(peer) else { return };
         link.passed_over = false;
+        self.held_up.remove(peer);
         if link.is_ready() {
             self.line.push(peer);
             self.receivers.wake_recv(link.requests.len(), fx);
@@ -346,6 +356,21 @@ impl<A: Asked> Answerer<A> {
             self.held_back.push(peer);
         }
         self.read_on(fx);
+    }
+
+    /// Replies that cost `bytes` are parked no more.
+    ///
+    /// Once fewer are parked than may be, those held up have their turn: the context that holds a request of theirs
+    /// may wait for the next one, and would wait for ever.
+    fn unpark(&mut self, bytes: usize, fx: &mut impl Effects) {
+        let was_full = self.parked.is_full();
+        self.parked.remove(bytes);
+        if !was_full || self.parked.is_full() {
+            return;
+        }
+        while let Some(peer) = self.held_up.pop() {
+            self.serve_again(peer, fx);
+        }
     }
 
     /// A context no longer holds a request of `peer`.

@@ -419,6 +419,28 @@ fn while_too_much_is_parked_only_requests_whose_replies_find_room_are_handed_out
 }
 
 #[test]
+fn who_waits_with_a_request_held_gets_the_next_of_that_peer_once_less_is_parked() {
+    for peer_is_lost in [false, true] {
+        let mut rig = narrow();
+        let (deaf, reader) = (rig.peer_with_room(0), rig.peer());
+        request(&mut rig, deaf, "");
+        next(&mut rig);
+        rig.send([0; 11 * COST]).unwrap();
+        request(&mut rig, reader, "1");
+        request(&mut rig, reader, "2");
+        assert_eq!(next(&mut rig), b"1");
+        assert_eq!(rig.recv_waiting(CtxId::MAIN), Err(RecvBlocked::Empty));
+        if peer_is_lost {
+            rig.close(deaf);
+        } else {
+            rig.set_room(deaf, 1);
+        }
+        assert_eq!(rig.world.woken_recv(), Some(CtxId::MAIN));
+        assert_eq!(rig.recv_waiting(CtxId::MAIN).unwrap(), "2");
+    }
+}
+
+#[test]
 fn a_request_given_up_lets_the_next_of_its_peer_be_handed_out() {
     for close in [false, true] {
         let mut rig = narrow();
