@@ -24,7 +24,7 @@ pub(crate) trait Host {
     fn timer(&mut self, key: TimerKey, at: u64, stage: &mut Stage);
     fn step(&mut self, task: usize, ticket: u64, stage: &mut Stage);
     fn deadline(&mut self, task: usize, ticket: u64, stage: &mut Stage);
-    /// The phase of the world has changed: tasks that rest go on.
+    /// Tasks that rest go on: the phase of the world has changed, or there is something for them.
     fn turn(&mut self, stage: &mut Stage);
     /// Lets every call that waits try again although nobody woke it, and says which of them ended.
     fn probe(&mut self, stage: &mut Stage) -> Option<Failure>;

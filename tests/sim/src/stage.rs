@@ -32,6 +32,8 @@ pub(crate) enum Event {
     /// The time of a call is over, if its ticket is still that.
     Deadline(Place, usize, u64),
     Start(usize),
+    /// A node has something for the tasks of another that rest.
+    Nudge(usize),
     /// Something goes wrong.
     Mishap,
     StormEnds,

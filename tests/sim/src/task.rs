@@ -28,7 +28,7 @@ pub(crate) enum Next {
     Wait,
     /// It goes on after a while.
     Think(Duration),
-    /// It goes on when the world's phase changes.
+    /// It goes on when the world's phase changes, or another node has something for it.
     Rest,
 }
 
@@ -55,8 +55,16 @@ pub(crate) enum Unmet {
     TimedOut,
     Dropped,
     State,
+    Header,
     Canceled,
     PeerGone,
+}
+
+impl Unmet {
+    /// Whether the caller did not want to wait any longer; otherwise the pattern had something to say.
+    pub(crate) const fn is_wait_over(self) -> bool {
+        matches!(self, Self::Blocked | Self::TimedOut | Self::Dropped)
+    }
 }
 
 /// How the first call of a step came to be.
@@ -205,6 +213,7 @@ impl<E: SendEngine> Desk<'_, E> {
                 Poll::Ready(Ok(()))
             }
             Err(SendBlocked::State) => Poll::Ready(Err(Unmet::State)),
+            Err(SendBlocked::Header) => Poll::Ready(Err(Unmet::Header)),
             Err(SendBlocked::Full) => {
                 let call = (ctx, Side::Send, patience);
                 self.blocked(how, call, |engine, fx| engine.send_abandoned(ctx, fx))

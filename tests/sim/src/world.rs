@@ -40,6 +40,11 @@ impl World {
         }
     }
 
+    /// How many nodes there are, which numbers the next one.
+    pub(crate) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// A node more; answers its number.
     pub(crate) fn add<E: Engine>(&mut self, spec: Spec<E>) -> usize {
         let id = self.nodes.len();
@@ -181,6 +186,10 @@ impl World {
             }
             Event::Start(node) => {
                 self.start(node);
+                return None;
+            }
+            Event::Nudge(node) => {
+                self.nodes[node].turn(stage);
                 return None;
             }
             Event::Mishap => {

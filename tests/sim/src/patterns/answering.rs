@@ -38,6 +38,9 @@ pub(super) struct Manners {
 }
 
 impl Manners {
+    /// Of a world whose devices are nodes as well: what is asked may get lost there, too.
+    pub(super) const BEHIND_DEVICES: Self = Self { swallows: true, ttl: 15 };
+
     pub(super) fn draw(luck: &mut Rng) -> Self {
         Self { swallows: luck.one_in(2), ttl: *luck.pick(&[1, 2, 8, 15]) }
     }
@@ -75,7 +78,7 @@ pub(super) fn build<A: Engine, B: Answers>(
     }
 }
 
-fn answerer<E: Answers>(post: &Shared, manners: Manners, luck: &mut Rng) -> Spec<E> {
+pub(super) fn answerer<E: Answers>(post: &Shared, manners: Manners, luck: &mut Rng) -> Spec<E> {
     let post = Rc::clone(post);
     let servers = luck.within(1, 3);
     let mut options = RepOptions::new().ttl(manners.ttl);
@@ -146,7 +149,7 @@ impl<E: Answers> Task<E> for Server {
                     _ => desk.fail(Oracle::Invented, format!("{:?} is no request", msg.body())),
                 }
             }
-            Poll::Ready(Err(Unmet::State | Unmet::Canceled | Unmet::PeerGone)) => {
+            Poll::Ready(Err(unmet)) if !unmet.is_wait_over() => {
                 desk.fail(Oracle::Outcome, "an answerer is always in a state to receive");
             }
             Poll::Ready(Err(_)) => {}

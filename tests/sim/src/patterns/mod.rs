@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::world::World;
 
 mod answering;
+mod device;
 mod pipeline;
 mod pubsub;
 mod reqrep;
@@ -23,10 +24,11 @@ pub struct Pattern {
 }
 
 /// Every pattern.
-pub const ALL: [Pattern; 3] = [
+pub const ALL: [Pattern; 4] = [
     Pattern { name: "reqrep", build: reqrep::build },
     Pattern { name: "pubsub", build: pubsub::build },
     Pattern { name: "pipeline", build: pipeline::build },
+    Pattern { name: "device", build: device::build },
 ];
 
 /// The pattern of that name.

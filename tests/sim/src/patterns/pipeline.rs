@@ -14,7 +14,7 @@ use crate::net::Place;
 use crate::node::{Books, Spec};
 use crate::oracle::{Failure, Oracle};
 use crate::post::{Letter, Post};
-use crate::task::{Desk, Next, Patience, Task, Unmet};
+use crate::task::{Desk, Next, Patience, Task};
 use crate::world::World;
 
 /// What all tasks know together.
@@ -137,7 +137,7 @@ impl Task<Push> for Sender {
                 ledger.sent += 1;
                 ledger.post.of(job.number).nth = Some(ledger.sent);
             }
-            Poll::Ready(Err(Unmet::State | Unmet::Canceled | Unmet::PeerGone)) => {
+            Poll::Ready(Err(unmet)) if !unmet.is_wait_over() => {
                 desk.fail(Oracle::Outcome, "a PUSH is always in a state to send");
             }
             // It is kept for another try, or forgotten.
@@ -163,7 +163,7 @@ impl Task<Pull> for Receiver {
                     desk.fail(failure.oracle, failure.what);
                 }
             }
-            Poll::Ready(Err(Unmet::State | Unmet::Canceled | Unmet::PeerGone)) => {
+            Poll::Ready(Err(unmet)) if !unmet.is_wait_over() => {
                 desk.fail(Oracle::Outcome, "a PULL is always in a state to receive");
             }
             Poll::Ready(Err(_)) => {}

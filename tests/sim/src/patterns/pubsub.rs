@@ -16,7 +16,7 @@ use crate::node::{Books, Spec};
 use crate::oracle::{Failure, Oracle};
 use crate::post::{Letter, Post};
 use crate::rng::Rng;
-use crate::task::{Desk, Next, Patience, Task, Unmet};
+use crate::task::{Desk, Next, Patience, Task};
 use crate::world::World;
 
 /// What all tasks know together.
@@ -180,7 +180,7 @@ impl Task<Pub> for Publisher {
                 ledger.sent += 1;
                 ledger.post.of(issue.number).nth = Some(ledger.sent);
             }
-            Poll::Ready(Err(Unmet::State | Unmet::Canceled | Unmet::PeerGone)) => {
+            Poll::Ready(Err(unmet)) if !unmet.is_wait_over() => {
                 desk.fail(Oracle::Outcome, "a PUB is always in a state to send");
             }
             Poll::Ready(Err(_)) => self.issue = Some(issue).filter(|_| !desk.whim(2)),
@@ -220,7 +220,7 @@ impl Task<Sub> for Subscriber {
                     desk.fail(failure.oracle, failure.what);
                 }
             }
-            Poll::Ready(Err(Unmet::State | Unmet::Canceled | Unmet::PeerGone)) => {
+            Poll::Ready(Err(unmet)) if !unmet.is_wait_over() => {
                 desk.fail(Oracle::Outcome, "a SUB is always in a state to receive");
             }
             Poll::Ready(Err(_)) => {}

@@ -24,7 +24,7 @@ pub(super) fn build(world: &mut World) {
 }
 
 /// A node whose unanswered requests are sent again after `resend`, if ever.
-fn client(post: &Shared, manners: Manners, resend: Option<Duration>) -> Spec<Req> {
+pub(super) fn client(post: &Shared, manners: Manners, resend: Option<Duration>) -> Spec<Req> {
     let post = Rc::clone(post);
     // A request made in a storm is answered some time, unless it may get lost and is never sent again.
     let is_sure = resend.is_some_and(|after| !manners.swallows || after < NEVER);
@@ -108,7 +108,7 @@ impl Client {
             Poll::Ready(Ok(())) => {
                 self.state = State::Asked { number: letter.number, is_sure: desk.is_proving() };
             }
-            Poll::Ready(Err(Unmet::State | Unmet::Canceled | Unmet::PeerGone)) => {
+            Poll::Ready(Err(unmet)) if !unmet.is_wait_over() => {
                 desk.fail(Oracle::Outcome, "a REQ is always in a state to send");
             }
             Poll::Ready(Err(_)) => {}
@@ -166,4 +166,4 @@ impl Client {
     }
 }
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
