@@ -13,6 +13,8 @@ pub enum Oracle {
     Order,
     /// A reply belongs to the request that its context has made last.
     Reply,
+    /// What comes after its time is over is not received.
+    Late,
     /// A reply leaves by the connection by which its request came, with the words that devices have put on it.
     Route,
     /// A request that passed more devices than allowed is not answered.
@@ -49,11 +51,12 @@ pub enum Oracle {
 
 impl Oracle {
     /// Every oracle.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Invented,
         Self::Twice,
         Self::Order,
         Self::Reply,
+        Self::Late,
         Self::Route,
         Self::HopLimit,
         Self::Topic,

@@ -58,6 +58,7 @@ pub(crate) enum Unmet {
     Header,
     Canceled,
     PeerGone,
+    SurveyOver,
 }
 
 impl Unmet {
@@ -239,6 +240,7 @@ impl<E: RecvEngine> Desk<'_, E> {
             Err(RecvBlocked::State) => Poll::Ready(Err(Unmet::State)),
             Err(RecvBlocked::Canceled) => Poll::Ready(Err(Unmet::Canceled)),
             Err(RecvBlocked::PeerGone) => Poll::Ready(Err(Unmet::PeerGone)),
+            Err(RecvBlocked::SurveyOver) => Poll::Ready(Err(Unmet::SurveyOver)),
             Err(RecvBlocked::Empty) => {
                 let call = (ctx, Side::Recv, patience);
                 self.blocked(how, call, |engine, fx| engine.recv_abandoned(ctx, fx))

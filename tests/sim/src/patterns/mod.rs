@@ -13,6 +13,7 @@ mod device;
 mod pipeline;
 mod pubsub;
 mod reqrep;
+mod survey;
 
 /// A pattern in the simulated world.
 #[derive(Clone, Copy)]
@@ -24,10 +25,11 @@ pub struct Pattern {
 }
 
 /// Every pattern.
-pub const ALL: [Pattern; 4] = [
+pub const ALL: [Pattern; 5] = [
     Pattern { name: "reqrep", build: reqrep::build },
     Pattern { name: "pubsub", build: pubsub::build },
     Pattern { name: "pipeline", build: pipeline::build },
+    Pattern { name: "survey", build: survey::build },
     Pattern { name: "device", build: device::build },
 ];
 

@@ -25,13 +25,16 @@ struct Ledger {
     post: Post<Issue>,
     /// Sends that succeeded so far.
     sent: u64,
-    /// The last that came to a node in one of its lives by one connection, in the order of sending.
-    last: BTreeMap<(usize, u32, PeerId), u64>,
-    /// What each subscriber is subscribed to.
-    topics: BTreeMap<usize, BTreeSet<Vec<u8>>>,
+    /// The last that came to a reader in one of its lives by one connection, in the order of sending.
+    last: BTreeMap<(Reader, u32, PeerId), u64>,
+    /// What each reader is subscribed to.
+    topics: BTreeMap<Reader, BTreeSet<Vec<u8>>>,
     /// Whom each publisher is connected with.
     subscribers: BTreeMap<usize, Vec<usize>>,
 }
+
+/// A node and its context of that number.
+type Reader = (usize, u64);
 
 /// One message.
 #[derive(Debug, Default)]
@@ -39,9 +42,9 @@ struct Issue {
     topic: Vec<u8>,
     /// Its place in the order of sending, once sent.
     nth: Option<u64>,
-    delivered: BTreeSet<(usize, u32)>,
-    /// Nodes that cannot miss it: nothing could go wrong when it was sent.
-    wanted: Vec<usize>,
+    delivered: BTreeSet<(Reader, u32)>,
+    /// Readers that cannot miss it: nothing could go wrong when it was sent.
+    wanted: Vec<Reader>,
 }
 
 type Shared = Rc<RefCell<Ledger>>;
@@ -74,9 +77,9 @@ pub(super) fn build(world: &mut World) {
     world.check(Box::new(move || {
         for (number, issue) in ledger.borrow().post.iter().filter(|(_, issue)| issue.nth.is_some())
         {
-            let came = |node: usize| issue.delivered.iter().any(|(other, _)| *other == node);
-            if let Some(node) = issue.wanted.iter().find(|node| !came(**node)) {
-                let what = format!("letter {number} did not come to node {node}");
+            let came = |reader| issue.delivered.iter().any(|(other, _)| *other == reader);
+            if let Some(reader) = issue.wanted.iter().find(|reader| !came(**reader)) {
+                let what = format!("letter {number} did not come to {reader:?}");
                 return Err(Failure::new(Oracle::Stuck, what));
             }
         }
@@ -119,19 +122,29 @@ fn subscriber(ledger: &Shared, luck: &mut Rng) -> Spec<Sub> {
     let ledger = Rc::clone(ledger);
     let queue = 1 + luck.small(32);
     let prefer_new = luck.one_in(2);
+    // Either several tasks share a context, or each has its own.
+    let readers = luck.within(1, 3);
+    let shares = luck.one_in(2);
     Spec {
         options: SubOptions::new().queue(queue as usize).prefer_new(prefer_new),
-        tasks: Box::new(move |place, luck| {
-            let receiver = |_| -> Box<dyn Task<Sub>> {
-                Box::new(Subscriber { ledger: Rc::clone(&ledger), place })
+        tasks: Box::new(move |place, _| {
+            let receiver = |nth| -> Box<dyn Task<Sub>> {
+                let context = if shares { 0 } else { nth };
+                let ctx = (context == 0).then_some(CtxId::MAIN);
+                let reader = (place.node, context);
+                // A life begins without topics.
+                ledger.borrow_mut().topics.insert(reader, BTreeSet::new());
+                Box::new(Subscriber { ledger: Rc::clone(&ledger), reader, life: place.life, ctx })
             };
-            // A life begins without topics.
-            ledger.borrow_mut().topics.insert(place.node, BTreeSet::new());
-            (0..luck.within(1, 2)).map(receiver).collect()
+            (0..readers).map(receiver).collect()
         }),
         audit: Box::new(move |books: &Books<'_>| {
             let dropped = books.tally.sum([Counter::DroppedOnReceive, Counter::Unwanted]);
             let went = books.tally.received + dropped;
+            if !shares && readers > 1 {
+                // Each context may get a copy, so that more goes than comes.
+                return Ok(());
+            }
             books.settles("messages received", books.tally.arrived, went)?;
             let waiting = books.tally.arrived - went;
             books.awake(Side::Recv, waiting)?;
@@ -193,9 +206,11 @@ impl Publisher {
     fn write(&self, is_sure: bool, luck: &mut Rng) -> Letter {
         let mut ledger = self.ledger.borrow_mut();
         let topic = draw_topic(luck);
-        let wants = |node: &usize| ledger.topics.get(node).is_some_and(|own| begins(own, &topic));
-        let subscribers = ledger.subscribers.get(&self.place.node).into_iter().flatten().copied();
-        let wanted = if is_sure { subscribers.filter(wants).collect() } else { Vec::new() };
+        let subscribers = ledger.subscribers.get(&self.place.node);
+        let is_ours = |node| is_sure && subscribers.is_some_and(|nodes| nodes.contains(&node));
+        let readers = ledger.topics.iter();
+        let wanted = readers.filter(|((node, _), own)| is_ours(*node) && begins(own, &topic));
+        let wanted = wanted.map(|(reader, _)| *reader).collect();
         ledger.post.write(&topic, Issue { topic: topic.clone(), wanted, ..Issue::default() })
     }
 }
@@ -203,17 +218,21 @@ impl Publisher {
 /// Receives what comes, and changes its mind about what that should be.
 struct Subscriber {
     ledger: Shared,
-    place: Place,
+    reader: Reader,
+    life: u32,
+    /// Opened with the first step.
+    ctx: Option<CtxId>,
 }
 
 impl Task<Sub> for Subscriber {
     fn step(&mut self, desk: &mut Desk<'_, Sub>) -> Next {
-        let is_new = self.ledger.borrow().topics[&self.place.node].is_empty();
+        let ctx = *self.ctx.get_or_insert_with(|| desk.open_ctx());
+        let is_new = self.ledger.borrow().topics[&self.reader].is_empty();
         if desk.how.is_new() && (is_new || desk.whim(4)) {
-            self.change_topics(desk);
+            self.change_topics(ctx, desk);
         }
         let patience = desk.patience(Patience::Idle);
-        match desk.recv(CtxId::MAIN, patience) {
+        match desk.recv(ctx, patience) {
             Poll::Pending => return Next::Wait,
             Poll::Ready(Ok(msg)) => {
                 if let Err(failure) = self.note(msg.body(), msg.source()) {
@@ -230,16 +249,16 @@ impl Task<Sub> for Subscriber {
 }
 
 impl Subscriber {
-    fn change_topics(&self, desk: &mut Desk<'_, Sub>) {
+    fn change_topics(&self, ctx: CtxId, desk: &mut Desk<'_, Sub>) {
         let topic = draw_topic(&mut desk.stage.luck);
         let ledger = &mut *self.ledger.borrow_mut();
-        let topics = ledger.topics.entry(self.place.node).or_default();
+        let topics = ledger.topics.entry(self.reader).or_default();
         let changed = if topics.contains(&topic) {
             topics.remove(&topic);
-            desk.engine(|sub, fx| sub.unsubscribe(CtxId::MAIN, &topic, fx))
+            desk.engine(|sub, fx| sub.unsubscribe(ctx, &topic, fx))
         } else {
             topics.insert(topic.clone());
-            desk.engine(|sub, _| sub.subscribe(CtxId::MAIN, &topic))
+            desk.engine(|sub, _| sub.subscribe(ctx, &topic))
         };
         if !changed {
             desk.fail(Oracle::Outcome, format!("nothing changed for {topic:?}"));
@@ -252,21 +271,21 @@ impl Subscriber {
         let Some((number, source)) = read else {
             return Err(Failure::new(Oracle::Invented, format!("{body:?} came from {source:?}")));
         };
-        let Place { node, life } = self.place;
+        let Self { reader, life, .. } = *self;
         let issue = ledger.post.of(number);
         let Some(nth) = issue.nth else {
             let what = format!("letter {number} was received, its send did not succeed");
             return Err(Failure::new(Oracle::Invented, what));
         };
-        if !begins(&ledger.topics[&node], body) {
-            let what = format!("node {node} does not want {:?}", issue.topic);
+        if !begins(&ledger.topics[&reader], body) {
+            let what = format!("{reader:?} does not want {:?}", issue.topic);
             return Err(Failure::new(Oracle::Topic, what));
         }
-        if !issue.delivered.insert((node, life)) {
-            let what = format!("letter {number} came twice to node {node}");
+        if !issue.delivered.insert((reader, life)) {
+            let what = format!("letter {number} came twice to {reader:?}");
             return Err(Failure::new(Oracle::Twice, what));
         }
-        let before = ledger.last.insert((node, life, source), nth);
+        let before = ledger.last.insert((reader, life, source), nth);
         if before.is_some_and(|before| before > nth) {
             let what = format!("letter {number}, sent as {nth}, came after {before:?}");
             return Err(Failure::new(Oracle::Order, what));

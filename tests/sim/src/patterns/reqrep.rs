@@ -143,11 +143,11 @@ impl Client {
                     self.expect_nothing(ctx, desk);
                 }
             }
+            // The request goes on, or is given up.
             Err(Unmet::Blocked | Unmet::Dropped) if !desk.whim(4) => {
-                // The request goes on.
                 self.state = State::Asked { number, is_sure };
             }
-            Err(Unmet::Blocked | Unmet::Dropped | Unmet::TimedOut) => desk.body.tally.forsaken += 1,
+            Err(unmet) if unmet.is_wait_over() => desk.body.tally.forsaken += 1,
             Err(Unmet::PeerGone) if !self.resends && !is_sure => {}
             Err(unmet) => {
                 desk.fail(Oracle::Outcome, format!("the reply to letter {number}: {unmet:?}"));
