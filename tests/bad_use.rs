@@ -259,7 +259,7 @@ fn receiving_on_req_without_a_request_fails() {
         let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
         let error = req.recv().expect_err("there is no request");
         assert!(matches!(error, RecvError::State { .. }), "{error:?}");
-        says(&error, &["receive", "REQ", "send one first"]);
+        says(&error, &["receive", "REQ", "send first"]);
         assert!(matches!(req.try_recv(), Err(TryRecvError::Failed(RecvError::State { .. }))));
         assert!(matches!(block_on(req.recv_async()), Err(RecvError::State { .. })));
 
@@ -278,11 +278,11 @@ fn sending_on_rep_without_a_request_gives_the_message_back() {
         let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
         let error = rep.send("pong").expect_err("there is no request");
         assert!(matches!(&error, SendError::State { .. }), "{error:?}");
-        says(&error, &["send", "REP", "receive one first"]);
+        says(&error, &["send", "REP", "receive first"]);
         assert_eq!(error.into_message(), "pong");
         let error = rep.try_send("pong").expect_err("there is no request");
         assert!(matches!(&error, TrySendError::State { .. }), "{error:?}");
-        says(&error, &["send", "REP", "receive one first"]);
+        says(&error, &["send", "REP", "receive first"]);
         assert_eq!(error.into_message(), "pong");
         let error = block_on(rep.send_async("pong")).expect_err("there is no request");
         assert_eq!(error.into_message(), "pong");
