@@ -40,6 +40,7 @@ pub use sp_core::message::{HeaderTooLong, Message, TooShort};
 pub use sp_core::pipe::{CloseReason, Fault, PipeInfo, ProtocolId};
 pub use sp_core::stats::Stats;
 pub use sp_core::tls::{TlsAlert, TlsFault};
+pub use sp_core::websocket::{FrameFault, UpgradeFault};
 pub use sp_core::{config, pool, registry};
 pub use sp_protocols::engine::{
     BadOption, BusOptions, ContextEngine, Engine, Pair1Options, Pair1PolyOptions, PairOptions,

@@ -56,6 +56,11 @@ impl Batch {
         Some(behind)
     }
 
+    /// The body of the last message, for changing; empty if there is none.
+    pub fn last_body_mut(&mut self) -> &mut [u8] {
+        self.messages.back_mut().map_or(&mut [], Message::body_mut)
+    }
+
     /// Takes the first message into `into`. Answers false and leaves it alone if there is none.
     #[inline]
     pub fn pop_into(&mut self, into: &mut Message) -> bool {

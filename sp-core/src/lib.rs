@@ -21,3 +21,4 @@ pub mod registry;
 pub mod stats;
 pub mod sync;
 pub mod tls;
+pub mod websocket;

@@ -15,6 +15,7 @@ use crate::held::Held;
 use crate::id::{PeerId, TimerKey};
 use crate::message::Message;
 use crate::tls::TlsFault;
+use crate::websocket::{FrameFault, UpgradeFault};
 
 /// A protocol number of the Scalability Protocols: `major * 16 + minor`, as sp-wire section 1 lists them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -298,6 +299,12 @@ pub enum CloseReason {
         /// The octet that came.
         got: u8,
     },
+    /// The HTTP that begins a WebSocket connection was wrong.
+    #[error("no WebSocket connection with what the peer sent: {0}")]
+    BadUpgrade(#[from] UpgradeFault),
+    /// A WebSocket frame was wrong.
+    #[error("the peer sent a bad WebSocket frame: {0}")]
+    BadFrame(#[from] FrameFault),
     /// The pattern's header was malformed.
     #[error("the peer sent a malformed {protocol} header")]
     BadHeader {

@@ -188,15 +188,16 @@ impl Log {
         self.head.pass(payload);
         let large = if payload >= GATHER_BYTES { msg.share().take_buf() } else { None };
         if let Some(large) = large {
-            let mut header = BufferPool::global().take(self.framing.header_bytes(payload));
-            self.framing.encode_header(payload, |bytes| header.extend_from_slice(bytes));
-            self.begin(Body::Large(header, large));
+            self.append_large(large);
         } else {
             let framing = self.framing;
             let put = |room: &mut [u8]| {
                 let (header, body) = room.split_at_mut(framing.header_bytes(payload));
-                framing.encode_header(payload, |bytes| header.copy_from_slice(bytes));
+                let mask = framing.encode_header(payload, |bytes| header.copy_from_slice(bytes));
                 body.copy_from_slice(msg.payload());
+                if let Some(mask) = mask {
+                    mask.apply(body, 0);
+                }
                 Ok(frame)
             };
             let added = self.frames_with_room(frame).fill_with(frame, put);
@@ -207,6 +208,18 @@ impl Log {
             tail.readers += std::mem::take(&mut self.caught_up);
         }
         frame
+    }
+
+    fn append_large(&mut self, payload: PooledBuf) {
+        let mut first = None;
+        let mut more = Vec::new();
+        self.framing.encode_large(payload, |header, part| match &first {
+            None => first = Some((header, part)),
+            Some(_) => more.extend([header, part]),
+        });
+        if let Some((header, part)) = first {
+            self.begin(Body::Large(header, part, more));
+        }
     }
 
     /// Lets pipes take everything that has been appended.

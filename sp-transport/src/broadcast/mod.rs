@@ -44,7 +44,7 @@ pub struct Broadcast {
 
 struct State {
     /// One for each framing.
-    logs: [Log; FRAMINGS.len()],
+    logs: [Log; Framing::ALL.len()],
     /// A snapshot for sweeps; copied when it changes during one.
     pipes: Arc<Vec<Weak<StreamPipe>>>,
     pacer: Pacer,
@@ -56,7 +56,7 @@ struct State {
 impl Broadcast {
     pub(crate) fn new(driver: Weak<Driver>) -> Arc<Self> {
         let state = State {
-            logs: FRAMINGS.map(Log::new),
+            logs: Framing::ALL.map(Log::new),
             pipes: Arc::default(),
             pacer: Pacer::new(),
             fresh_messages: 0,
@@ -247,7 +247,7 @@ impl Tail {
         limit: Backlog,
         pipe: Weak<StreamPipe>,
     ) -> Self {
-        let log = FRAMINGS.iter().position(|other| *other == framing).unwrap_or_default();
+        let log = Framing::ALL.iter().position(|other| *other == framing).unwrap_or_default();
         let mut state = lock(&broadcast.state);
         let key = state.logs[log].add(peer, limit);
         Arc::make_mut(&mut state.pipes).push(pipe);
@@ -325,8 +325,6 @@ impl fmt::Debug for Tail {
         f.debug_struct("Tail").field("key", &self.key).finish_non_exhaustive()
     }
 }
-
-const FRAMINGS: [Framing; 2] = [Framing::Length, Framing::TypeAndLength];
 
 /// Connections that one call writes to by itself: each write costs as much as waking the worker.
 const DIRECT_PIPES_MAX: usize = 4;

@@ -138,6 +138,20 @@ impl StreamPipe {
         self.slot.get().copied()
     }
 
+    /// The peer asked the connection itself, and this is the answer.
+    pub(crate) fn answer(&self, frame: &[u8]) {
+        if self.tx.queue_control(frame) {
+            self.flush(Flush::Now);
+        }
+    }
+
+    /// The connection is about to end because of `why`: says so if the wire has a way to.
+    pub(crate) fn say_goodbye(&self, why: &CloseReason) {
+        if let Some(frame) = self.framing.farewell(why) {
+            self.tx.say_last(&self.stream, &frame);
+        }
+    }
+
     /// The driver lets go of the connection: nothing is sent or received any more.
     pub(crate) fn shut(&self) {
         // First the stream, so that a thread in the middle of writing stops at once.

@@ -12,7 +12,7 @@ use sp_core::pipe::{CloseReason, Flow};
 use sp_core::pool::{AlignedBytes, BufferPool, PooledBuf};
 
 use crate::stream::{Chunk, Stream, end_reason};
-use crate::wire::{Decoder, Framing, LARGE_BODY_BYTES};
+use crate::wire::{AnyDecoder, Framing, LARGE_BODY_BYTES};
 
 /// What a turn of reading came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ thread_local! {
 /// One connection's receiving side.
 #[derive(Debug)]
 pub(crate) struct Rx {
-    decoder: Decoder,
+    decoder: AnyDecoder,
     /// Bytes read and not decoded yet.
     carry: Option<PooledBuf>,
     /// The carry may hold whole messages: the engine paused before they were decoded.
@@ -73,7 +73,7 @@ pub(crate) struct Rx {
 impl Rx {
     /// `early` is what came before there was a pipe.
     pub(crate) fn new(framing: Framing, limit: Option<u64>, peer: PeerId, early: &[u8]) -> Self {
-        let decoder = Decoder::new(framing, limit).from_peer(peer);
+        let decoder = AnyDecoder::new(framing, limit, peer);
         let undecoded = !early.is_empty();
         let mut rx = Self { decoder, carry: None, undecoded, stalled: None, closing: false };
         rx.keep(early);
@@ -88,6 +88,11 @@ impl Rx {
     /// An event said that the peer has closed. It is the last one.
     pub(crate) const fn peer_closes(&mut self) {
         self.closing = true;
+    }
+
+    /// What the peer asked the connection itself, answered.
+    pub(crate) fn take_answer(&mut self) -> Option<Vec<u8>> {
+        self.decoder.take_answer()
     }
 
     /// Reads, decodes and delivers until nothing is left, the engine pauses, or the share is used up.

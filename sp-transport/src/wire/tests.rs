@@ -350,7 +350,9 @@ fn plainly_read(
 fn encode<B: AsRef<[u8]>>(framing: Framing, payloads: impl IntoIterator<Item = B>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for payload in payloads {
-        framing.encode_header(payload.as_ref().len(), |header| bytes.extend_from_slice(header));
+        let mask =
+            framing.encode_header(payload.as_ref().len(), |header| bytes.extend_from_slice(header));
+        assert_eq!(mask, None);
         bytes.extend_from_slice(payload.as_ref());
     }
     bytes
