@@ -22,7 +22,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Addresses are URLs: `tcp://host:port`, `ipc:///path`, `inproc://name`, and with
+//! Addresses are URLs: `tcp://host:port`, `ws://host:port/path`, `ipc:///path`, `inproc://name`, and with
 //! the feature `tls` `tls+tcp://host:port`. Every send and receive comes in four forms: `try_`,
 //! blocking, with a timeout or deadline, and as a plain [`Future`] for any runtime.
 //!

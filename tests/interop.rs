@@ -18,7 +18,7 @@ use sp::raw::{self, Device, DeviceHandle, Fits};
 use sp::{
     Bus, CloseReason, DialOptions, OpenError, Pair, Pair1, Pair1Poly, PeerId, PipeEvent,
     ProtocolId, Pub, Pull, PullOptions, Push, Rep, Req, Respondent, Socket, Stats, Sub, Surveyor,
-    SurveyorOptions,
+    SurveyorOptions, UpgradeFault,
 };
 use sp_core::clock;
 use sp_protocols::engine::{Engine, RecvEngine, SendEngine};
@@ -313,7 +313,12 @@ fn a_peer_of_the_wrong_pattern_is_refused_by_name(program: &'static Program) {
         let req = Req::new().expect("a socket");
         let events = req.events();
         tool.expect(req.dial_with(at.url(), &eagerly()));
-        let wrong = CloseReason::WrongProtocol { got: ProtocolId::PULL, wanted: ProtocolId::REP };
+        let wrong = if transport == Transport::Ws {
+            // All that HTTP says.
+            CloseReason::BadUpgrade(UpgradeFault::Status(400))
+        } else {
+            CloseReason::WrongProtocol { got: ProtocolId::PULL, wanted: ProtocolId::REP }
+        };
         refused(&events, &tool, &wrong);
 
         let push = Push::new().expect("a socket");
@@ -321,8 +326,7 @@ fn a_peer_of_the_wrong_pattern_is_refused_by_name(program: &'static Program) {
         // Their listener may rest after the peers it turned away, but answers.
         let error =
             Req::new().expect("a socket").dial(at.url()).expect_err("a PULL answers no request");
-        assert!(error.is_wrong_protocol(), "{error}");
-        assert!(error.to_string().contains("the peer is PULL, but REP is needed"), "{error}");
+        assert!(error.to_string().contains(&wrong.to_string()), "{error}");
 
         let rep = Rep::new().expect("a socket");
         let events = rep.events();
@@ -480,6 +484,10 @@ fn a_background_dialer_finds_a_peer_that_starts_later(program: &'static Program)
 
 fn their_dialer_finds_our_next_listener(program: &'static Program) {
     for transport in TRANSPORTS {
+        if transport == Transport::Ws && program.name == NANOCAT.name {
+            // nanomsg takes an orderly close for a farewell for good, whoever says it.
+            continue;
+        }
         let at = Address::reserved(transport);
         let first = Push::new().expect("a socket");
         first.listen(at.url()).expect("an address that is free");
@@ -836,6 +844,8 @@ impl Address {
             Transport::Tcp => Self::port("tcp").expect("a free port"),
             #[cfg(feature = "tls")]
             Transport::Tls => Self::port("tls+tcp").expect("a free port"),
+            // Without a path, which nanocat takes to dial but not to listen.
+            Transport::Ws => Self::port("ws").expect("a free port"),
             _ => Self::ours(transport),
         }
     }
@@ -951,13 +961,15 @@ const NANOCAT: Program = Program {
     pair1: None,
 };
 
-const TRANSPORTS: [Transport; 2] = [Transport::Tcp, Transport::Ipc];
+const TRANSPORTS: [Transport; 3] = [Transport::Tcp, Transport::Ipc, Transport::Ws];
 
-const WAYS: [Way; 4] = [
+const WAYS: [Way; 6] = [
     Way { transport: Transport::Tcp, we_dial: true },
     Way { transport: Transport::Ipc, we_dial: true },
     Way { transport: Transport::Tcp, we_dial: false },
     Way { transport: Transport::Ipc, we_dial: false },
+    Way { transport: Transport::Ws, we_dial: true },
+    Way { transport: Transport::Ws, we_dial: false },
 ];
 
 const MIB: usize = 1 << 20;
@@ -966,7 +978,7 @@ const MIB: usize = 1 << 20;
 const LENGTHS: [usize; 7] = [0, 1, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, MIB, 16 * MIB];
 
 /// What the tools send, which know one message only: one for each of [`WAYS`].
-const LENGTHS_SENT: [usize; 4] = [16 * MIB, 0, (64 << 10) + 1, 16 * MIB];
+const LENGTHS_SENT: [usize; 6] = [16 * MIB, 0, (64 << 10) + 1, 16 * MIB, 16 * MIB, MIB + 1];
 
 /// Bytes that REQ and REP put in front of a body.
 const REQUEST_ID: usize = 4;

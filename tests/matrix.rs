@@ -122,6 +122,7 @@ on_transport!(ipc, Transport::Ipc);
 on_transport!(inproc, Transport::Inproc);
 #[cfg(feature = "tls")]
 on_transport!(tls, Transport::Tls);
+on_transport!(ws, Transport::Ws);
 
 fn requests_and_replies(transport: Transport) {
     let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 mod parse;
+mod target;
 
 /// Where to dial or listen, parsed from a URL such as `tcp://127.0.0.1:5555`.
 ///
@@ -16,6 +17,7 @@ mod parse;
 /// | `tcp://*:port`, `tcp://:port` | listen on all interfaces |
 /// | `tcp://host:0`, `tcp://host` | listen on a port that the system chooses |
 /// | `tls+tcp://host:port` | the same with TLS, where this is built with the feature `tls`; also `tls+tcp4`, `tls+tcp6` |
+/// | `ws://host:port/path?query` | WebSocket, on port 80 if none is given; `ws4` and `ws6` force the family |
 /// | `ipc://path`, `unix://path` | a local socket file; everything behind `://` is the path |
 /// | `inproc://name` | within this process; everything behind `://` is the name |
 ///
@@ -57,6 +59,18 @@ pub enum Address {
         /// The port; 0 lets the system choose one to listen on.
         port: u16,
     },
+    /// WebSocket over TCP.
+    Ws {
+        /// The IP version asked for.
+        family: IpFamily,
+        /// Whom to dial, or which interface to listen on.
+        host: Host,
+        /// The port; 0 lets the system choose one to listen on.
+        port: u16,
+        /// The path in its canonical form, and the query as given. Listeners share a port by their paths; a query is
+        /// sent and not compared.
+        target: Box<str>,
+    },
     /// A local socket file.
     Ipc {
         /// The file, as given: 1 to 107 bytes without NUL.
@@ -92,7 +106,7 @@ pub enum Host {
 }
 
 impl Endpoint {
-    /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, the same with `tls+` in front, `ipc` or `inproc`.
+    /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, the same with `tls+` in front, `ws`, `ws4`, `ws6`, `ipc` or `inproc`.
     pub const fn scheme(&self) -> &'static str {
         match &self.address {
             Address::Tcp { family: IpFamily::Any, .. } => "tcp",
@@ -101,6 +115,9 @@ impl Endpoint {
             Address::Tls { family: IpFamily::Any, .. } => "tls+tcp",
             Address::Tls { family: IpFamily::V4, .. } => "tls+tcp4",
             Address::Tls { family: IpFamily::V6, .. } => "tls+tcp6",
+            Address::Ws { family: IpFamily::Any, .. } => "ws",
+            Address::Ws { family: IpFamily::V4, .. } => "ws4",
+            Address::Ws { family: IpFamily::V6, .. } => "ws6",
             Address::Ipc { .. } => "ipc",
             Address::Inproc { .. } => "inproc",
         }
@@ -114,7 +131,9 @@ impl Endpoint {
     /// The port; `None` for transports without.
     pub const fn port(&self) -> Option<u16> {
         match self.address {
-            Address::Tcp { port, .. } | Address::Tls { port, .. } => Some(port),
+            Address::Tcp { port, .. } | Address::Tls { port, .. } | Address::Ws { port, .. } => {
+                Some(port)
+            }
             _ => None,
         }
     }
@@ -122,7 +141,9 @@ impl Endpoint {
     /// The same endpoint with the port that was bound. Other transports have no port and stay as they are.
     pub fn with_port(&self, bound: u16) -> Self {
         let mut endpoint = self.clone();
-        if let Address::Tcp { port, .. } | Address::Tls { port, .. } = &mut endpoint.address {
+        if let Address::Tcp { port, .. } | Address::Tls { port, .. } | Address::Ws { port, .. } =
+            &mut endpoint.address
+        {
             *port = bound;
         }
         endpoint
@@ -131,7 +152,9 @@ impl Endpoint {
     /// The same endpoint with the address and port that were bound. Other transports stay as they are.
     pub fn with_socket_addr(&self, bound: SocketAddr) -> Self {
         let mut endpoint = self.with_port(bound.port());
-        if let Address::Tcp { host, .. } | Address::Tls { host, .. } = &mut endpoint.address {
+        if let Address::Tcp { host, .. } | Address::Tls { host, .. } | Address::Ws { host, .. } =
+            &mut endpoint.address
+        {
             *host = Host::Ip(bound.ip());
         }
         endpoint
@@ -145,10 +168,13 @@ impl Endpoint {
     pub fn check_dialable(&self) -> Result<(), EndpointError> {
         let why = match &self.address {
             Address::Tcp { host: Host::Wildcard, .. }
-            | Address::Tls { host: Host::Wildcard, .. } => {
+            | Address::Tls { host: Host::Wildcard, .. }
+            | Address::Ws { host: Host::Wildcard, .. } => {
                 "a dialer needs a host: write whom to connect to, for example 127.0.0.1"
             }
-            Address::Tcp { port: 0, .. } | Address::Tls { port: 0, .. } => {
+            Address::Tcp { port: 0, .. }
+            | Address::Tls { port: 0, .. }
+            | Address::Ws { port: 0, .. } => {
                 "a dialer needs a port other than 0: write the port the listener was bound to"
             }
             _ => return Ok(()),
@@ -164,6 +190,7 @@ impl fmt::Display for Endpoint {
             Address::Tcp { host, port, .. } | Address::Tls { host, port, .. } => {
                 write!(f, "{host}:{port}")
             }
+            Address::Ws { host, port, target, .. } => write!(f, "{host}:{port}{target}"),
             Address::Ipc { path } => write!(f, "{}", path.display()),
             Address::Inproc { name } => f.write_str(name),
         }
@@ -238,7 +265,7 @@ impl From<SocketAddr> for Endpoint {
 pub enum EndpointError {
     /// No Scalability Protocols transport has this scheme.
     #[error(
-        "{url:?}: no transport has the scheme {scheme:?}; use tcp, tcp4, tcp6, tls+tcp, ipc, unix or inproc"
+        "{url:?}: no transport has the scheme {scheme:?}; use tcp, tcp4, tcp6, tls+tcp, ws, ipc, unix or inproc"
     )]
     UnknownScheme {
         /// The URL as given.

@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use sp_core::pipe::{CloseReason, ProtocolId};
 
 use crate::layers::Layers;
+use crate::runtime::EndpointId;
 use crate::stream::{Stream, end_reason};
 use crate::timer::Deadline;
+use crate::upgrade::Upgrade;
 use crate::wire::{HANDSHAKE_BYTES, check_handshake, handshake};
 use crate::worker::Origin;
 
@@ -30,6 +32,8 @@ pub(crate) enum Handshake {
     Tls,
     /// Both sides say which pattern they speak.
     Sp(SpHandshake),
+    /// HTTP becomes WebSocket, and says whose pattern is asked for.
+    Upgrade(Box<Upgrade>),
 }
 
 /// How far a half-open connection has come.
@@ -53,12 +57,12 @@ pub(crate) enum Outcome {
 impl HalfOpen {
     /// Does whatever can be done now.
     pub(crate) fn advance(&mut self) -> Step {
-        let Layers { stream, handshakes, .. } = &mut self.layers;
+        let Layers { stream, handshakes, early, .. } = &mut self.layers;
         loop {
             let Some(handshake) = handshakes.last_mut() else {
                 unreachable!("the last handshake says what the peer speaks")
             };
-            match handshake.advance(stream) {
+            match handshake.advance(stream, early) {
                 Ok(Outcome::Through(Some(protocol))) => return Step::Shaken(protocol),
                 Ok(Outcome::Through(None)) => drop(handshakes.pop()),
                 Ok(Outcome::Failed(why)) => return Step::Failed(why),
@@ -74,15 +78,33 @@ impl HalfOpen {
             }
         }
     }
+
+    /// Whose connection it will be: the endpoint that made it, unless the peer asked for another.
+    pub(crate) fn endpoint(&self) -> EndpointId {
+        match self.layers.handshakes.last() {
+            Some(Handshake::Upgrade(upgrade)) => upgrade.route().unwrap_or(self.origin.endpoint),
+            _ => self.origin.endpoint,
+        }
+    }
+
+    /// It comes to nothing because of `why`: ends the stream, with a word to the peer if there is a way to say it.
+    pub(crate) fn turn_away(&self, why: &CloseReason) {
+        let Layers { stream, handshakes, .. } = &self.layers;
+        if let Some(Handshake::Upgrade(upgrade)) = handshakes.last() {
+            upgrade.turn_away(stream, why);
+        }
+        stream.shutdown();
+    }
 }
 
 impl Handshake {
     /// Goes on until it has ended or would block. If there is no connection yet that means `NotConnected`.
-    fn advance(&mut self, stream: &Stream) -> io::Result<Outcome> {
+    fn advance(&mut self, stream: &Stream, early: &mut Vec<u8>) -> io::Result<Outcome> {
         match self {
             #[cfg(feature = "tls")]
             Self::Tls => stream.shake().map(|()| Outcome::Through(None)),
             Self::Sp(sp) => sp.advance(stream),
+            Self::Upgrade(upgrade) => upgrade.advance(stream, early),
         }
     }
 }
@@ -122,7 +144,7 @@ impl SpHandshake {
     }
 }
 
-fn retry<T>(mut io: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn retry<T>(mut io: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match io() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}

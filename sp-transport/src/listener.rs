@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use sp_core::endpoint::{Address, Endpoint, Host, IpFamily};
+use sp_core::pipe::ProtocolId;
 
 use crate::error::ListenError;
 use crate::options::ListenOptions;
+use crate::ports::{Place, Port, Route};
 use crate::resolver::look_up_now;
+use crate::runtime::EndpointId;
 
 /// A bound and listening descriptor.
 pub(crate) struct Bound {
@@ -21,8 +24,17 @@ pub(crate) struct Bound {
     /// The real address.
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) options: ListenOptions,
+    /// The port of a listener that may share it.
+    place: Option<Place>,
     /// Removes the file of an ipc listener when it is dropped.
     _file: Option<SocketFile>,
+}
+
+impl Bound {
+    /// The port, if listeners may share it.
+    pub(crate) fn port(&self) -> Option<&Arc<Port>> {
+        self.place.as_ref().map(Place::port)
+    }
 }
 
 /// A listener in the worker's care.
@@ -82,10 +94,27 @@ impl Listener {
 }
 
 /// Binds and listens, on the calling thread: names may be looked up, errors are immediate.
-pub(crate) fn bind(endpoint: &Endpoint, options: &ListenOptions) -> Result<Bound, ListenError> {
+///
+/// `id` and `protocol` are the listener's, for clients who say whom they want.
+pub(crate) fn bind(
+    endpoint: &Endpoint,
+    options: &ListenOptions,
+    id: EndpointId,
+    protocol: ProtocolId,
+) -> Result<Bound, ListenError> {
     match endpoint.address() {
         Address::Tcp { family, host, port } | Address::Tls { family, host, port } => {
-            bind_tcp(endpoint, *family, host, *port, options)
+            let listen = |addr| Ok((listen_tcp(addr, *family, options.backlog)?, None));
+            bind_tcp(endpoint, *family, host, *port, options, listen)
+        }
+        Address::Ws { family, host, port, target } => {
+            let path = target.split('?').next().unwrap_or(target);
+            let listen = |addr| {
+                let route = Route { path: path.into(), endpoint: id, protocol };
+                let bind = || listen_tcp(addr, *family, options.backlog);
+                Port::take(addr, route, bind).map(|(place, socket)| (socket, Some(place)))
+            };
+            bind_tcp(endpoint, *family, host, *port, options, listen)
         }
         Address::Ipc { path } => bind_ipc(endpoint, path, options),
         Address::Inproc { .. } => unreachable!("inproc has no descriptor to bind"),
@@ -98,6 +127,7 @@ fn bind_tcp(
     host: &Host,
     port: u16,
     options: &ListenOptions,
+    listen: impl Fn(SocketAddr) -> io::Result<(Socket, Option<Place>)>,
 ) -> Result<Bound, ListenError> {
     let url = || endpoint.to_string();
     let addrs = match host {
@@ -107,14 +137,15 @@ fn bind_tcp(
     };
     let mut failure = None;
     for addr in addrs {
-        match listen_tcp(addr, family, options.backlog) {
-            Ok(socket) => {
+        match listen(addr) {
+            Ok((socket, place)) => {
                 let real = socket.local_addr().ok().and_then(|addr| addr.as_socket());
                 let port = real.map_or(port, |real| real.port());
                 return Ok(Bound {
                     socket,
                     endpoint: Arc::new(endpoint.with_port(port)),
                     options: options.clone(),
+                    place,
                     _file: None,
                 });
             }
@@ -180,6 +211,7 @@ fn bind_ipc(
         socket: start(socket, options.backlog).map_err(failed)?,
         endpoint: Arc::new(endpoint.clone()),
         options: options.clone(),
+        place: None,
         _file: Some(file),
     })
 }

@@ -112,7 +112,7 @@ impl Runtime {
                 .inspect_err(|_| self.worker.close_soon(Which::One(id)))?;
             return Ok((id, endpoint));
         }
-        let bound = listener::bind(endpoint, options)?;
+        let bound = listener::bind(endpoint, options, id, owner.events.protocol())?;
         let endpoint = Arc::clone(&bound.endpoint);
         self.worker.send(Command::Listen { id, owner: owner.clone(), bound });
         Ok((id, endpoint))

@@ -89,7 +89,6 @@ fn urls_that_make_no_sense_are_refused_by_dialers_and_listeners_alike() {
         ("ipc://nul\0byte", Wrong::Address),
         ("http://127.0.0.1:80", Wrong::Scheme),
         ("://127.0.0.1:80", Wrong::Scheme),
-        ("ws://127.0.0.1:80/", Wrong::NotBuilt),
         ("wss://127.0.0.1:443/", Wrong::NotBuilt),
         ("udp://127.0.0.1:5555", Wrong::NotBuilt),
         ("dtls://127.0.0.1:5555", Wrong::NotBuilt),

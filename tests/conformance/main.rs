@@ -1,4 +1,4 @@
-//! The conformance list of the wire reference (sp-wire section 8) for what this library has: tcp, ipc and inproc;
+//! The conformance list of the wire reference (sp-wire section 8) for what this library has: tcp, ipc, inproc and ws;
 //! REQ/REP, SURVEYOR/RESPONDENT, PUB/SUB, PUSH/PULL, PAIR, BUS and STAR, and the patterns in raw mode. Each test names the
 //! items it shows.
 //!
@@ -37,6 +37,8 @@ mod reqrep;
 mod slow;
 /// Items 8.9: SURVEYOR and RESPONDENT.
 mod survey;
+/// Items 8.5: WebSocket, from the HTTP request to the close frame.
+mod ws;
 
 mod raw;
 #[path = "../support/mod.rs"]

@@ -259,9 +259,26 @@ impl<H: Host> Scene<H> {
     /// A scripted peer with its handshake done.
     pub(crate) fn peer(&self) -> (Raw, PeerId) {
         let mut raw = self.stranger();
-        assert_eq!(raw.shake(H::PEER), handshake(H::SELF));
+        if self.wire == Wire::Ws {
+            raw.send(self.request().as_bytes());
+            assert!(raw.http_head().starts_with("HTTP/1.1 101 "));
+        } else {
+            assert_eq!(raw.shake(H::PEER), handshake(H::SELF));
+        }
         let peer = self.connected();
         (raw, peer)
+    }
+
+    /// What a WebSocket client of this listener says first.
+    pub(crate) fn request(&self) -> String {
+        let url = self.listener.endpoint().to_string();
+        let path = url.rsplit('/').next().expect("a path");
+        let name = H::SELF.to_string().to_lowercase();
+        format!(
+            "GET /{path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Protocol: {name}.sp.nanomsg.org\r\n\r\n"
+        )
     }
 
     pub(crate) fn bystander_works(&self) {
@@ -308,7 +325,7 @@ impl<H: Host> Scene<H> {
     }
 
     /// The offender's stream has ended, and everybody else goes on.
-    fn is_over(&self, mut offender: Raw) {
+    pub(crate) fn is_over(&self, mut offender: Raw) {
         offender.rest();
         self.bystander_works();
         self.newcomer_works();

@@ -27,6 +27,7 @@ pub(crate) enum Transport {
     Tcp,
     Ipc,
     Inproc,
+    Ws,
     /// With certificates on both sides.
     #[cfg(feature = "tls")]
     Tls,
@@ -34,12 +35,12 @@ pub(crate) enum Transport {
 
 impl Transport {
     #[cfg(not(feature = "tls"))]
-    pub(crate) const ALL: [Self; 3] = Self::BARE;
+    pub(crate) const ALL: [Self; 4] = Self::BARE;
     #[cfg(feature = "tls")]
-    pub(crate) const ALL: [Self; 4] = [Self::Tcp, Self::Ipc, Self::Inproc, Self::Tls];
+    pub(crate) const ALL: [Self; 5] = [Self::Tcp, Self::Ipc, Self::Inproc, Self::Ws, Self::Tls];
 
     /// Those that need no options.
-    pub(crate) const BARE: [Self; 3] = [Self::Tcp, Self::Ipc, Self::Inproc];
+    pub(crate) const BARE: [Self; 4] = [Self::Tcp, Self::Ipc, Self::Inproc, Self::Ws];
 
     /// An address to listen on that nobody else has.
     pub(crate) fn url(self) -> String {
@@ -47,6 +48,7 @@ impl Transport {
             Self::Tcp => "tcp://127.0.0.1:0".to_owned(),
             Self::Ipc => format!("ipc://{}", std::env::temp_dir().join(unique()).display()),
             Self::Inproc => format!("inproc://{}", unique()),
+            Self::Ws => format!("ws://127.0.0.1:0/{}", unique()),
             #[cfg(feature = "tls")]
             Self::Tls => "tls+tcp://127.0.0.1:0".to_owned(),
         }

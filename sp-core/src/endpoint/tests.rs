@@ -10,6 +10,10 @@ fn tcp(family: IpFamily, host: Host, port: u16) -> Address {
     Address::Tcp { family, host, port }
 }
 
+fn ws(family: IpFamily, host: Host, port: u16, target: &str) -> Address {
+    Address::Ws { family, host, port, target: target.into() }
+}
+
 fn ip(text: &str) -> Host {
     Host::Ip(text.parse().expect("the test has a literal address"))
 }
@@ -57,6 +61,12 @@ fn item_162_urls_are_accepted_as_the_table_lists_them() {
         ("tcp4://*:1", tcp(V4, Host::Wildcard, 1), false),
         ("tcp6://[::1]:1", tcp(V6, ip("::1"), 1), true),
         ("tcp6://host:1", tcp(V6, name("host"), 1), true),
+        ("ws://host", ws(Any, name("host"), 80, "/"), true),
+        ("ws://Host/path?query", ws(Any, name("host"), 80, "/path?query"), true),
+        ("ws://[::1]:8080//a/../b/", ws(Any, ip("::1"), 8080, "/b/"), true),
+        ("ws://*:8080/", ws(Any, Host::Wildcard, 8080, "/"), false),
+        ("ws4://127.0.0.1:0/x", ws(V4, ip("127.0.0.1"), 0, "/x"), false),
+        ("ws6://host?q", ws(V6, name("host"), 80, "/?q"), true),
         ("ipc:///tmp/x.sock", ipc("/tmp/x.sock"), true),
         ("ipc://rel.sock", ipc("rel.sock"), true),
         ("ipc://a?b#c%20d", ipc("a?b#c%20d"), true),
@@ -91,9 +101,7 @@ fn item_162_urls_are_refused_as_the_table_lists_them() {
         ("://host:1", Scheme),
         ("http://host:1", Scheme),
         (" tcp://host:1", Scheme),
-        ("ws://host/path?query", NotBuilt),
         ("wss://host", NotBuilt),
-        ("ws6://host", NotBuilt),
         ("udp4://host:1", NotBuilt),
         ("dtls://host:1", NotBuilt),
         ("abstract://name%00x", NotBuilt),
@@ -116,6 +124,12 @@ fn item_162_urls_are_refused_as_the_table_lists_them() {
         ("tcp://[]:1", Address),
         ("tcp4://[::1]:1", Address),
         ("tcp6://127.0.0.1:1", Address),
+        ("ws://user@host/", Address),
+        ("ws://host:1/a b", Address),
+        ("ws://host:1/%", Address),
+        ("ws://host:1/#fragment", Address),
+        ("ws4://[::1]:1/", Address),
+        ("ws://host:/", Syntax),
         (&long_host, Address),
         ("ipc://", Address),
         ("unix://", Address),
@@ -168,8 +182,8 @@ fn the_longest_host_and_path_are_accepted() {
 fn errors_say_what_to_do() {
     let error = |url: &str| url.parse::<Endpoint>().expect_err("the URL is wrong").to_string();
     assert_eq!(
-        error("ws://host"),
-        r#""ws://host": ws is not in this build, which has "#.to_owned()
+        error("wss://host"),
+        r#""wss://host": wss is not in this build, which has "#.to_owned()
             + parse::BUILT
             + "; use one of these"
     );
@@ -179,7 +193,7 @@ fn errors_say_what_to_do() {
     );
     assert_eq!(
         error("zmq://host"),
-        r#""zmq://host": no transport has the scheme "zmq"; use tcp, tcp4, tcp6, tls+tcp, ipc, unix or inproc"#
+        r#""zmq://host": no transport has the scheme "zmq"; use tcp, tcp4, tcp6, tls+tcp, ws, ipc, unix or inproc"#
     );
 }
 

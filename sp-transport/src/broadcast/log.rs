@@ -213,9 +213,13 @@ impl Log {
     fn append_large(&mut self, payload: PooledBuf) {
         let mut first = None;
         let mut more = Vec::new();
-        self.framing.encode_large(payload, |header, part| match &first {
-            None => first = Some((header, part)),
-            Some(_) => more.extend([header, part]),
+        self.framing.encode_large(payload, |bytes, part| {
+            let mut header = BufferPool::global().take(bytes.len());
+            header.extend_from_slice(bytes);
+            match &first {
+                None => first = Some((header, part)),
+                Some(_) => more.extend([header, part]),
+            }
         });
         if let Some((header, part)) = first {
             self.begin(Body::Large(header, part, more));

@@ -174,7 +174,7 @@ impl Tx {
         let mut bytes = 0;
         self.framing.encode_large(payload, |header, part| {
             bytes += header.len() + part.len();
-            queue.frames_with_room(header.len(), header.len()).extend_from_slice(&header);
+            queue.frames_with_room(header.len(), header.len()).extend_from_slice(header);
             queue.pieces.push_back(Piece::Large(part));
         });
         bytes

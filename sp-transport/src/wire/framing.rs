@@ -6,7 +6,7 @@ use sp_core::batch::Batch;
 use sp_core::held::Frames;
 use sp_core::id::PeerId;
 use sp_core::pipe::CloseReason;
-use sp_core::pool::{BufferPool, PooledBuf};
+use sp_core::pool::PooledBuf;
 
 use super::decoder::Decoder;
 use super::sp::{LARGEST_CONSIDERED, MESSAGE_TYPE, typed};
@@ -79,12 +79,13 @@ impl Framing {
 
     /// Hands `put` the frames of a message that lies in memory of its own: one header and one part of the payload
     /// after the other.
-    pub fn encode_large(self, mut payload: PooledBuf, mut put: impl FnMut(PooledBuf, PooledBuf)) {
-        let Self::WebSocket(side) = self else {
-            let mut header = BufferPool::global().take(self.header_bytes(payload.len()));
-            let mask = self.encode_header(payload.len(), |bytes| header.extend_from_slice(bytes));
-            debug_assert!(mask.is_none(), "only WebSocket masks");
-            return put(header, payload);
+    pub fn encode_large(self, mut payload: PooledBuf, mut put: impl FnMut(&[u8], PooledBuf)) {
+        let side = match self {
+            Self::Length => return put(&(payload.len() as u64).to_be_bytes(), payload),
+            Self::TypeAndLength => {
+                return put(&typed((payload.len() as u64).to_be_bytes()), payload);
+            }
+            Self::WebSocket(side) => side,
         };
         let mut is_first = true;
         loop {
@@ -95,17 +96,15 @@ impl Framing {
             } else {
                 ws::Encoded::fragment(side, is_first, is_last, bytes)
             };
-            let mut header = BufferPool::global().take(encoded.bytes().len());
-            header.extend_from_slice(encoded.bytes());
             if let (Some(mask), Some(part)) = (encoded.mask, payload.get_mut(..bytes)) {
                 mask.apply(part, 0);
             }
             if is_last {
-                return put(header, payload);
+                return put(encoded.bytes(), payload);
             }
             let mut part = payload.share();
             part.truncate(bytes);
-            put(header, part);
+            put(encoded.bytes(), part);
             payload.trim_front(bytes);
             is_first = false;
         }

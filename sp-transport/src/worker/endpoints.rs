@@ -48,10 +48,17 @@ impl Ep {
         Self { owner, endpoint, pipes: BTreeMap::new(), role }
     }
 
+    fn connections_max(&self) -> Option<usize> {
+        match &self.role {
+            Role::Listener(listener) => listener.bound.options.connections_max,
+            Role::Dialer(_) | Role::InprocListener => None,
+        }
+    }
+
     fn end(&self) -> Option<End<'_>> {
         match &self.role {
             Role::Dialer(dialer) => Some(End::Dialing(&dialer.options)),
-            Role::Listener(listener) => Some(End::Listening(&listener.bound.options)),
+            Role::Listener(listener) => Some(End::Listening(&listener.bound)),
             Role::InprocListener => None,
         }
     }
@@ -115,7 +122,10 @@ impl Worker {
             };
             listener.pause = PAUSE_FIRST;
             let options = &listener.bound.options;
-            let limit = match options.connections_max {
+            // Whose the connection will be is not known yet where listeners share a port.
+            let connections_max =
+                options.connections_max.filter(|_| listener.bound.port().is_none());
+            let limit = match connections_max {
                 Some(limit) if pipes.len() + listener.half_open >= limit => Some(limit),
                 _ if listener.half_open >= options.half_open_max => Some(options.half_open_max),
                 _ => None,
@@ -142,19 +152,22 @@ impl Worker {
         };
         match endpoint.address() {
             Address::Tcp { host: Host::Ip(ip), port, .. }
-            | Address::Tls { host: Host::Ip(ip), port, .. } => {
+            | Address::Tls { host: Host::Ip(ip), port, .. }
+            | Address::Ws { host: Host::Ip(ip), port, .. } => {
                 dialer.addresses = [SocketAddr::new(*ip, *port)].into();
                 self.connect_next(id, CloseReason::Unresolved);
             }
             Address::Tcp { host: Host::Name(name), port, family }
-            | Address::Tls { host: Host::Name(name), port, family } => {
+            | Address::Tls { host: Host::Name(name), port, family }
+            | Address::Ws { host: Host::Name(name), port, family, .. } => {
                 let handle = self.handle.clone();
                 self.resolver.look_up(name, *port, *family, move |addresses| {
                     handle.send(Command::Resolved { id, addresses });
                 });
             }
             Address::Tcp { host: Host::Wildcard, .. }
-            | Address::Tls { host: Host::Wildcard, .. } => {
+            | Address::Tls { host: Host::Wildcard, .. }
+            | Address::Ws { host: Host::Wildcard, .. } => {
                 unreachable!("an endpoint without a host is refused before it is dialled")
             }
             Address::Ipc { path } => match dialer::connect_ipc(path) {
@@ -219,8 +232,7 @@ impl Worker {
         let serial = self.next_serial;
         self.next_serial += 1;
         let fd = socket.as_raw_fd();
-        let protocol = ep.owner.events.protocol();
-        let layers = match Layers::new(socket, ep.endpoint.address(), protocol, end) {
+        let layers = match Layers::new(socket, ep.endpoint.address(), &*ep.owner.events, end) {
             Ok(layers) => layers,
             Err(why) => return self.came_to_nothing(id, peer_addr, why),
         };
@@ -282,8 +294,8 @@ impl Worker {
 
     fn half_open_failed(&mut self, key: usize, why: CloseReason) {
         let Some(half_open) = self.take_half_open(key) else { return };
-        half_open.layers.stream.shutdown();
-        self.came_to_nothing(half_open.origin.endpoint, half_open.peer_addr, why);
+        half_open.turn_away(&why);
+        self.came_to_nothing(half_open.endpoint(), half_open.peer_addr, why);
     }
 
     fn came_to_nothing(&mut self, id: EndpointId, addr: Option<SocketAddr>, why: CloseReason) {
@@ -300,14 +312,18 @@ impl Worker {
     /// Both sides have said who they are.
     fn shaken(&mut self, key: usize, got: ProtocolId) {
         let Some(half_open) = self.take_half_open(key) else { return };
-        let origin = half_open.origin;
-        let id = origin.endpoint;
+        let id = half_open.endpoint();
+        let origin = Origin { endpoint: id, ..half_open.origin };
         let Some(ep) = self.endpoints.get(&id) else { return };
         let wanted = ep.owner.events.peer_protocol();
         let addr = half_open.peer_addr;
         if got != wanted {
             half_open.layers.stream.shutdown();
             return self.came_to_nothing(id, addr, CloseReason::WrongProtocol { got, wanted });
+        }
+        if let Some(limit) = ep.connections_max().filter(|limit| ep.pipes.len() >= *limit) {
+            half_open.layers.stream.shutdown();
+            return self.came_to_nothing(id, addr, CloseReason::TooMany { limit });
         }
         let Some(options) = ep.end().map(|end| end.conn().clone()) else { return };
         let owner = ep.owner.clone();

@@ -3,7 +3,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::panic,
     clippy::arithmetic_side_effects,
     reason = "a test that is wrong should fail loudly"
 )]
@@ -149,7 +148,7 @@ fn large_messages_go_out_in_fragments_that_every_peer_reads() {
             let mut parts = 0;
             Framing::WebSocket(side).encode_large(payload, |header, part| {
                 assert!(part.len() <= FRAGMENT_BYTES);
-                bytes.extend_from_slice(&header);
+                bytes.extend_from_slice(header);
                 bytes.extend_from_slice(&part);
                 parts += 1;
             });
