@@ -226,7 +226,8 @@ fn a_polyamorous_socket_has_no_send_without_an_address() {
 /// sp-wire section 1: the versions never match each other
 #[test]
 fn a_pair_and_a_pair1_refuse_each_other() {
-    for transport in Transport::ALL {
+    // Over WebSocket the listener answers 400, as to anything else that it does not understand.
+    for transport in Transport::ALL.into_iter().filter(|it| !matches!(it, Transport::Ws)) {
         let host = Pair::new().unwrap();
         let events = host.events();
         let listener = host.listen_with(transport.url(), &transport.listen_options()).unwrap();
