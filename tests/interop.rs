@@ -50,6 +50,7 @@ with_each_tool! {
     a_peer_killed_in_mid_message_disturbs_nobody_and_is_found_again
 }
 
+/// sp-wire 8.17 items 175 and 178
 fn our_req_asks_their_rep(program: &'static Program) {
     for (way, reply_len) in WAYS.into_iter().zip(LENGTHS_SENT) {
         let reply = body(reply_len);
@@ -70,6 +71,7 @@ fn our_req_asks_their_rep(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 items 175 and 178
 fn our_rep_answers_their_req(program: &'static Program) {
     for (way, request_len) in WAYS.into_iter().zip(LENGTHS_SENT) {
         let request = body(request_len);
@@ -89,6 +91,7 @@ fn our_rep_answers_their_req(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 items 175 and 178
 fn our_pub_reaches_their_sub(program: &'static Program) {
     for way in WAYS {
         let publisher = Pub::new().expect("a socket");
@@ -106,6 +109,7 @@ fn our_pub_reaches_their_sub(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 items 175 and 178
 fn our_sub_hears_their_pub(program: &'static Program) {
     for (way, len) in WAYS.into_iter().zip(LENGTHS_SENT) {
         let news = body(len);
@@ -121,6 +125,7 @@ fn our_sub_hears_their_pub(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 items 175 and 178
 fn our_push_feeds_their_pull(program: &'static Program) {
     for way in WAYS {
         let push = Push::new().expect("a socket");
@@ -135,6 +140,7 @@ fn our_push_feeds_their_pull(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 items 175 and 178
 fn our_pull_collects_from_their_push(program: &'static Program) {
     for (way, len) in WAYS.into_iter().zip(LENGTHS_SENT) {
         let work = body(len);
@@ -238,6 +244,7 @@ fn a_request_outlives_the_peer_that_is_killed_with_it(program: &'static Program)
     }
 }
 
+/// sp-wire 8.17 item 179
 fn a_peer_killed_in_mid_message_disturbs_nobody_and_is_found_again(program: &'static Program) {
     for transport in TRANSPORTS {
         let work = body(MIB);
