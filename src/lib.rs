@@ -30,7 +30,7 @@
 pub use sp_core::endpoint::{Endpoint, EndpointError};
 pub use sp_core::id::{PeerId, SocketId};
 pub use sp_core::message::{Message, TooShort};
-pub use sp_core::pipe::{CloseReason, Fault, PipeInfo, ProtocolId};
+pub use sp_core::pipe::{CloseReason, Credentials, Fault, PipeInfo, ProtocolId};
 pub use sp_core::stats::Stats;
 pub use sp_core::{config, pool, registry};
 pub use sp_protocols::engine::{
@@ -39,7 +39,7 @@ pub use sp_protocols::engine::{
 };
 pub use sp_protocols::socket::{
     Context, Dialer, Driven, Events, Iter, Listener, OpenError, PipeEvent, PollSet, RecvError,
-    RecvFuture, SendError, SendFuture, Socket, TryIter, TryRecvError, TrySendError,
+    RecvFuture, SendError, SendFuture, Socket, TooFewPeers, TryIter, TryRecvError, TrySendError,
 };
 pub use sp_protocols::sockets::{Pub, Pull, Push, Rep, RepContext, Req, ReqContext, Sub};
 #[cfg(feature = "tokio")]
@@ -50,3 +50,8 @@ pub use sp_transport::{DialError, DialOptions, ListenError, ListenOptions};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Compiles what has to compile, and sees that the rest does not.
+#[cfg(doctest)]
+#[doc = include_str!("../tests/misuse.md")]
+struct Misuse;

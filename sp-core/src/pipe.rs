@@ -75,6 +75,33 @@ pub struct PipeInfo {
     pub local_addr: Option<SocketAddr>,
     /// The peer's address, where the transport has one.
     pub peer_addr: Option<SocketAddr>,
+    /// Who runs the peer, where the transport knows: on ipc under Linux.
+    pub credentials: Option<Credentials>,
+}
+
+impl PipeInfo {
+    /// Of a transport that has no addresses and knows nobody.
+    pub const fn without_addresses(
+        endpoint: Arc<Endpoint>,
+        dialed: bool,
+        peer_protocol: ProtocolId,
+    ) -> Self {
+        let (local_addr, peer_addr, credentials) = (None, None, None);
+        Self { endpoint, dialed, peer_protocol, local_addr, peer_addr, credentials }
+    }
+}
+
+/// The process at the other end of a connection and whose it is, as the system vouches for it: not as the peer says.
+///
+/// It is who made the connection, or who listened when it was made; the process may have ended or changed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// The process; `None` if it cannot be seen from here, as from within a container.
+    pub pid: Option<u32>,
 }
 
 /// How urgently queued messages should reach the peer.

@@ -72,6 +72,8 @@ struct Talk {
 struct Pair {
     rig: Rig<Req>,
     resends: bool,
+    /// A send without a peer fails.
+    fails: bool,
     talks: BTreeMap<CtxId, Talk>,
     peers: Vec<PeerId>,
     ids: Vec<u32>,
@@ -80,11 +82,12 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(resends: bool, seed: u64) -> Self {
+    fn new(resends: bool, fails: bool, seed: u64) -> Self {
         let time = resends.then_some(Duration::from_secs(RESEND));
         Self {
-            rig: Rig::seeded(ReqOptions::new().resend_time(time), seed),
+            rig: Rig::seeded(ReqOptions::new().resend_time(time).fail_without_peer(fails), seed),
             resends,
+            fails,
             talks: BTreeMap::from([(CtxId::MAIN, Talk::default())]),
             peers: Vec::new(),
             ids: Vec::new(),
@@ -176,6 +179,13 @@ impl Pair {
         let has_room = self.has_room();
         self.made += 1;
         let body = self.made;
+        if self.fails && self.peers.is_empty() {
+            // Nothing else changes.
+            let sent =
+                if wait { self.rig.send_waiting(ctx, "") } else { self.rig.send_in(ctx, "") };
+            prop_assert!(matches!(sent, Err(Unsent::NoPeer(_))));
+            return Ok(());
+        }
         let talk = self.talks.get_mut(&ctx).unwrap();
         talk.state = State::Idle;
         if std::mem::take(&mut talk.was_empty) && self.rig.world.recv_waits(ctx) {
@@ -184,7 +194,7 @@ impl Pair {
         let bytes = body.to_be_bytes();
         let sent =
             if wait { self.rig.send_waiting(ctx, bytes) } else { self.rig.send_in(ctx, bytes) };
-        prop_assert!(!matches!(sent, Err(Unsent::State(_))));
+        prop_assert!(matches!(sent, Ok(()) | Err(Unsent::Full(_))));
         prop_assert_eq!(sent.is_ok(), has_room, "sent exactly if there was room");
         if sent.is_ok() {
             let sent = self.rig.transmitted();
@@ -286,10 +296,10 @@ impl Pair {
                 let waits = matches!(talk.state, State::Asked { .. }) && !talk.canceled;
                 prop_assert!(waits, "a receive of {ctx} waits beside {talk:?}");
             }
-            prop_assert!(
-                !self.rig.world.send_waits(ctx) || !self.has_room(),
-                "a send waits beside room"
-            );
+            if self.rig.world.send_waits(ctx) {
+                prop_assert!(!self.has_room(), "a send waits beside room");
+                prop_assert!(!self.fails || !self.peers.is_empty(), "and although no peer is left");
+            }
         }
         Ok(())
     }
@@ -329,8 +339,8 @@ fn id_of(bytes: &[u8]) -> u32 {
 
 proptest! {
     #[test]
-    fn req_agrees_with_a_table(resends: bool, seed: u64, ops in prop::collection::vec(op(), 0..100)) {
-        let mut pair = Pair::new(resends, seed);
+    fn req_agrees_with_a_table(resends: bool, fails: bool, seed: u64, ops in prop::collection::vec(op(), 0..100)) {
+        let mut pair = Pair::new(resends, fails, seed);
         for op in ops {
             pair.apply(op)?;
         }

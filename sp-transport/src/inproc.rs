@@ -146,13 +146,11 @@ impl InprocPipe {
         let make = |end: &End<'_>, other: &End<'_>| {
             Arc::new_cyclic(|me| Self {
                 me: me.clone(),
-                info: PipeInfo {
-                    endpoint: Arc::clone(end.endpoint),
-                    dialed: end.dialed,
-                    peer_protocol: other.owner.events.protocol(),
-                    local_addr: None,
-                    peer_addr: None,
-                },
+                info: PipeInfo::without_addresses(
+                    Arc::clone(end.endpoint),
+                    end.dialed,
+                    other.owner.events.protocol(),
+                ),
                 lane: Lane {
                     target: OnceLock::new(),
                     queue: Mutex::new(Queue::new()),

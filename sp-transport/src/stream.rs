@@ -2,9 +2,12 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use socket2::Socket;
+use sp_core::pipe::Credentials;
+
+use crate::sys;
 
 /// A connected, non-blocking byte stream. Reading and writing need no exclusive access: the kernel orders
 /// them, and this library sees to it that one thread at a time does either.
@@ -45,6 +48,11 @@ impl Stream {
 
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
         self.socket.local_addr().ok()?.as_socket()
+    }
+
+    /// Who is at the other end, where the system knows.
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        sys::credentials(self.socket.as_fd())
     }
 }
 

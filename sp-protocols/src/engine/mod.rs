@@ -309,6 +309,8 @@ pub enum SendBlocked {
     Full,
     /// The pattern's state does not allow a send now; waiting would not help.
     State,
+    /// No peer is connected, and the socket was told not to wait for one.
+    NoPeer,
 }
 
 /// Why a receive did not happen.

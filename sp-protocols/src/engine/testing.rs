@@ -402,6 +402,7 @@ impl<E: SendEngine> Rig<E> {
         self.engine.try_send(ctx, &mut msg, &mut self.world).map_err(|blocked| match blocked {
             SendBlocked::Full => Unsent::Full(msg),
             SendBlocked::State => Unsent::State(msg),
+            SendBlocked::NoPeer => Unsent::NoPeer(msg),
         })
     }
 

@@ -53,9 +53,12 @@ pub struct Context<E: Engine> {
     id: CtxId,
 }
 
-impl<E: ContextEngine> Socket<E> {
+impl<E: Engine> Socket<E> {
     /// Begins another conversation on this socket.
-    pub fn context(&self) -> Context<E> {
+    pub fn context(&self) -> Context<E>
+    where
+        E: ContextEngine,
+    {
         let handle = self.handle();
         let id = handle.shared.engine(|engine, _| engine.open_ctx());
         Context { handle, id }

@@ -149,6 +149,11 @@ impl<E: Engine> Shared<E> {
         }
     }
 
+    /// How many peers the engine has.
+    pub(crate) fn connected(&self) -> usize {
+        lock(&self.core).lines.all.len()
+    }
+
     /// Everything that waits is written, as far as the kernel takes it.
     pub(crate) fn flush(&self) {
         self.step(|core, deferred| core.lines.hurry(deferred));

@@ -44,6 +44,14 @@ pub enum SendError {
         /// The message that was not sent.
         message: Message,
     },
+    /// No peer is connected, and the socket was told not to wait for one.
+    #[error("send on {protocol}: no peer is connected")]
+    NoPeer {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
     /// No peer took the message in time.
     #[error(
         "send on {protocol}: no peer took the message in time; is one connected and receiving?"
@@ -84,6 +92,14 @@ pub enum TrySendError {
         /// The message that was not sent.
         message: Message,
     },
+    /// No peer is connected, and the socket was told not to wait for one.
+    #[error("try_send on {protocol}: no peer is connected")]
+    NoPeer {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
 }
 
 impl SendError {
@@ -92,6 +108,7 @@ impl SendError {
         match self {
             Self::Closed { message, .. }
             | Self::State { message, .. }
+            | Self::NoPeer { message, .. }
             | Self::TimedOut { message, .. } => message,
         }
     }
@@ -105,6 +122,11 @@ impl SendError {
     pub const fn is_closed(&self) -> bool {
         matches!(self, Self::Closed { .. })
     }
+
+    /// Whether no peer is connected, and the socket was told not to wait for one.
+    pub const fn is_no_peer(&self) -> bool {
+        matches!(self, Self::NoPeer { .. })
+    }
 }
 
 impl TrySendError {
@@ -113,7 +135,8 @@ impl TrySendError {
         match self {
             Self::Full { message, .. }
             | Self::Closed { message, .. }
-            | Self::State { message, .. } => message,
+            | Self::State { message, .. }
+            | Self::NoPeer { message, .. } => message,
         }
     }
 
@@ -125,6 +148,11 @@ impl TrySendError {
     /// Whether the socket is closed.
     pub const fn is_closed(&self) -> bool {
         matches!(self, Self::Closed { .. })
+    }
+
+    /// Whether no peer is connected, and the socket was told not to wait for one.
+    pub const fn is_no_peer(&self) -> bool {
+        matches!(self, Self::NoPeer { .. })
     }
 }
 
@@ -213,7 +241,9 @@ impl From<TrySendError> for io::Error {
     fn from(error: TrySendError) -> Self {
         let kind = match &error {
             TrySendError::Full { .. } => io::ErrorKind::WouldBlock,
-            TrySendError::Closed { .. } => io::ErrorKind::NotConnected,
+            TrySendError::Closed { .. } | TrySendError::NoPeer { .. } => {
+                io::ErrorKind::NotConnected
+            }
             TrySendError::State { .. } => io::ErrorKind::InvalidInput,
         };
         Self::new(kind, error)
@@ -232,7 +262,7 @@ impl From<OpenError> for io::Error {
 impl From<SendError> for io::Error {
     fn from(error: SendError) -> Self {
         let kind = match &error {
-            SendError::Closed { .. } => io::ErrorKind::NotConnected,
+            SendError::Closed { .. } | SendError::NoPeer { .. } => io::ErrorKind::NotConnected,
             SendError::State { .. } => io::ErrorKind::InvalidInput,
             SendError::TimedOut { .. } => io::ErrorKind::TimedOut,
         };
@@ -253,6 +283,24 @@ impl From<RecvError> for io::Error {
     }
 }
 
+/// Fewer peers than wanted were connected in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("wait for peers on {protocol}: {connected} of {wanted} were connected in time")]
+pub struct TooFewPeers {
+    /// The pattern.
+    pub protocol: ProtocolId,
+    /// Peers that were waited for.
+    pub wanted: usize,
+    /// Peers that were connected in the end.
+    pub connected: usize,
+}
+
+impl From<TooFewPeers> for io::Error {
+    fn from(error: TooFewPeers) -> Self {
+        Self::new(io::ErrorKind::TimedOut, error)
+    }
+}
+
 /// Why a send did not happen.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Unsent {
@@ -260,6 +308,8 @@ pub(super) enum Unsent {
     Full,
     /// The pattern allows none now.
     State,
+    /// There is no peer, and none is waited for.
+    NoPeer,
     /// The socket is closed.
     Closed,
 }
@@ -270,6 +320,7 @@ impl Unsent {
         match self {
             Self::Full => SendError::TimedOut { protocol, message },
             Self::State => SendError::State { protocol, message },
+            Self::NoPeer => SendError::NoPeer { protocol, message },
             Self::Closed => SendError::Closed { protocol, message },
         }
     }

@@ -8,19 +8,21 @@ mod context;
 mod core;
 mod endpoints;
 mod error;
+mod futures;
 mod iter;
 mod live;
 mod lookout;
 mod monitor;
+mod peers;
 mod poll_set;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod wait;
 
-pub use calls::{RecvFuture, SendFuture};
 pub use context::Context;
 pub use endpoints::{Dialer, Listener};
-pub use error::{OpenError, RecvError, SendError, TryRecvError, TrySendError};
+pub use error::{OpenError, RecvError, SendError, TooFewPeers, TryRecvError, TrySendError};
+pub use futures::{RecvFuture, SendFuture};
 pub use iter::{Iter, TryIter};
 pub use monitor::{Events, PipeEvent};
 pub use sp_transport::{Driven, PollSet};
@@ -33,8 +35,7 @@ use std::time::Duration;
 
 use sp_core::clock;
 use sp_core::config::Config;
-use sp_core::id::{CtxId, PeerId, SocketId};
-use sp_core::pipe::PipeInfo;
+use sp_core::id::{CtxId, SocketId};
 use sp_core::stats::Stats;
 
 use self::core::{Farewell, Shared, traffic_of};
@@ -82,16 +83,6 @@ impl<E: Engine> Socket<E> {
     /// `events_lost`. It ends when the socket closes.
     pub fn events(&self) -> Events {
         self.shared().monitor.watch()
-    }
-
-    /// The peers that are connected now.
-    pub fn peers(&self) -> Vec<PeerId> {
-        self.shared().peers.all().iter().map(|peer| peer.id()).collect()
-    }
-
-    /// Where the pipe to a connected peer leads. `None` once it is gone.
-    pub fn peer(&self, peer: PeerId) -> Option<PipeInfo> {
-        self.shared().peers.get(peer).map(|peer| peer.attached().info().clone())
     }
 
     /// What passed, what was dropped and why: for the socket since it was opened, and for each peer that is

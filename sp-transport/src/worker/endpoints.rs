@@ -320,6 +320,8 @@ impl Worker {
                 peer_protocol: got,
                 local_addr: stream.local_addr(),
                 peer_addr: addr,
+                // Nobody vouches for who has an address on a network.
+                credentials: if addr.is_some() { None } else { stream.credentials() },
             },
             stream,
             framing,

@@ -55,4 +55,6 @@ pub enum Unsent {
     Full(Message),
     /// The pattern's state allowed no send.
     State(Message),
+    /// There was no peer, and it was not to be waited for one.
+    NoPeer(Message),
 }
