@@ -5,10 +5,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use sp::{
-    Message, PipeInfo, Pull, Push, PushOptions, Rep, Req, ReqOptions, SendError, Socket, Sub,
-    TrySendError,
+    Message, PeerId, PipeInfo, Pub, Pull, Push, PushOptions, Rep, Req, ReqOptions, SendError,
+    Socket, Sub, SubOptions, TrySendError,
 };
-use sp_protocols::engine::{Engine, SendEngine};
+use sp_protocols::engine::{self, Engine, RecvEngine, SendEngine};
 use support::{DEADLINE, Transport, block_on, connect, spawn, wait_until};
 
 mod support;
@@ -142,7 +142,7 @@ fn waiting_for_peers_ends_with_the_socket() {
 #[test]
 fn a_message_leads_to_its_peer() {
     for transport in Transport::ALL {
-        let (rep, one, two) = (open::<sp_protocols::engine::Rep>(), open(), open());
+        let (rep, one, two) = (open::<engine::Rep>(), open(), open());
         let listener = connect(transport, &rep, &one);
         two.dial(listener.endpoint()).expect("somebody listens");
         for req in [&one, &two, &one] {
@@ -168,6 +168,45 @@ fn a_message_leads_to_its_peer() {
     }
 }
 
+#[test]
+fn every_drop_is_counted_for_its_peer_and_reason() {
+    for transport in Transport::ALL {
+        // A SUB that is slow, and two publishers of which one is to blame.
+        let sub = Sub::with(SubOptions::new().queue(2)).expect("SUB opens");
+        sub.subscribe("a");
+        let [loud, quiet] = [(); 2].map(|()| open::<engine::Pub>());
+        let [loud_id, quiet_id] = [&loud, &quiet].map(|publisher| {
+            let before = sub.peers();
+            connect(transport, &sub, publisher);
+            let new = sub.peers().into_iter().find(|peer| !before.contains(peer));
+            new.expect("another peer is connected")
+        });
+        publish(&loud, &["a1", "b1", "a2", "b2", "a3", "b3", "a4"], &sub);
+        publish(&quiet, &["a5", "b4"], &sub);
+        assert_eq!(counted(&sub, loud_id, "unwanted"), 3, "over {transport:?}");
+        assert_eq!(counted(&sub, quiet_id, "unwanted"), 1);
+        assert_eq!(counted(&sub, loud_id, "dropped_on_receive"), 3, "the oldest were its own");
+        assert_eq!(counted(&sub, quiet_id, "dropped_on_receive"), 0);
+        assert_eq!(sub.stats().get("unwanted"), Some(4));
+        assert_eq!(sub.stats().get("dropped_on_receive"), Some(3));
+        assert_eq!(sub.missed(), 3);
+        assert_eq!([recv(&sub), recv(&sub)], ["a4", "a5"]);
+    }
+}
+
+/// Publishes, and waits until `sub` has heard everything.
+fn publish(publisher: &Pub, news: &[&str], sub: &Sub) {
+    let heard = || sub.stats().get("messages_received").expect("it is counted");
+    let all = heard() + news.len() as u64;
+    news.iter().for_each(|news| publisher.send(*news).expect("a publisher never waits"));
+    wait_until("the SUB has heard everything", || heard() == all);
+}
+
+/// What `socket` has counted for `peer`; nothing is counted as nothing.
+fn counted<E: Engine>(socket: &Socket<E>, peer: PeerId, what: &str) -> u64 {
+    socket.stats().get(&format!("{peer}/{what}")).unwrap_or(0)
+}
+
 fn peer_of<E: Engine>(socket: &Socket<E>, message: &Message) -> PipeInfo {
     let peer = message.source().expect("a message received has a source");
     socket.peer(peer).expect("the peer is connected")
@@ -185,6 +224,6 @@ fn impatient_req() -> Req {
     Req::with(ReqOptions::new().fail_without_peer(true)).expect("REQ opens")
 }
 
-fn recv<E: sp_protocols::engine::RecvEngine>(socket: &Socket<E>) -> Message {
+fn recv<E: RecvEngine>(socket: &Socket<E>) -> Message {
     socket.recv_timeout(DEADLINE).expect("a message comes")
 }

@@ -146,8 +146,6 @@ pub struct Standing {
     pub sent: u64,
     /// Their payload bytes.
     pub sent_bytes: u64,
-    /// Messages dropped by [`Pipe::drop_oldest`].
-    pub dropped: u64,
 }
 
 /// A socket's view of one connection. Given by a transport, held by a socket.

@@ -127,9 +127,15 @@ pub trait Effects {
             self.count(what);
         }
     }
+
+    /// Counts something that happened several times with `peer`, for the socket and for that peer as long as it is
+    /// connected.
+    fn count_for(&mut self, _peer: PeerId, what: Counter, times: usize) {
+        self.count_times(what, times);
+    }
 }
 
-/// What engines count. Nothing is lost silently: whatever is dropped is counted under its reason.
+/// What engines count. Nothing is lost silently: whatever is dropped is counted under its reason, and for its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Counter {

@@ -52,12 +52,20 @@ impl Pub {
         }
     }
 
+    /// What is published now is dropped for whoever misses it.
+    fn count_missed(&self, fx: &mut impl Effects) {
+        if self.missing_out > 0 {
+            let missing_out = self.peers.iter().filter(|(_, at)| **at == Standing::MissingOut);
+            missing_out.for_each(|(peer, _)| fx.count_for(peer, Counter::DroppedOnSend, 1));
+        }
+    }
+
     /// Deals with a peer for which as much waits as may. Answers no if the send has to wait for it.
     fn make_room(&mut self, peer: PeerId, fx: &mut impl Effects) -> bool {
         match self.policy {
             SlowSubscriber::DropOldest => {
                 let dropped = fx.drop_oldest(peer);
-                fx.count_times(Counter::DroppedOnSend, dropped);
+                fx.count_for(peer, Counter::DroppedOnSend, dropped);
             }
             SlowSubscriber::DropNewest => {
                 fx.leave(peer);
@@ -65,7 +73,7 @@ impl Pub {
                 self.missing_out = self.missing_out.saturating_add(1);
             }
             SlowSubscriber::Disconnect => {
-                fx.count(Counter::TooSlow);
+                fx.count_for(peer, Counter::TooSlow, 1);
                 self.close(peer, CloseReason::TooSlow { waiting: fx.waiting(peer) }, fx);
             }
             // Asking makes the world say when there is room; there may be some by now.
@@ -164,7 +172,7 @@ impl SendEngine for Pub {
                 return Err(SendBlocked::Full);
             }
         }
-        fx.count_times(Counter::DroppedOnSend, self.missing_out);
+        self.count_missed(fx);
         fx.broadcast(msg);
         self.wake_sender(fx);
         Ok(())

@@ -51,8 +51,8 @@ impl Engine for Push {
         self.senders.wake_send(&mut self.peers, fx);
     }
 
-    fn arrived(&mut self, _peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
-        fx.count_times(Counter::Ignored, batch.len());
+    fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
+        fx.count_for(peer, Counter::Ignored, batch.len());
         batch.clear();
         Flow::More
     }

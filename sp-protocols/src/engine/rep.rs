@@ -131,7 +131,7 @@ impl Engine for Rep {
             match read_header(&mut msg, self.ttl) {
                 Header::Whole => {}
                 Header::TooFar => {
-                    fx.count(Counter::HopLimit);
+                    fx.count_for(peer, Counter::HopLimit, 1);
                     continue;
                 }
                 Header::Broken => {
@@ -282,7 +282,7 @@ impl Rep {
                 continue;
             }
             self.waiting.remove(link.requests.bytes());
-            fx.count_times(Counter::DroppedOnReceive, link.requests.clear());
+            fx.count_for(peer, Counter::DroppedOnReceive, link.requests.clear());
         }
     }
 
@@ -325,7 +325,7 @@ impl Rep {
     /// A context has given up the request it held, if any.
     fn leave_unanswered(&mut self, held: Option<(PeerId, Backtrace)>, fx: &mut impl Effects) {
         if let Some((peer, _)) = held {
-            fx.count(Counter::Unanswered);
+            fx.count_for(peer, Counter::Unanswered, 1);
             self.let_go(peer, fx);
         }
     }

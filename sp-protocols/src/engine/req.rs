@@ -118,7 +118,7 @@ impl Engine for Req {
             let owner = self.ids.remove(id);
             let Some((ctx, talk)) = owner.and_then(|ctx| Some((ctx, self.contexts.get_mut(ctx)?)))
             else {
-                fx.count(Counter::StaleReply);
+                fx.count_for(peer, Counter::StaleReply, 1);
                 continue;
             };
             msg.clear_header();

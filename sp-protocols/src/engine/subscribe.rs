@@ -55,13 +55,16 @@ impl Sub {
     }
 
     fn keep(&mut self, msg: Message, fx: &mut impl Effects) {
+        let mut drop_one = |msg: &Message| match msg.source() {
+            Some(peer) => fx.count_for(peer, Counter::DroppedOnReceive, 1),
+            None => fx.count(Counter::DroppedOnReceive),
+        };
         let dropped = if self.prefer_new {
-            self.inbox.push_dropping_oldest(msg)
+            self.inbox.push_dropping_oldest(msg, drop_one)
         } else {
-            usize::from(self.inbox.push(msg).is_err())
+            usize::from(self.inbox.push(msg).inspect_err(|msg| drop_one(msg)).is_err())
         };
         self.missed = self.missed.saturating_add(dropped as u64);
-        fx.count_times(Counter::DroppedOnReceive, dropped);
         self.receivers.wake_recv(1, fx);
     }
 }
@@ -89,19 +92,21 @@ impl Engine for Sub {
 
     fn room(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
 
-    fn arrived(&mut self, _peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
+    fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
         if self.topics.match_all() {
             // As many as fit at once, at no cost for each.
             let kept = self.inbox.take_from(batch);
             self.receivers.wake_recv(kept, fx);
         }
+        let mut unwanted = 0_usize;
         while let Some(msg) = batch.pop() {
             if self.topics.matches(msg.body()) {
                 self.keep(msg, fx);
             } else {
-                fx.count(Counter::Unwanted);
+                unwanted = unwanted.saturating_add(1);
             }
         }
+        fx.count_for(peer, Counter::Unwanted, unwanted);
         Flow::More
     }
 }

@@ -14,6 +14,7 @@ use sp_core::endpoint::Endpoint;
 use sp_core::id::{PeerId, SocketId, TimerKey};
 use sp_core::pipe::{CloseReason, Flow, Flush, Pipe, PipeEvents, ProtocolId};
 use sp_core::registry::{Peer, PeerAddr, PeerRegistry, PeerState, Traffic, conns, next_socket_id};
+use sp_core::stats::Stats;
 use sp_core::sync::{Mutex, lock};
 use sp_transport::{Driver, Lingering, Owner, Runtime};
 
@@ -165,9 +166,15 @@ impl<E: Engine> Shared<E> {
         lock(&self.core).lines.unsent()
     }
 
-    /// Bytes that wait to be sent to `peer`.
-    pub(crate) fn unsent_to(&self, peer: PeerId) -> usize {
-        lock(&self.core).lines.all.get(peer).map_or(0, Line::unsent)
+    /// What only the socket knows of `peer`, added to its statistics: bytes that wait to be sent, and what the engine
+    /// has counted.
+    pub(crate) fn account_of(&self, peer: PeerId, stats: Stats) -> Stats {
+        let core = lock(&self.core);
+        let Some(line) = core.lines.all.get(peer) else { return stats };
+        let counted = line.counts.iter().filter(|(_, count)| *count > 0);
+        counted.fold(stats.value("unsent_bytes", line.unsent() as u64), |stats, (what, count)| {
+            stats.value(what.name(), count)
+        })
     }
 
     pub(crate) fn is_drained(&self) -> bool {

@@ -86,7 +86,7 @@ impl<E: Engine> Socket<E> {
     }
 
     /// What passed, what was dropped and why: for the socket since it was opened, and for each peer that is
-    /// connected.
+    /// connected. A peer has those reasons only for which something was counted.
     pub fn stats(&self) -> Stats {
         let shared = self.shared();
         let total = shared.traffic();
@@ -102,17 +102,14 @@ impl<E: Engine> Socket<E> {
             stats = stats.value(counter.name(), count);
         }
         shared.peers.all().iter().fold(stats, |stats, peer| {
-            let (traffic, standing) = (traffic_of(peer), peer.attached().standing());
-            stats.child(
-                Stats::new(peer.id().to_string())
-                    .value("messages_sent", traffic.messages_sent)
-                    .value("bytes_sent", traffic.bytes_sent)
-                    .value("messages_received", traffic.messages_received)
-                    .value("bytes_received", traffic.bytes_received)
-                    .value("waiting", standing.waiting)
-                    .value("dropped", standing.dropped)
-                    .value("unsent_bytes", shared.unsent_to(peer.id()) as u64),
-            )
+            let traffic = traffic_of(peer);
+            let child = Stats::new(peer.id().to_string())
+                .value("messages_sent", traffic.messages_sent)
+                .value("bytes_sent", traffic.bytes_sent)
+                .value("messages_received", traffic.messages_received)
+                .value("bytes_received", traffic.bytes_received)
+                .value("waiting", peer.attached().standing().waiting);
+            stats.child(shared.account_of(peer.id(), child))
         })
     }
 
