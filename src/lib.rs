@@ -24,6 +24,9 @@
 //!
 //! A [`Context`] is one more conversation on a REQ or REP: many requests outstanding, many answered in parallel.
 //!
+//! Features, none of them on unless asked for: `tokio` for sockets whose tasks do their own I/O, `stream` for receiving
+//! as a `Stream`, `bytes` for messages from and to `Bytes`.
+//!
 //! All sockets of a process share one I/O thread, started with the first and ended with the last. A call that
 //! waits does its socket's I/O itself.
 
@@ -37,6 +40,8 @@ pub use sp_protocols::engine::{
     BadOption, ContextEngine, Engine, PubOptions, PullOptions, PushOptions, RecvEngine, RepOptions,
     ReqOptions, SendEngine, SlowSubscriber, SubOptions,
 };
+#[cfg(feature = "stream")]
+pub use sp_protocols::socket::RecvStream;
 pub use sp_protocols::socket::{
     Context, Dialer, Driven, Events, Iter, Listener, OpenError, PipeEvent, PollSet, RecvError,
     RecvFuture, SendError, SendFuture, Socket, TooFewPeers, TryIter, TryRecvError, TrySendError,

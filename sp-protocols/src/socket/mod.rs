@@ -15,6 +15,8 @@ mod lookout;
 mod monitor;
 mod peers;
 mod poll_set;
+#[cfg(feature = "stream")]
+mod stream;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod wait;
@@ -26,6 +28,8 @@ pub use futures::{RecvFuture, SendFuture};
 pub use iter::{Iter, TryIter};
 pub use monitor::{Events, PipeEvent};
 pub use sp_transport::{Driven, PollSet};
+#[cfg(feature = "stream")]
+pub use stream::RecvStream;
 
 use std::fmt;
 use std::ops::Deref;
