@@ -37,14 +37,15 @@ pub use sp_core::pipe::{CloseReason, Credentials, Fault, PipeInfo, ProtocolId};
 pub use sp_core::stats::Stats;
 pub use sp_core::{config, pool, registry};
 pub use sp_protocols::engine::{
-    BadOption, ContextEngine, Engine, PubOptions, PullOptions, PushOptions, RecvEngine, RepOptions,
-    ReqOptions, SendEngine, SlowSubscriber, SubOptions,
+    BadOption, ContextEngine, Engine, FeedEngine, PubOptions, PullOptions, PushOptions, RecvEngine,
+    RepOptions, ReqOptions, SendEngine, SlowSubscriber, SubOptions,
 };
 #[cfg(feature = "stream")]
 pub use sp_protocols::socket::RecvStream;
 pub use sp_protocols::socket::{
-    Context, Dialer, Driven, Events, Iter, Listener, OpenError, PipeEvent, PollSet, RecvError,
-    RecvFuture, SendError, SendFuture, Socket, TooFewPeers, TryIter, TryRecvError, TrySendError,
+    Context, Dialer, Driven, Events, Iter, Listener, OpenError, PipeEvent, PollSet, Receiver,
+    RecvError, RecvFuture, SendError, SendFuture, Socket, TooFewPeers, TryIter, TryRecvError,
+    TrySendError,
 };
 pub use sp_protocols::sockets::{Pub, Pull, Push, Rep, RepContext, Req, ReqContext, Sub};
 #[cfg(feature = "tokio")]

@@ -296,6 +296,13 @@ pub trait RecvEngine: Engine {
     fn recv_abandoned(&mut self, _ctx: CtxId, _fx: &mut impl Effects) {}
 }
 
+/// A pattern whose receive takes what has come and does nothing else: so it can be done before the program asks.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` socket has no receiver to hand out",
+    note = "what REQ and REP receive belongs to a conversation; SUB and PULL have receivers"
+)]
+pub trait FeedEngine: RecvEngine {}
+
 /// A pattern with several independent conversations on one socket.
 ///
 /// [`CtxId::MAIN`] is one of them, always exists and is the socket's own `send` and `recv`.

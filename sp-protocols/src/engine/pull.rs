@@ -10,7 +10,7 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 use super::line::Line;
 use super::queue::{DEFAULTS, Limit, Queue};
 use super::waiters::Waiters;
-use super::{BadOption, Effects, Engine, Options, RecvBlocked, RecvEngine};
+use super::{BadOption, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine};
 
 /// Collects messages from every pusher; sends nothing.
 ///
@@ -95,6 +95,8 @@ impl RecvEngine for Pull {
         }
     }
 }
+
+impl FeedEngine for Pull {}
 
 impl Pull {
     /// Lets the peer go on that has been paused longest, if half of the inbox is free.

@@ -10,7 +10,7 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 use super::prefixes::Prefixes;
 use super::queue::{DEFAULTS, Limit, Queue};
 use super::waiters::Waiters;
-use super::{BadOption, Counter, Effects, Engine, Options, RecvBlocked, RecvEngine};
+use super::{BadOption, Counter, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine};
 
 /// Receives the messages that begin with one of its topics; sends nothing.
 ///
@@ -135,6 +135,8 @@ impl RecvEngine for Sub {
         }
     }
 }
+
+impl FeedEngine for Sub {}
 
 /// What can be set of a [`Sub`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use sp_core::clock;
+use sp_core::id::CtxId;
 use sp_core::message::Message;
 
 use super::context::Context;
@@ -402,6 +403,13 @@ impl<E: RecvEngine> Context<E> {
     ) -> Result<(), Unreceived> {
         if core.closed {
             return Err(Unreceived::Closed);
+        }
+        if !core.returned.is_empty()
+            && self.ctx() == CtxId::MAIN
+            && let Some(message) = core.returned.pop_front()
+        {
+            *into = message;
+            return Ok(());
         }
         let (ctx, counts) = (self.ctx(), &self.shared().counts);
         let received = core.engine(counts, deferred, |engine, fx| engine.try_recv(ctx, into, fx));

@@ -1,5 +1,6 @@
 //! A socket's state behind its lock, and what its connections tell it.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::mem;
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant};
 use sp_core::batch::Batch;
 use sp_core::config::Config;
 use sp_core::endpoint::Endpoint;
-use sp_core::id::{PeerId, SocketId, TimerKey};
+use sp_core::id::{CtxId, PeerId, SocketId, TimerKey};
+use sp_core::message::Message;
 use sp_core::pipe::{CloseReason, Flow, Flush, Pipe, PipeEvents, ProtocolId};
 use sp_core::registry::{Peer, PeerAddr, PeerRegistry, PeerState, Traffic, conns, next_socket_id};
 use sp_core::stats::Stats;
@@ -22,7 +24,7 @@ use super::error::OpenError;
 use super::live::{Counts, Deferred, Line, Lines, Live};
 use super::lookout::Lookout;
 use super::monitor::{Monitor, PipeEvent};
-use super::wait::Waiters;
+use super::wait::{Side, Waiters};
 use crate::engine::{Effects, Engine, Options};
 
 /// One socket, shared by its handles, its connections and its endpoints.
@@ -50,6 +52,8 @@ pub(crate) struct Core<E> {
     pub(crate) engine: E,
     pub(crate) lines: Lines,
     pub(crate) waiters: Waiters,
+    /// What had been handed out and came back, to be received before anything else.
+    pub(crate) returned: VecDeque<Message>,
     pub(crate) closed: bool,
 }
 
@@ -63,6 +67,7 @@ impl<E: Engine> Shared<E> {
             engine: E::new(options.clone(), seed()),
             lines: Lines::new(Arc::clone(&driver)),
             waiters: Waiters::default(),
+            returned: VecDeque::new(),
             closed: false,
         };
         Ok(Arc::new_cyclic(|me| Self {
@@ -141,7 +146,8 @@ impl<E: Engine> Shared<E> {
         self.driver.retire(&CloseReason::Closed);
         // Whatever the engine still holds goes home now, not when the last handle is dropped.
         let fresh = E::new(self.options.clone(), 0);
-        let old = self.step(|core, _| mem::replace(&mut core.engine, fresh));
+        let old = self
+            .step(|core, _| (mem::replace(&mut core.engine, fresh), mem::take(&mut core.returned)));
         drop(old);
         self.monitor.end();
         let runtime = lock(&self.runtime).take();
@@ -218,6 +224,23 @@ impl<E: Engine> Core<E> {
     ) -> R {
         let Self { engine, lines, waiters, .. } = self;
         call(engine, &mut Live { lines, waiters, counts, deferred, now: None })
+    }
+
+    /// Takes messages back that had been handed out, unless the socket is closed.
+    pub(crate) fn give_back(
+        &mut self,
+        messages: impl Iterator<Item = Message>,
+        deferred: &mut Deferred,
+    ) {
+        if self.closed {
+            return;
+        }
+        for message in messages {
+            self.returned.push_back(message);
+            if let Some(waker) = self.waiters.pop(CtxId::MAIN, Side::Recv) {
+                deferred.wake(waker);
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`Socket`] is one type for all patterns; what it can do follows from the engine. The patterns' own names and
 //! guides stand in [`crate::sockets`].
 
+mod attendant;
 mod calls;
 mod context;
 mod core;
@@ -15,6 +16,7 @@ mod lookout;
 mod monitor;
 mod peers;
 mod poll_set;
+mod receiver;
 #[cfg(feature = "stream")]
 mod stream;
 #[cfg(feature = "tokio")]
@@ -27,6 +29,7 @@ pub use error::{OpenError, RecvError, SendError, TooFewPeers, TryRecvError, TryS
 pub use futures::{RecvFuture, SendFuture};
 pub use iter::{Iter, TryIter};
 pub use monitor::{Events, PipeEvent};
+pub use receiver::Receiver;
 pub use sp_transport::{Driven, PollSet};
 #[cfg(feature = "stream")]
 pub use stream::RecvStream;
