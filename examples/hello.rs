@@ -7,8 +7,9 @@
 
 use std::error::Error;
 use std::thread;
+use std::time::Duration;
 
-use sp::{PipeEvent, Pub, Rep, Req, Sub};
+use sp::{Pub, Rep, Req, Sub};
 
 fn main() -> Result<(), Box<dyn Error>> {
     request_and_reply()?;
@@ -38,7 +39,6 @@ fn request_and_reply() -> Result<(), Box<dyn Error>> {
 
 fn publish_and_subscribe() -> Result<(), Box<dyn Error>> {
     let publisher = Pub::new()?;
-    let connected = publisher.events();
     let url = publisher.listen("tcp://127.0.0.1:0")?.endpoint().to_string();
     println!("PUB/SUB at {url}");
 
@@ -46,7 +46,7 @@ fn publish_and_subscribe() -> Result<(), Box<dyn Error>> {
     subscriber.subscribe("weather");
     subscriber.dial(url)?;
     // Nothing is kept for subscribers that come later, so wait for this one.
-    connected.iter().find(|event| matches!(event, PipeEvent::Connected { .. }));
+    publisher.wait_for_peers(1, Duration::from_secs(5))?;
 
     for line in ["weather: sunny", "sport: 2-1", "weather: rain later"] {
         println!("  published:  {line}");

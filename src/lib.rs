@@ -31,26 +31,33 @@
 //! A [`Context`] is one more conversation on a socket: many requests or surveys outstanding, many answered in parallel,
 //! many subscriptions with a queue of their own.
 //!
+//! Features, none of them on unless asked for: `tokio` for sockets whose tasks do their own I/O, `stream` for receiving
+//! as a `Stream`, `bytes` for messages from and to `Bytes`.
+//!
 //! All sockets of a process share one I/O thread, started with the first and ended with the last. A call that
 //! waits does its socket's I/O itself.
 
 pub use sp_core::endpoint::{Endpoint, EndpointError};
 pub use sp_core::id::{PeerId, SocketId};
 pub use sp_core::message::{HeaderTooLong, Message, TooShort};
-pub use sp_core::pipe::{CloseReason, Fault, PipeInfo, ProtocolId};
+pub use sp_core::pipe::{CloseReason, Credentials, Fault, PipeInfo, ProtocolId};
 pub use sp_core::stats::Stats;
 pub use sp_core::tls::{TlsAlert, TlsFault};
 pub use sp_core::websocket::{FrameFault, UpgradeFault};
 pub use sp_core::{config, pool, registry};
 pub use sp_protocols::engine::{
-    BadOption, BusOptions, ContextEngine, Engine, Pair1Options, Pair1PolyOptions, PairOptions,
-    PubOptions, PullOptions, PushOptions, RecvEngine, RepOptions, ReqOptions, RespondentOptions,
-    SendEngine, SlowSubscriber, StarOptions, SubOptions, SurveyorOptions, TunableEngine,
+    BadOption, BusOptions, ContextEngine, Engine, FeedEngine, Pair1Options, Pair1PolyOptions,
+    PairOptions, PubOptions, PullOptions, PushOptions, RecvEngine, RepOptions, ReqOptions,
+    RespondentOptions, SendEngine, SlowSubscriber, StarOptions, SubOptions, SurveyorOptions,
+    TunableEngine,
 };
 pub use sp_protocols::raw;
+#[cfg(feature = "stream")]
+pub use sp_protocols::socket::RecvStream;
 pub use sp_protocols::socket::{
-    Context, Dialer, Driven, Events, Iter, Listener, OpenError, PipeEvent, PollSet, RecvError,
-    RecvFuture, SendError, SendFuture, Socket, TryIter, TryRecvError, TrySendError,
+    Context, Dialer, Driven, Events, Iter, Listener, OpenError, PipeEvent, PollSet, Receiver,
+    RecvError, RecvFuture, SendError, SendFuture, Socket, TooFewPeers, TryIter, TryRecvError,
+    TrySendError,
 };
 pub use sp_protocols::sockets::{
     Bus, Pair, Pair1, Pair1Poly, Pub, Pull, Push, Rep, RepContext, Req, ReqContext, Respondent,
@@ -66,3 +73,8 @@ pub use sp_transport::{DialError, DialOptions, ListenError, ListenOptions};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Compiles what has to compile, and sees that the rest does not.
+#[cfg(doctest)]
+#[doc = include_str!("../tests/misuse.md")]
+struct Misuse;

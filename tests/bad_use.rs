@@ -313,6 +313,7 @@ fn a_request_that_is_not_repeated_is_lost_with_its_peer() {
     }
 }
 
+/// sp-wire 8.16 item 170. Ours: a type that does not fit does not compile
 #[test]
 fn options_out_of_range_are_refused_with_the_range() {
     for ttl in [0, 16] {

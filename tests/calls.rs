@@ -56,6 +56,7 @@ fn try_send_fills_the_queues_and_no_more() {
     push.send_timeout("more", DEADLINE).expect("there is room again");
 }
 
+/// sp-wire 8.16 item 171
 #[test]
 fn a_timeout_ends_a_receive_and_not_before_its_time() {
     let (pull, _push) = pipeline();
@@ -67,6 +68,7 @@ fn a_timeout_ends_a_receive_and_not_before_its_time() {
     assert!(clock::now() >= deadline);
 }
 
+/// sp-wire 8.16 item 171
 #[test]
 fn a_timeout_ends_a_send_and_gives_the_message_back() {
     let push = Push::new().expect("PUSH opens");
@@ -80,6 +82,7 @@ fn a_timeout_ends_a_send_and_gives_the_message_back() {
     assert!(clock::now() >= deadline && error.is_timeout());
 }
 
+/// sp-wire 8.16 item 171
 #[test]
 fn a_timeout_of_zero_is_a_try() {
     let (pull, push) = pipeline();
@@ -90,6 +93,7 @@ fn a_timeout_of_zero_is_a_try() {
     assert!(alone.send_timeout("work", Duration::ZERO).is_err_and(|error| error.is_timeout()));
 }
 
+/// sp-wire 8.16 item 171
 #[test]
 fn the_longest_timeout_is_no_timeout() {
     let (pull, push) = pipeline();

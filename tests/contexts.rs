@@ -16,6 +16,7 @@ use support::{DEADLINE, Transport, bell, block_on, connect, spawn, wait_until};
 
 mod support;
 
+/// sp-wire 8.8 item 104
 #[test]
 fn replies_reach_the_contexts_that_asked_in_any_order() {
     for transport in Transport::ALL {
@@ -273,6 +274,7 @@ fn a_receive_that_times_out_ends_the_request_of_its_context_only() {
     }
 }
 
+/// sp-wire 8.15 item 161
 #[test]
 fn closing_the_socket_ends_what_waits_in_any_context() {
     for transport in Transport::ALL {

@@ -68,6 +68,7 @@ with_each_tool! {
     a_peer_killed_in_mid_message_disturbs_nobody_and_is_found_again
 }
 
+/// sp-wire 8.17 items 175 and 178
 fn our_req_asks_their_rep(program: &'static Program) {
     for (way, reply_len) in WAYS.into_iter().zip(LENGTHS_SENT) {
         let reply = body(reply_len);
@@ -88,6 +89,7 @@ fn our_req_asks_their_rep(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 items 175 and 178
 fn our_rep_answers_their_req(program: &'static Program) {
     for (way, request_len) in WAYS.into_iter().zip(LENGTHS_SENT) {
         let request = body(request_len);
@@ -107,6 +109,7 @@ fn our_rep_answers_their_req(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 item 175
 fn our_surveyor_hears_their_respondents(program: &'static Program) {
     for (way, response_len) in WAYS.into_iter().zip(LENGTHS_SENT) {
         let response = body(response_len);
@@ -127,6 +130,7 @@ fn our_surveyor_hears_their_respondents(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 item 175
 fn our_respondent_answers_their_surveyor(program: &'static Program) {
     for (way, len) in WAYS.into_iter().zip([(64 << 10) + 1, 0, 1, MIB - REQUEST_ID]) {
         let (survey, response) = (body(len), body(MIB - REQUEST_ID - len));
@@ -171,6 +175,7 @@ fn our_sub_contexts_hear_their_pub(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 items 175 and 178
 fn our_pub_reaches_their_sub(program: &'static Program) {
     for way in WAYS {
         let publisher = Pub::new().expect("a socket");
@@ -188,6 +193,7 @@ fn our_pub_reaches_their_sub(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 items 175 and 178
 fn our_sub_hears_their_pub(program: &'static Program) {
     for (way, len) in WAYS.into_iter().zip(LENGTHS_SENT) {
         let news = body(len);
@@ -203,6 +209,7 @@ fn our_sub_hears_their_pub(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 items 175 and 178
 fn our_push_feeds_their_pull(program: &'static Program) {
     for way in WAYS {
         let push = Push::new().expect("a socket");
@@ -217,6 +224,7 @@ fn our_push_feeds_their_pull(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 items 175 and 178
 fn our_pull_collects_from_their_push(program: &'static Program) {
     for (way, len) in WAYS.into_iter().zip(LENGTHS_SENT) {
         let work = body(len);
@@ -233,10 +241,12 @@ fn our_pull_collects_from_their_push(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 item 175
 fn our_pair_talks_with_theirs(program: &'static Program) {
     talk_both_ways(program, program.pair0, 0, Pair::new);
 }
 
+/// sp-wire 8.17 item 175
 fn our_pair1_talks_with_theirs(program: &'static Program) {
     // nanomsg has none.
     let Some(option) = program.pair1 else { return };
@@ -287,6 +297,7 @@ fn our_polyamorous_pair1_talks_with_each_of_theirs(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 item 175
 fn our_bus_talks_with_theirs(program: &'static Program) {
     for (way, len) in WAYS.into_iter().zip(LENGTHS_SENT) {
         let word = body(len);
@@ -419,6 +430,7 @@ fn their_surveyor_hears_their_respondent_through_our_device(program: &'static Pr
     }
 }
 
+/// sp-wire 8.17 item 176
 fn their_pairs_talk_through_our_device(program: &'static Program) {
     for way in WAYS {
         let (a, b) = (raw::Pair::new().expect("a socket"), raw::Pair::new().expect("a socket"));
@@ -527,6 +539,7 @@ fn a_request_outlives_the_peer_that_is_killed_with_it(program: &'static Program)
     }
 }
 
+/// sp-wire 8.17 item 179
 fn a_peer_killed_in_mid_message_disturbs_nobody_and_is_found_again(program: &'static Program) {
     for transport in TRANSPORTS {
         let work = body(MIB);

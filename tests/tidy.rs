@@ -1,36 +1,12 @@
 //! Rules about the source itself: each failure says what to do.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Every Rust file of the workspace, relative to its root.
-fn sources() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> =
-        ["src", "tests", "examples", "benches", "sp-core", "sp-transport", "sp-protocols"]
-            .iter()
-            .map(|name| root.join(name))
-            .collect();
-    while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
-        for path in entries.map(|entry| entry.expect("a readable folder").path()) {
-            if path.is_dir() && path.file_name().is_none_or(|name| name != "target") {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(path.strip_prefix(root).expect("below the root").to_owned());
-            }
-        }
-    }
-    found.sort();
-    assert!(found.len() > 40, "the sources were not found");
-    found
-}
+use sources::{read, root, sources};
 
-fn read(path: &Path) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a readable file")
-}
+#[path = "support/sources.rs"]
+mod sources;
 
 /// The part of a file that ships: what stands before its test module.
 fn shipped(text: &str) -> &str {
@@ -120,8 +96,7 @@ fn unsafe_code_lives_in_the_sys_module_only() {
 
 #[test]
 fn the_map_names_files_and_tests_that_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let map = read(Path::new("ARCHITECTURE.md"));
+    let map = read("ARCHITECTURE.md");
     let known: BTreeSet<String> = sources()
         .iter()
         .filter_map(|path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned))
@@ -138,7 +113,7 @@ fn the_map_names_files_and_tests_that_exist() {
         } else if let Some(folder) = word.strip_suffix('/') {
             let found = ["", "sp-core/src", "sp-transport/src", "sp-protocols/src"]
                 .iter()
-                .any(|place| root.join(place).join(folder).is_dir());
+                .any(|place| root().join(place).join(folder).is_dir());
             assert!(found, "ARCHITECTURE.md names {word}, which does not exist");
         }
     }
@@ -146,7 +121,7 @@ fn the_map_names_files_and_tests_that_exist() {
 
 #[test]
 fn every_example_is_in_the_readme() {
-    let readme = read(Path::new("README.md"));
+    let readme = read("README.md");
     for path in sources().iter().filter(|path| path.starts_with("examples")) {
         let name = path.file_stem().and_then(|stem| stem.to_str()).expect("a plain name");
         assert!(

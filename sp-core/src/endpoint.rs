@@ -23,7 +23,8 @@ mod target;
 ///
 /// `*` as a host is nng 1.x, mangos and nanomsg usage; nng 2.0 refuses it and takes the empty host.
 ///
-/// Printing gives a URL that parses to the same endpoint: `unix` appears as `ipc`, the wildcard as the empty host.
+/// Printing gives a URL that parses to the same endpoint: `unix` appears as `ipc`, the wildcard as the empty host,
+/// and port 0 behind any other host as no port.
 ///
 /// ```
 /// use sp_core::endpoint::Endpoint;
@@ -175,7 +176,7 @@ impl Endpoint {
             Address::Tcp { port: 0, .. }
             | Address::Tls { port: 0, .. }
             | Address::Ws { port: 0, .. } => {
-                "a dialer needs a port other than 0: write the port the listener was bound to"
+                "a dialer needs a port: write the one the listener was bound to, for example :5555"
             }
             _ => return Ok(()),
         };
@@ -187,6 +188,12 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://", self.scheme())?;
         match &self.address {
+            // As it was given, most likely; behind a wildcard something has to follow.
+            Address::Tcp { host, port: 0, .. } | Address::Tls { host, port: 0, .. }
+                if *host != Host::Wildcard =>
+            {
+                write!(f, "{host}")
+            }
             Address::Tcp { host, port, .. } | Address::Tls { host, port, .. } => {
                 write!(f, "{host}:{port}")
             }

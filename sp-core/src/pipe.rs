@@ -97,10 +97,12 @@ pub struct PipeInfo {
     pub peer_addr: Option<SocketAddr>,
     /// The peer's certificate in DER, where it showed one: over TLS. It has been found good.
     pub peer_certificate: Option<Arc<[u8]>>,
+    /// Who runs the peer, where the transport knows: on ipc under Linux.
+    pub credentials: Option<Credentials>,
 }
 
 impl PipeInfo {
-    /// For a connection without addresses and certificates.
+    /// For a connection without addresses, certificates and credentials.
     pub const fn new(endpoint: Arc<Endpoint>, dialed: bool, peer_protocol: ProtocolId) -> Self {
         Self {
             endpoint,
@@ -109,8 +111,22 @@ impl PipeInfo {
             local_addr: None,
             peer_addr: None,
             peer_certificate: None,
+            credentials: None,
         }
     }
+}
+
+/// The process at the other end of a connection and whose it is, as the system vouches for it: not as the peer says.
+///
+/// It is who made the connection, or who listened when it was made; the process may have ended or changed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// The process; `None` if it cannot be seen from here, as from within a container.
+    pub pid: Option<u32>,
 }
 
 /// How urgently queued messages should reach the peer.
@@ -155,8 +171,6 @@ pub struct Standing {
     pub sent: u64,
     /// Their payload bytes.
     pub sent_bytes: u64,
-    /// Messages dropped by [`Pipe::drop_oldest`].
-    pub dropped: u64,
 }
 
 /// A socket's view of one connection. Given by a transport, held by a socket.

@@ -12,10 +12,10 @@ use crate::socket::{Context, Socket};
 ///
 /// `send` a request, `recv` its reply. One request is outstanding at a time: a new `send` cancels the one before
 /// it, which the server may still see. Each [`context`](Socket::context) has another. `send` waits until some REP can
-/// take the request. If the peer that has it vanishes, the request is sent again to another at once; if no reply comes
-/// within the resend time (60 s), it is sent again to whoever is ready. A REP may therefore see a request twice. `recv`
-/// without a request is an error. The resend time can be another for each context, or none, with
-/// [`context_with`](Socket::context_with).
+/// take the request, or fails while none is connected, [as set](engine::ReqOptions::fail_without_peer). If the peer that
+/// has it vanishes, the request is sent again to another at once; if no reply comes within the resend time (60 s), it is
+/// sent again to whoever is ready. A REP may therefore see a request twice. `recv` without a request is an error. The
+/// resend time can be another for each context, or none, with [`context_with`](Socket::context_with).
 ///
 /// ```
 /// # use sp_protocols::sockets as sp;
@@ -166,8 +166,8 @@ pub type RespondentContext = Context<engine::Respondent>;
 /// let sub = Sub::new()?;
 /// sub.subscribe("weather");
 /// sub.dial(publisher.listen("tcp://127.0.0.1:0")?.endpoint())?;
-/// # let connected = publisher.events();
-/// # while publisher.peers().is_empty() { let _ = connected.recv_timeout(Duration::from_millis(5)); }
+/// // What is published before a subscriber is there does not reach it.
+/// publisher.wait_for_peers(1, Duration::from_secs(5))?;
 /// publisher.send("sport: 2-1")?;
 /// publisher.send("weather: sunny")?;
 /// assert_eq!(sub.recv()?, "weather: sunny");
@@ -205,14 +205,6 @@ pub type Pub = Socket<engine::Pub>;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A SUB cannot send:
-///
-/// ```compile_fail
-/// # use sp_protocols::sockets as sp;
-/// let sub = sp::Sub::new().unwrap();
-/// sub.send("nobody listens").unwrap();
-/// ```
-///
 /// See [`Pub`] for a program.
 pub type Sub = Socket<engine::Sub>;
 
@@ -227,7 +219,8 @@ pub type SubContext = Context<engine::Sub>;
 ///           └──▶ PULL    3, 6, 9
 /// ```
 ///
-/// `send` waits while no PULL has room. Nothing is dropped while a peer is connected; what was on its way to a peer
+/// `send` waits while no PULL has room; with [`fail_without_peer`](engine::PushOptions::fail_without_peer) it fails
+/// while none is connected. Nothing is dropped while a peer is connected; what was on its way to a peer
 /// that dies is lost with it. Order is kept between one PUSH and one PULL.
 ///
 /// ```
@@ -240,14 +233,6 @@ pub type SubContext = Context<engine::Sub>;
 /// push.send("work")?;
 /// assert_eq!(pull.recv()?, "work");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// A PUSH cannot receive:
-///
-/// ```compile_fail
-/// # use sp_protocols::sockets as sp;
-/// let push = sp::Push::new().unwrap();
-/// push.recv().unwrap();
 /// ```
 pub type Push = Socket<engine::Push>;
 

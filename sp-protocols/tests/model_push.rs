@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use sp_core::id::{CtxId, PeerId};
 use sp_protocols::engine::testing::{Rig, Unsent};
-use sp_protocols::engine::{Effects as _, Push};
+use sp_protocols::engine::{Effects as _, Push, PushOptions};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -30,6 +30,8 @@ fn op() -> impl Strategy<Value = Op> {
 
 struct Pair {
     rig: Rig<Push>,
+    /// A send without a peer fails.
+    fails: bool,
     peers: Vec<PeerId>,
     made: u32,
 }
@@ -64,11 +66,12 @@ impl Pair {
         }
         if self.rig.world.send_waits(CtxId::MAIN) {
             prop_assert_eq!(self.room(), 0, "a send waits beside room");
+            prop_assert!(!self.is_lacking(), "a send waits although no peer is left");
         }
         Ok(())
     }
 
-    /// Goes to exactly one peer, and that had room; or comes back because none has.
+    /// Goes to exactly one peer, and that had room; or comes back because none has, or because there is none.
     fn send(&mut self, waiting: bool) -> Result<(), TestCaseError> {
         self.rig.world.take_effects();
         self.made += 1;
@@ -84,12 +87,21 @@ impl Pair {
             }
             Err(Unsent::Full(msg)) => {
                 prop_assert_eq!(room, 0);
+                prop_assert!(!self.is_lacking());
                 prop_assert!(transmitted.is_empty());
+                prop_assert_eq!(msg.body(), body);
+            }
+            Err(Unsent::NoPeer(msg)) => {
+                prop_assert!(self.is_lacking());
                 prop_assert_eq!(msg.body(), body);
             }
             Err(unsent) => prop_assert!(false, "{:?}", unsent),
         }
         Ok(())
+    }
+
+    fn is_lacking(&self) -> bool {
+        self.fails && self.peers.is_empty()
     }
 
     fn room(&self) -> usize {
@@ -99,8 +111,9 @@ impl Pair {
 
 proptest! {
     #[test]
-    fn push_sends_wherever_there_is_room_and_only_there(ops in prop::collection::vec(op(), 0..80)) {
-        let mut pair = Pair { rig: Rig::new(), peers: Vec::new(), made: 0 };
+    fn push_sends_wherever_there_is_room_and_only_there(fails: bool, ops in prop::collection::vec(op(), 0..80)) {
+        let rig = Rig::with(PushOptions::new().fail_without_peer(fails));
+        let mut pair = Pair { rig, fails, peers: Vec::new(), made: 0 };
         for op in ops {
             pair.apply(op)?;
         }

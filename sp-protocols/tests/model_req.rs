@@ -75,6 +75,8 @@ struct Talk {
 struct Pair {
     rig: Rig<Req>,
     resend_time: Option<u64>,
+    /// A send without a peer fails.
+    fails: bool,
     talks: BTreeMap<CtxId, Talk>,
     peers: Vec<PeerId>,
     ids: Vec<u32>,
@@ -83,11 +85,12 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(resends: bool, seed: u64) -> Self {
+    fn new(resends: bool, fails: bool, seed: u64) -> Self {
         let resend_time = resends.then_some(RESEND);
         Self {
-            rig: Rig::seeded(options(resend_time), seed),
+            rig: Rig::seeded(options(resend_time).fail_without_peer(fails), seed),
             resend_time,
+            fails,
             talks: BTreeMap::from([(CtxId::MAIN, Talk { resend_time, ..Talk::default() })]),
             peers: Vec::new(),
             ids: Vec::new(),
@@ -185,6 +188,13 @@ impl Pair {
         let has_room = self.has_room();
         self.made += 1;
         let body = self.made;
+        if self.fails && self.peers.is_empty() {
+            // Nothing else changes.
+            let sent =
+                if wait { self.rig.send_waiting(ctx, "") } else { self.rig.send_in(ctx, "") };
+            prop_assert!(matches!(sent, Err(Unsent::NoPeer(_))));
+            return Ok(());
+        }
         let talk = self.talks.get_mut(&ctx).unwrap();
         talk.state = State::Idle;
         if std::mem::take(&mut talk.was_empty) && self.rig.world.recv_waits(ctx) {
@@ -193,7 +203,7 @@ impl Pair {
         let bytes = body.to_be_bytes();
         let sent =
             if wait { self.rig.send_waiting(ctx, bytes) } else { self.rig.send_in(ctx, bytes) };
-        prop_assert!(!matches!(sent, Err(Unsent::State(_))));
+        prop_assert!(matches!(sent, Ok(()) | Err(Unsent::Full(_))));
         prop_assert_eq!(sent.is_ok(), has_room, "sent exactly if there was room");
         if sent.is_ok() {
             let sent = self.rig.transmitted();
@@ -296,10 +306,10 @@ impl Pair {
                 let waits = matches!(talk.state, State::Asked { .. }) && !talk.canceled;
                 prop_assert!(waits, "a receive of {ctx} waits beside {talk:?}");
             }
-            prop_assert!(
-                !self.rig.world.send_waits(ctx) || !self.has_room(),
-                "a send waits beside room"
-            );
+            if self.rig.world.send_waits(ctx) {
+                prop_assert!(!self.has_room(), "a send waits beside room");
+                prop_assert!(!self.fails || !self.peers.is_empty(), "and although no peer is left");
+            }
         }
         Ok(())
     }
@@ -343,8 +353,8 @@ fn id_of(bytes: &[u8]) -> u32 {
 
 proptest! {
     #[test]
-    fn req_agrees_with_a_table(resends: bool, seed: u64, ops in prop::collection::vec(op(), 0..100)) {
-        let mut pair = Pair::new(resends, seed);
+    fn req_agrees_with_a_table(resends: bool, fails: bool, seed: u64, ops in prop::collection::vec(op(), 0..100)) {
+        let mut pair = Pair::new(resends, fails, seed);
         for op in ops {
             pair.apply(op)?;
         }

@@ -75,8 +75,6 @@ pub(crate) fn connect_tcp(addr: SocketAddr) -> io::Result<Socket> {
 pub(crate) fn connect_ipc(path: &Path) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     connect(socket, &SockAddr::unix(path)?).map_err(|error| match error.kind() {
-        // A file that is not there is a listener that is not there.
-        ErrorKind::NotFound => ErrorKind::ConnectionRefused.into(),
         // A full backlog; the next attempt may find room.
         ErrorKind::WouldBlock => ErrorKind::ConnectionRefused.into(),
         _ => error,

@@ -45,6 +45,10 @@ pub enum DialError {
 /// What the caller of a dial can do about it.
 const fn advice(why: &CloseReason) -> &'static str {
     match why {
+        CloseReason::Io(io::ErrorKind::NotFound) => {
+            "there is no such socket file; check the path and that the other side listens, or dial in the background \
+             to keep trying"
+        }
         CloseReason::Io(_) | CloseReason::Unresolved | CloseReason::HandshakeTimeout => {
             "check the address and that the other side listens, or dial in the background to keep trying"
         }
@@ -58,9 +62,10 @@ const fn advice(why: &CloseReason) -> &'static str {
 }
 
 impl DialError {
-    /// Whether nobody listens at the address.
+    /// Whether nobody listens at the address: connections are refused, or the socket file is missing.
     pub const fn is_refused(&self) -> bool {
-        matches!(self, Self::Failed { why: CloseReason::Io(io::ErrorKind::ConnectionRefused), .. })
+        use io::ErrorKind::{ConnectionRefused, NotFound};
+        matches!(self, Self::Failed { why: CloseReason::Io(ConnectionRefused | NotFound), .. })
     }
 
     /// Whether the other side speaks a pattern that does not belong to ours.

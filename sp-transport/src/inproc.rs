@@ -418,7 +418,6 @@ impl Pipe for InprocPipe {
             queue.bytes -= msg.len();
             dropped += 1;
         }
-        queue.standing.dropped += dropped as u64;
         dropped
     }
 
@@ -471,7 +470,7 @@ impl Queue {
             room_owed: false,
             closed: false,
             backlog: None,
-            standing: Standing { waiting: 0, sent: 0, sent_bytes: 0, dropped: 0 },
+            standing: Standing { waiting: 0, sent: 0, sent_bytes: 0 },
         }
     }
 

@@ -2,11 +2,13 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 
 use socket2::Socket;
-use sp_core::pipe::CloseReason;
+use sp_core::pipe::{CloseReason, Credentials};
+
+use crate::sys;
 
 #[cfg(feature = "tls")]
 use crate::tls::{self, Tls};
@@ -112,6 +114,11 @@ impl Stream {
         }
     }
 
+    /// Who is at the other end, where the system knows.
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        self.plain().credentials()
+    }
+
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
         self.plain().socket.local_addr().ok()?.as_socket()
     }
@@ -177,6 +184,11 @@ impl Plain {
     pub(crate) fn shutdown(&self) {
         // The peer may have been faster; there is nothing left to do either way.
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Who is at the other end, where the system knows.
+    fn credentials(&self) -> Option<Credentials> {
+        sys::credentials(self.socket.as_fd())
     }
 }
 

@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+use sp_core::pipe::Credentials;
+
 /// Waits until `fd` is readable or `wait` has passed, to the microsecond: mio's poll counts in milliseconds.
 pub(crate) fn wait_readable(fd: RawFd, wait: Duration) {
     let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
@@ -36,6 +38,29 @@ pub(crate) fn borrow(poll: &mio::Poll) -> BorrowedFd<'_> {
 pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the caller keeps `fd` open during this call, and the borrow does not outlive it.
     unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()
+}
+
+/// Who is at the other end of a local socket; `None` for sockets of another kind.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn credentials(fd: BorrowedFd<'_>) -> Option<Credentials> {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: `peer` and `len` live until the call returns, and `len` says how much fits into `peer`, which any bytes
+    // make a valid value of. The descriptor is borrowed, so it is open.
+    let answer = unsafe {
+        let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+        libc::getsockopt(fd.as_raw_fd(), level, option, (&raw mut peer).cast(), &raw mut len)
+    };
+    // Where the system knows of nobody it says that and no error.
+    let is_known = answer == 0 && peer.uid != libc::uid_t::MAX;
+    let pid = u32::try_from(peer.pid).ok().filter(|pid| *pid != 0);
+    is_known.then_some(Credentials { uid: peer.uid, gid: peer.gid, pid })
+}
+
+/// Not asked for on this system.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn credentials(_fd: BorrowedFd<'_>) -> Option<Credentials> {
+    None
 }
 
 /// A descriptor that becomes readable after a time, to the microsecond.

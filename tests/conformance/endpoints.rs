@@ -382,6 +382,33 @@ fn closing_a_socket_with_a_million_messages_queued_is_quick_and_ends_its_connect
     stalled.rest();
 }
 
+/// sp-wire 8.16 item 172
+#[test]
+fn what_happens_to_a_pipe_is_told_once_each_in_order() {
+    const LIVES: usize = 20;
+    for transport in Transport::ALL {
+        let (near, far) = (Pull::new().unwrap(), Push::new().unwrap());
+        let (at_near, at_far) = (near.events(), far.events());
+        let listener = near.listen(transport.url()).unwrap();
+        for life in 0..LIVES {
+            let dialer = far.dial(listener.endpoint()).unwrap();
+            let [there, here] = [&at_near, &at_far].map(connected);
+            far.send(life.to_string()).unwrap();
+            let msg = recv(&near);
+            assert_eq!(msg, life.to_string());
+            assert_eq!(msg.source(), Some(there), "the event comes before the first message");
+            dialer.close();
+            for (events, id, why) in
+                [(&at_near, there, CloseReason::PeerClosed), (&at_far, here, CloseReason::Closed)]
+            {
+                assert_eq!(next_event(events), PipeEvent::Closed { peer: id, why });
+            }
+        }
+        let _ = (near.close(), far.close());
+        assert!(at_near.iter().chain(at_far.iter()).next().is_none(), "nothing is told twice");
+    }
+}
+
 /// sp-wire section 6: closing waits for what is queued, as far as the linger time allows
 #[test]
 fn closing_a_socket_lets_queued_messages_leave_first() {

@@ -2,9 +2,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::process;
 
 use sp::{
-    CloseReason, DialError, EndpointError, ListenError, PipeEvent, ProtocolId, Pull, Push, Req,
+    CloseReason, Credentials, DialError, EndpointError, ListenError, PipeEvent, ProtocolId, Pull,
+    Push, Req,
 };
 use sp_protocols::engine;
 
@@ -183,6 +185,20 @@ fn unix_and_ipc_are_one_scheme() {
     }
 }
 
+/// sp-wire 8.3 item 49
+#[test]
+fn both_sides_know_whose_process_is_at_the_other_end() {
+    let (push, pull) = (Push::new().unwrap(), Pull::new().unwrap());
+    let listener = pull.listen(Wire::Ipc.url()).unwrap();
+    push.dial(listener.endpoint()).unwrap();
+    push.send("who is there").unwrap();
+    let sender = recv(&pull).source().unwrap();
+    let own = fs::metadata("/proc/self").unwrap();
+    let wanted = Credentials { uid: own.uid(), gid: own.gid(), pid: Some(process::id()) };
+    assert_eq!(pull.peer(sender).unwrap().credentials, Some(wanted));
+    assert_eq!(push.peer(push.peers()[0]).unwrap().credentials, Some(wanted));
+}
+
 /// sp-wire 8.3 item 50
 #[test]
 fn a_dial_to_a_missing_file_is_refused_or_tried_again() {
@@ -190,11 +206,12 @@ fn a_dial_to_a_missing_file_is_refused_or_tried_again() {
     let push = Push::new().unwrap();
     let error = push.dial(&url).unwrap_err();
     assert!(error.is_refused(), "{error}");
+    assert!(error.to_string().contains("no such socket file"), "{error}");
 
     let events = push.events();
     push.dial_with(&url, &eager()).unwrap();
     for _ in 0..3 {
-        let refused = CloseReason::Io(std::io::ErrorKind::ConnectionRefused);
+        let refused = CloseReason::Io(std::io::ErrorKind::NotFound);
         assert!(matches!(next_event(&events), PipeEvent::Refused { why, .. } if why == refused));
     }
     let pull = Pull::new().unwrap();

@@ -12,7 +12,7 @@ use crate::support::{
 
 /// sp-wire 8.11 item 135
 #[test]
-fn each_message_goes_to_one_pull_and_the_work_is_shared() {
+fn each_message_goes_to_one_pull_and_all_get_equal_shares() {
     const MESSAGES: u32 = 300;
     for wire in Wire::BOTH {
         let push = Push::new().unwrap();
@@ -37,7 +37,8 @@ fn each_message_goes_to_one_pull_and_the_work_is_shared() {
                 .chunks(frame_bytes)
                 .map(|frame| u32::from_be_bytes(*frame.last_chunk().unwrap()))
                 .collect();
-            assert!((50..=150).contains(&share.len()), "{} of {MESSAGES}", share.len());
+            // All of it fits into each queue, so nobody is ever passed over.
+            assert_eq!(share.len(), MESSAGES as usize / 3);
             assert!(share.is_sorted(), "order is kept on the way to one PULL");
             all.extend(share);
         }

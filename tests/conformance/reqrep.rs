@@ -434,6 +434,35 @@ fn every_req_gets_its_own_answers() {
     }
 }
 
+/// sp-wire 8.8 item 115
+#[test]
+fn requests_of_several_contexts_are_shared_out_equally() {
+    const REPS: usize = 3;
+    const ROUNDS: usize = 20;
+    for wire in Wire::BOTH {
+        let (req, listener, events) = asking(wire, ReqOptions::new());
+        let mut reps = [(); REPS].map(|()| answering(&listener, &events).0);
+        let contexts = [(); 2 * REPS].map(|()| req.context());
+        for round in 0..ROUNDS {
+            for context in &contexts {
+                context.send(round.to_string()).unwrap();
+            }
+            for rep in &mut reps {
+                // Two of the six each; a third would be a question that somebody else never gets.
+                for _ in 0..2 {
+                    let request = rep.message();
+                    assert_eq!(split(&request).1, round.to_string().as_bytes());
+                    rep.send_message(&request);
+                }
+            }
+            for context in &contexts {
+                assert_eq!(context.recv_timeout(DEADLINE).unwrap(), round.to_string());
+            }
+        }
+        assert_eq!(req.stats().get("resent"), Some(0));
+    }
+}
+
 /// sp-wire 8.8 item 114
 #[test]
 fn a_peer_that_reads_no_answers_holds_up_itself_alone() {

@@ -39,7 +39,7 @@ fn refusal(error: &EndpointError) -> Refusal {
     }
 }
 
-/// Conformance item 162, the accepted rows: what a URL means and whether it can be dialled.
+/// sp-wire 8.16 item 162, the accepted rows: what a URL means and whether it can be dialled.
 #[test]
 fn item_162_urls_are_accepted_as_the_table_lists_them() {
     use IpFamily::{Any, V4, V6};
@@ -84,7 +84,7 @@ fn item_162_urls_are_accepted_as_the_table_lists_them() {
     }
 }
 
-/// Conformance item 162, the refused rows: unknown, not built, wrong in form, wrong in content.
+/// sp-wire 8.16 item 162, the refused rows: unknown, not built, wrong in form, wrong in content.
 #[test]
 fn item_162_urls_are_refused_as_the_table_lists_them() {
     use Refusal::{Address, NotBuilt, Scheme, Syntax};
@@ -197,7 +197,7 @@ fn errors_say_what_to_do() {
     );
 }
 
-/// Conformance item 163, the reporting of the bound port.
+/// sp-wire 8.16 item 163, the reporting of the bound port.
 #[test]
 fn item_163_a_bound_port_appears_in_the_url() {
     let at = parse("tcp6://[::1]:0");

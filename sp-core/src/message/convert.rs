@@ -3,45 +3,48 @@
 use std::fmt::{self, Write as _};
 use std::io;
 use std::ops::Deref;
+use std::string::FromUtf8Error;
 
 use super::Message;
 use crate::pool::PooledBuf;
 
-impl From<&[u8]> for Message {
-    fn from(body: &[u8]) -> Self {
-        Self::from_slice(body)
-    }
+// They copy: a message's memory is aligned and pooled, which that of others is not.
+macro_rules! from_bytes {
+    ($([$($generic:tt)*] $from:ty;)*) => {$(
+        impl<$($generic)*> From<$from> for Message {
+            /// Copies the bytes into the message's own memory.
+            fn from(body: $from) -> Self {
+                Self::from_slice(body.as_ref())
+            }
+        }
+    )*};
 }
 
-impl<const N: usize> From<&[u8; N]> for Message {
-    fn from(body: &[u8; N]) -> Self {
-        Self::from_slice(body)
-    }
+from_bytes! {
+    [] &[u8];
+    [const N: usize] [u8; N];
+    [const N: usize] &[u8; N];
+    [] Vec<u8>;
+    [] &Vec<u8>;
+    [] Box<[u8]>;
+    [] &str;
+    [] String;
+    [] &String;
 }
 
-impl<const N: usize> From<[u8; N]> for Message {
-    fn from(body: [u8; N]) -> Self {
+/// Copies: the bytes may belong to others as well.
+#[cfg(feature = "bytes")]
+impl From<bytes::Bytes> for Message {
+    fn from(body: bytes::Bytes) -> Self {
         Self::from_slice(&body)
     }
 }
 
-impl From<&str> for Message {
-    fn from(body: &str) -> Self {
-        Self::from_slice(body.as_bytes())
-    }
-}
-
-/// Copies: a message's memory is aligned and pooled, which a string's is not.
-impl From<String> for Message {
-    fn from(body: String) -> Self {
-        Self::from_slice(body.as_bytes())
-    }
-}
-
-/// Copies: a message's memory is aligned and pooled, which a vector's is not.
-impl From<Vec<u8>> for Message {
-    fn from(body: Vec<u8>) -> Self {
-        Self::from_slice(&body)
+/// Copies nothing: the message's memory goes home when the last of the bytes is dropped. The header is left behind.
+#[cfg(feature = "bytes")]
+impl From<Message> for bytes::Bytes {
+    fn from(msg: Message) -> Self {
+        Self::from_owner(msg)
     }
 }
 
@@ -56,6 +59,22 @@ impl From<PooledBuf> for Message {
 impl From<Message> for Vec<u8> {
     fn from(msg: Message) -> Self {
         msg.body().to_vec()
+    }
+}
+
+/// Copies the body; the header is left behind.
+impl From<Message> for Box<[u8]> {
+    fn from(msg: Message) -> Self {
+        msg.body().into()
+    }
+}
+
+/// Copies the body; the header is left behind. The error gives back what is no UTF-8.
+impl TryFrom<Message> for String {
+    type Error = FromUtf8Error;
+
+    fn try_from(msg: Message) -> Result<Self, FromUtf8Error> {
+        Self::from_utf8(msg.into())
     }
 }
 
@@ -110,50 +129,30 @@ impl PartialEq for Message {
 
 impl Eq for Message {}
 
-impl PartialEq<[u8]> for Message {
-    fn eq(&self, other: &[u8]) -> bool {
-        self.body() == other
-    }
+// Bodies are compared, whichever side the message stands on.
+macro_rules! compare {
+    ($([$($generic:tt)*] $other:ty;)*) => {$(
+        impl<$($generic)*> PartialEq<$other> for Message {
+            fn eq(&self, other: &$other) -> bool {
+                self.body() == <$other as AsRef<[u8]>>::as_ref(other)
+            }
+        }
+
+        impl<$($generic)*> PartialEq<Message> for $other {
+            fn eq(&self, other: &Message) -> bool {
+                other == self
+            }
+        }
+    )*};
 }
 
-impl PartialEq<String> for Message {
-    fn eq(&self, other: &String) -> bool {
-        self.body() == other.as_bytes()
-    }
-}
-
-impl PartialEq<&[u8]> for Message {
-    fn eq(&self, other: &&[u8]) -> bool {
-        self.body() == *other
-    }
-}
-
-impl<const N: usize> PartialEq<[u8; N]> for Message {
-    fn eq(&self, other: &[u8; N]) -> bool {
-        self.body() == other
-    }
-}
-
-impl<const N: usize> PartialEq<&[u8; N]> for Message {
-    fn eq(&self, other: &&[u8; N]) -> bool {
-        self.body() == *other
-    }
-}
-
-impl PartialEq<Vec<u8>> for Message {
-    fn eq(&self, other: &Vec<u8>) -> bool {
-        self.body() == other.as_slice()
-    }
-}
-
-impl PartialEq<str> for Message {
-    fn eq(&self, other: &str) -> bool {
-        self.body() == other.as_bytes()
-    }
-}
-
-impl PartialEq<&str> for Message {
-    fn eq(&self, other: &&str) -> bool {
-        self.body() == other.as_bytes()
-    }
+compare! {
+    [] [u8];
+    [] &[u8];
+    [const N: usize] [u8; N];
+    [const N: usize] &[u8; N];
+    [] Vec<u8>;
+    [] str;
+    [] &str;
+    [] String;
 }

@@ -208,7 +208,8 @@ impl Message {
         str::from_utf8(self.body())
     }
 
-    /// Whom the message came from; `None` on messages that were not received.
+    /// Whom the message came from, for the socket that received it to tell more of; `None` on messages that were not
+    /// received.
     pub const fn source(&self) -> Option<PeerId> {
         self.store.source()
     }

@@ -273,13 +273,16 @@ fn dropping_more_than_there_is_fails_and_changes_nothing() {
 
 #[test]
 fn messages_are_made_from_and_compared_with_what_programs_have() {
-    let forms: [Message; 7] = [
+    let forms: [Message; 10] = [
         b"text".into(),
         (*b"text").into(),
         (&b"text"[..]).into(),
         "text".into(),
         String::from("text").into(),
+        (&String::from("text")).into(),
         Vec::from("text").into(),
+        (&Vec::from("text")).into(),
+        Box::<[u8]>::from(&b"text"[..]).into(),
         {
             let mut buf = BufferPool::global().take(4);
             buf.extend_from_slice(b"text");
@@ -293,10 +296,37 @@ fn messages_are_made_from_and_compared_with_what_programs_have() {
         assert_eq!(msg, b"text"[..]);
         assert_eq!(msg, Vec::from("text"));
         assert_eq!(msg.as_str(), Ok("text"));
+        let (text, bytes, vec) = (String::from("text"), &b"text"[..], Vec::from("text"));
+        assert!("text" == msg && *"text" == msg && text == msg && "texts" != msg);
+        assert!(b"text" == msg && *b"text" == msg && *bytes == msg && bytes == msg && vec == msg);
         assert!(msg.starts_with(b"te"));
+        assert_eq!(*Box::<[u8]>::from(msg.clone()), *b"text");
+        assert_eq!(String::try_from(msg.clone()).as_deref(), Ok("text"));
         assert_eq!(Vec::from(msg), b"text");
     }
-    assert!(Message::from(b"\xff").as_str().is_err());
+    let no_text = Message::from(b"\xff");
+    assert!(no_text.as_str().is_err());
+    assert_eq!(String::try_from(no_text).map_err(|error| error.into_bytes()), Err(vec![0xff]));
+}
+
+#[cfg(feature = "bytes")]
+#[test]
+fn messages_turn_into_bytes_that_bring_their_buffer_home() {
+    for len in [0, 4, 5000] {
+        let pool = BufferPool::new(PoolConfig::new());
+        let body = vec![7; len];
+        let mut msg = Message::with_capacity_in(&pool, len);
+        msg.append(&body);
+        assert!(msg.push_header(0x8000_0001));
+        let bytes = bytes::Bytes::from(msg);
+        assert_eq!(bytes, body, "the header is left behind");
+        let part = bytes.slice(len / 2..);
+        drop(bytes);
+        assert_eq!(pool.stats().out, u64::from(len > 112), "nothing was copied");
+        assert_eq!(Message::from(part.clone()), body[len / 2..]);
+        drop(part);
+        assert_eq!(pool.stats().out, 0, "{len} bytes");
+    }
 }
 
 #[test]

@@ -36,7 +36,10 @@ impl Audience {
 
     /// Sends to everybody who takes part, and counts what the others miss.
     pub(crate) fn broadcast(&self, msg: &mut Message, fx: &mut impl Effects) {
-        fx.count_times(Counter::DroppedOnSend, self.missing_out);
+        if self.missing_out > 0 {
+            let missing_out = self.peers.iter().filter(|(_, at)| **at == Standing::MissingOut);
+            missing_out.for_each(|(peer, _)| fx.count_for(peer, Counter::DroppedOnSend, 1));
+        }
         fx.broadcast(msg);
     }
 

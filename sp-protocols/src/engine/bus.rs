@@ -11,7 +11,8 @@ use super::audience::Audience;
 use super::inbox::Inbox;
 use super::queue::{DEFAULTS, Limits, at_least_one};
 use super::{
-    BadOption, Effects, Engine, Options, RecvBlocked, RecvEngine, SendBlocked, SendEngine,
+    BadOption, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine, SendBlocked,
+    SendEngine,
 };
 
 /// Sends each message to every neighbour and receives from all of them; passes nothing on.
@@ -46,8 +47,8 @@ impl Engine for Bus {
     /// Who has room again is asked before the next send.
     fn room(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
 
-    fn arrived(&mut self, _peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
-        self.inbox.keep_what_fits(batch, fx);
+    fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
+        self.inbox.keep_what_fits(peer, batch, fx);
         Flow::More
     }
 }
@@ -83,6 +84,8 @@ impl RecvEngine for Bus {
         self.inbox.recv_abandoned(fx);
     }
 }
+
+impl FeedEngine for Bus {}
 
 /// What can be set of a [`Bus`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -35,7 +35,7 @@ pub(crate) fn arrived(
             is_broken = hops.is_none();
             let is_near = hops.is_some_and(|hops| hops <= u32::from(ttl));
             if !is_near && !is_broken {
-                fx.count(Counter::HopLimit);
+                fx.count_for(peer, Counter::HopLimit, 1);
             }
             is_near
         },

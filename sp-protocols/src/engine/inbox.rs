@@ -69,10 +69,15 @@ impl Inbox {
     }
 
     /// Takes what fits from the front of `batch`; the rest is dropped and counted.
-    pub(crate) fn keep_what_fits(&mut self, batch: &mut Batch, fx: &mut impl Effects) {
+    pub(crate) fn keep_what_fits(
+        &mut self,
+        peer: PeerId,
+        batch: &mut Batch,
+        fx: &mut impl Effects,
+    ) {
         let kept = self.queue.take_from(batch);
         self.receivers.wake_recv(kept, fx);
-        fx.count_times(Counter::DroppedOnReceive, batch.len());
+        fx.count_for(peer, Counter::DroppedOnReceive, batch.len());
         batch.clear();
     }
 

@@ -145,9 +145,15 @@ pub trait Effects {
             self.count(what);
         }
     }
+
+    /// Counts something that happened several times with `peer`, for the socket and for that peer as long as it is
+    /// connected.
+    fn count_for(&mut self, _peer: PeerId, what: Counter, times: usize) {
+        self.count_times(what, times);
+    }
 }
 
-/// What engines count. Nothing is lost silently: whatever is dropped is counted under its reason.
+/// What engines count. Nothing is lost silently: whatever is dropped is counted under its reason, and for its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Counter {
@@ -319,6 +325,13 @@ pub trait RecvEngine: Engine {
     fn recv_abandoned(&mut self, _ctx: CtxId, _fx: &mut impl Effects) {}
 }
 
+/// A pattern whose receive takes what has come and does nothing else: so it can be done before the program asks.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` socket has no receiver to hand out",
+    note = "what is a request, a survey or the answer to one belongs to a conversation: receive it there"
+)]
+pub trait FeedEngine: RecvEngine {}
+
 /// A pattern with several independent conversations on one socket.
 ///
 /// [`CtxId::MAIN`] is one of them, always exists and is the socket's own `send` and `recv`.
@@ -352,6 +365,8 @@ pub enum SendBlocked {
     State,
     /// The message's header, which is the program's on raw sockets, is none that the pattern sends.
     Header,
+    /// No peer is connected, and the socket was told not to wait for one.
+    NoPeer,
 }
 
 /// Why a receive did not happen.

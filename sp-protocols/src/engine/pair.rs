@@ -10,7 +10,8 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 use super::couple::Couple;
 use super::queue::Limits;
 use super::{
-    BadOption, Effects, Engine, Options, RecvBlocked, RecvEngine, SendBlocked, SendEngine,
+    BadOption, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine, SendBlocked,
+    SendEngine,
 };
 
 /// Sends to its one peer and receives from it, in order; refuses a second one.
@@ -82,6 +83,8 @@ impl RecvEngine for Pair {
         self.couple.inbox.recv_abandoned(fx);
     }
 }
+
+impl FeedEngine for Pair {}
 
 /// What can be set of a [`Pair`].
 #[derive(Clone, Debug, PartialEq, Eq)]

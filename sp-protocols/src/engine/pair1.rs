@@ -12,7 +12,8 @@ use super::couple::Couple;
 use super::hops;
 use super::queue::Limits;
 use super::{
-    BadOption, Effects, Engine, Options, RecvBlocked, RecvEngine, SendBlocked, SendEngine,
+    BadOption, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine, SendBlocked,
+    SendEngine,
 };
 
 /// Sends to its one peer and receives from it, in order; refuses a second one.
@@ -94,6 +95,8 @@ impl RecvEngine for Pair1 {
         self.couple.inbox.recv_abandoned(fx);
     }
 }
+
+impl FeedEngine for Pair1 {}
 
 /// What can be set of a [`Pair1`].
 #[derive(Clone, Debug, PartialEq, Eq)]

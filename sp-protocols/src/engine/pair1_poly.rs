@@ -11,7 +11,7 @@ use super::backtrace::{TTL, TTL_MAX, TTL_MIN, check_ttl};
 use super::hops;
 use super::inbox::Inbox;
 use super::queue::{DEFAULTS, Limit};
-use super::{BadOption, Effects, Engine, Options, RecvBlocked, RecvEngine};
+use super::{BadOption, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine};
 
 /// Sends to the peer that is named and receives from all, each message with its source.
 ///
@@ -105,6 +105,8 @@ impl RecvEngine for Pair1Poly {
         self.inbox.recv_abandoned(fx);
     }
 }
+
+impl FeedEngine for Pair1Poly {}
 
 /// What can be set of a [`Pair1Poly`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,11 +30,11 @@ impl Pub {
         match self.policy {
             SlowSubscriber::DropOldest => {
                 let dropped = fx.drop_oldest(peer);
-                fx.count_times(Counter::DroppedOnSend, dropped);
+                fx.count_for(peer, Counter::DroppedOnSend, dropped);
             }
             SlowSubscriber::DropNewest => self.audience.leave_out(peer, fx),
             SlowSubscriber::Disconnect => {
-                fx.count(Counter::TooSlow);
+                fx.count_for(peer, Counter::TooSlow, 1);
                 let why = CloseReason::TooSlow { waiting: fx.waiting(peer) };
                 self.audience.close(peer, why, fx);
             }

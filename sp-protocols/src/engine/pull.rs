@@ -9,7 +9,7 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
 use super::inbox::Inbox;
 use super::queue::{DEFAULTS, Limit};
-use super::{BadOption, Effects, Engine, Options, RecvBlocked, RecvEngine};
+use super::{BadOption, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine};
 
 /// Collects messages from every pusher; sends nothing.
 ///
@@ -58,6 +58,8 @@ impl RecvEngine for Pull {
         self.inbox.recv_abandoned(fx);
     }
 }
+
+impl FeedEngine for Pull {}
 
 /// What can be set of a [`Pull`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use super::{BadOption, Counter, Effects, Engine, Options, SendBlocked, SendEngin
 
 /// Hands each message to exactly one peer; receives nothing.
 ///
-/// Peers that can take a message are used in turn. When none can, the send waits. A message is a peer's once
-/// its pipe has it: if that peer dies with it unread, it is lost.
+/// Peers that can take a message are used in turn. When none can, the send waits, or fails if there is no peer at
+/// all and it was told to. A message is a peer's once its pipe has it: if that peer dies with it unread, it is lost.
 #[derive(Debug)]
 pub struct Push {
     peers: Rotation,
@@ -26,8 +26,11 @@ impl Engine for Push {
     const PEER: ProtocolId = ProtocolId::PULL;
     type Options = PushOptions;
 
-    fn new(_options: PushOptions, _seed: u64) -> Self {
-        Self { peers: Rotation::new(), senders: Waiters::new() }
+    fn new(options: PushOptions, _seed: u64) -> Self {
+        Self {
+            peers: Rotation::new().needing_peer(options.fail_without_peer),
+            senders: Waiters::new(),
+        }
     }
 
     fn opened(&mut self, peer: PeerId, fx: &mut impl Effects) -> Result<(), CloseReason> {
@@ -36,8 +39,11 @@ impl Engine for Push {
         Ok(())
     }
 
-    fn closed(&mut self, peer: PeerId, _fx: &mut impl Effects) {
+    fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
         self.peers.remove(peer);
+        if self.peers.is_lacking() {
+            self.senders.wake_all_sends(fx);
+        }
     }
 
     fn room(&mut self, peer: PeerId, fx: &mut impl Effects) {
@@ -45,8 +51,8 @@ impl Engine for Push {
         self.senders.wake_send(&mut self.peers, fx);
     }
 
-    fn arrived(&mut self, _peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
-        fx.count_times(Counter::Ignored, batch.len());
+    fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
+        fx.count_for(peer, Counter::Ignored, batch.len());
         batch.clear();
         Flow::More
     }
@@ -60,10 +66,7 @@ impl SendEngine for Push {
         fx: &mut impl Effects,
     ) -> Result<(), SendBlocked> {
         msg.clear_header();
-        let Some(peer) = self.peers.next(fx) else {
-            self.senders.add(ctx);
-            return Err(SendBlocked::Full);
-        };
+        let peer = self.peers.next(fx).inspect_err(|_| self.senders.add(ctx))?;
         fx.transmit(peer, msg);
         self.senders.wake_send(&mut self.peers, fx);
         Ok(())
@@ -75,15 +78,23 @@ impl SendEngine for Push {
     }
 }
 
-/// What can be set of a [`Push`]: nothing yet.
+/// What can be set of a [`Push`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PushOptions {}
+pub struct PushOptions {
+    fail_without_peer: bool,
+}
 
 impl PushOptions {
-    /// The defaults.
+    /// The defaults: a send waits for a peer.
     pub const fn new() -> Self {
-        Self {}
+        Self { fail_without_peer: false }
+    }
+
+    /// Whether a send fails at once while no peer is connected, instead of waiting for one; also one that waits for
+    /// room when the last peer goes.
+    #[must_use]
+    pub const fn fail_without_peer(self, fail_without_peer: bool) -> Self {
+        Self { fail_without_peer }
     }
 }
 
@@ -95,7 +106,7 @@ impl Options for PushOptions {
 
 impl fmt::Display for PushOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no options")
+        write!(f, "fail_without_peer {}", self.fail_without_peer)
     }
 }
 

@@ -110,14 +110,22 @@ impl Queue {
         Ok(())
     }
 
-    /// Adds `msg` at the end. As many of the oldest as it takes make way; says how many.
-    pub(crate) fn push_dropping_oldest(&mut self, msg: Message) -> usize {
+    /// Adds `msg` at the end. As many of the oldest as it takes make way; shows each to `dropped`, and says how many.
+    pub(crate) fn push_dropping_oldest(
+        &mut self,
+        msg: Message,
+        mut dropped: impl FnMut(&Message),
+    ) -> usize {
         let before = self.len();
-        while self.is_full() && self.pop().is_some() {}
-        let dropped = before.saturating_sub(self.len());
+        while self.is_full()
+            && let Some(oldest) = self.pop()
+        {
+            dropped(&oldest);
+        }
+        let count = before.saturating_sub(self.len());
         let pushed = self.push(msg);
         debug_assert!(pushed.is_ok(), "an empty queue is not full");
-        dropped
+        count
     }
 
     /// Moves messages from the front of `batch` until the queue is full, and says how many.
@@ -310,7 +318,7 @@ mod tests {
         queue.push("2".into()).unwrap();
         assert!(queue.is_full() && !queue.is_half_free());
         assert_eq!(queue.push("3".into()).unwrap_err(), "3");
-        assert_eq!(queue.push_dropping_oldest("4".into()), 1);
+        assert_eq!(queue.push_dropping_oldest("4".into(), |_| ()), 1);
         assert_eq!(queue.retain(|msg| *msg == "4"), 1);
         assert_eq!(queue.pop().unwrap(), "4");
         assert!(queue.is_empty());
@@ -326,7 +334,7 @@ mod tests {
         assert!(queue.push(Message::new()).is_err());
         let mut batch: Batch = (0..99).map(|_| Message::new()).collect();
         assert_eq!(queue.take_from(&mut batch), 0);
-        assert_eq!(queue.push_dropping_oldest(Message::new()), 1);
+        assert_eq!(queue.push_dropping_oldest(Message::new(), |_| ()), 1);
     }
 
     #[test]
@@ -346,8 +354,8 @@ mod tests {
         for _ in 0..3 {
             queue.push(of_length(200)).unwrap();
         }
-        assert_eq!(queue.push_dropping_oldest(of_length(800)), 0);
-        assert_eq!(queue.push_dropping_oldest(of_length(0)), 3);
+        assert_eq!(queue.push_dropping_oldest(of_length(800), |_| ()), 0);
+        assert_eq!(queue.push_dropping_oldest(of_length(0), |_| ()), 3);
         assert_eq!((queue.len(), queue.bytes()), (2, 800 + 2 * OVERHEAD));
     }
 
@@ -356,7 +364,7 @@ mod tests {
         let mut queue = queue(0, 0);
         queue.push("1".into()).unwrap();
         assert!(queue.is_full());
-        assert_eq!(queue.push_dropping_oldest("2".into()), 1);
+        assert_eq!(queue.push_dropping_oldest("2".into(), |_| ()), 1);
     }
 
     #[test]

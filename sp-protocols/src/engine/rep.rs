@@ -172,7 +172,7 @@ impl<A: Asked> Engine for Answerer<A> {
             match read_header(&mut msg, self.ttl) {
                 Header::Whole => {}
                 Header::TooFar => {
-                    fx.count(Counter::HopLimit);
+                    fx.count_for(peer, Counter::HopLimit, 1);
                     continue;
                 }
                 Header::Broken => {
@@ -326,7 +326,7 @@ impl<A: Asked> Answerer<A> {
                 continue;
             }
             self.waiting.remove(link.requests.bytes());
-            fx.count_times(Counter::DroppedOnReceive, link.requests.clear());
+            fx.count_for(peer, Counter::DroppedOnReceive, link.requests.clear());
         }
     }
 
@@ -385,7 +385,7 @@ impl<A: Asked> Answerer<A> {
     /// A context has given up the request it held, if any.
     fn leave_unanswered(&mut self, held: Option<(PeerId, Backtrace)>, fx: &mut impl Effects) {
         if let Some((peer, _)) = held {
-            fx.count(Counter::Unanswered);
+            fx.count_for(peer, Counter::Unanswered, 1);
             self.let_go(peer, fx);
         }
     }

@@ -62,11 +62,12 @@ impl Engine for Req {
     type Options = ReqOptions;
 
     fn new(options: ReqOptions, seed: u64) -> Self {
+        let needs_peer = options.fail_without_peer;
         Self {
             contexts: Contexts::new(Conversation::new(&options)),
             options,
             ids: RequestIds::new(seed),
-            peers: Rotation::new(),
+            peers: Rotation::new().needing_peer(needs_peer),
             asked: Groups::new(),
             resends: Line::new(),
             deadlines: Deadlines::new(RESEND),
@@ -99,6 +100,9 @@ impl Engine for Req {
             }
         }
         self.send_again(fx);
+        if self.peers.is_lacking() {
+            self.senders.wake_all_sends(fx);
+        }
     }
 
     fn room(&mut self, peer: PeerId, fx: &mut impl Effects) {
@@ -122,7 +126,7 @@ impl Engine for Req {
             let owner = self.ids.remove(id);
             let Some((ctx, talk)) = owner.and_then(|ctx| Some((ctx, self.contexts.get_mut(ctx)?)))
             else {
-                fx.count(Counter::StaleReply);
+                fx.count_for(peer, Counter::StaleReply, 1);
                 continue;
             };
             msg.clear_header();
@@ -190,12 +194,12 @@ impl SendEngine for Req {
     ) -> Result<(), SendBlocked> {
         msg.clear_header();
         let Some(talk) = self.contexts.get_mut(ctx) else { return Err(SendBlocked::State) };
+        if self.peers.is_lacking() {
+            return Err(SendBlocked::NoPeer);
+        }
         talk.forget(ctx, &mut self.ids, fx);
         self.send_again(fx);
-        let Some(peer) = self.peers.next(fx) else {
-            self.senders.add(ctx);
-            return Err(SendBlocked::Full);
-        };
+        let peer = self.peers.next(fx).inspect_err(|_| self.senders.add(ctx))?;
         let id = self.ids.assign(ctx);
         let fits = msg.push_header(id);
         debug_assert!(fits, "the header was empty");
@@ -260,7 +264,7 @@ impl Req {
                 self.resends.pop();
                 continue;
             };
-            let Some(peer) = self.peers.next(fx) else { return };
+            let Ok(peer) = self.peers.next(fx) else { return };
             fx.transmit(peer, &mut kept.share());
             fx.count(Counter::Resent);
             self.resends.pop();
@@ -294,12 +298,13 @@ impl Req {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReqOptions {
     resend_time: Option<Duration>,
+    fail_without_peer: bool,
 }
 
 impl ReqOptions {
-    /// The defaults: an unanswered request is sent again after 60 seconds.
+    /// The defaults: an unanswered request is sent again after 60 seconds, and a send waits for a peer.
     pub const fn new() -> Self {
-        Self { resend_time: Some(RESEND_TIME) }
+        Self { resend_time: Some(RESEND_TIME), fail_without_peer: false }
     }
 
     /// After what time an unanswered request is sent again, every time; more than zero.
@@ -307,7 +312,15 @@ impl ReqOptions {
     /// `None`: never, and if its peer is lost the receive fails instead of the request going elsewhere.
     #[must_use]
     pub const fn resend_time(self, resend_time: Option<Duration>) -> Self {
-        Self { resend_time }
+        Self { resend_time, ..self }
+    }
+
+    /// Whether a send fails at once while no peer is connected, instead of waiting for one; also one that waits for
+    /// room when the last peer goes. A send that fails so leaves the request before it alone, and a request that
+    /// was sent waits for a peer to be repeated to, as ever.
+    #[must_use]
+    pub const fn fail_without_peer(self, fail_without_peer: bool) -> Self {
+        Self { fail_without_peer, ..self }
     }
 }
 
@@ -333,9 +346,10 @@ impl Options for ReqOptions {
 impl fmt::Display for ReqOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.resend_time {
-            Some(every) => write!(f, "resend_time {every:?}"),
-            None => f.write_str("resend_time none"),
+            Some(every) => write!(f, "resend_time {every:?}")?,
+            None => f.write_str("resend_time none")?,
         }
+        write!(f, ", fail_without_peer {}", self.fail_without_peer)
     }
 }
 

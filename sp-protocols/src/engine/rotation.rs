@@ -2,8 +2,8 @@
 
 use sp_core::id::{IdMap, PeerId};
 
-use super::Effects;
 use super::line::Line;
+use super::{Effects, SendBlocked};
 
 /// Peers with room stand in a line; the first is used and goes to the end.
 ///
@@ -14,12 +14,19 @@ pub(crate) struct Rotation {
     line: Line<PeerId>,
     /// Every peer, in line or busy.
     known: IdMap<PeerId, ()>,
+    /// Where there is no peer, none is waited for.
+    needs_peer: bool,
 }
 
 impl Rotation {
     /// No peer; allocates nothing.
     pub(crate) const fn new() -> Self {
-        Self { line: Line::new(), known: IdMap::new() }
+        Self { line: Line::new(), known: IdMap::new(), needs_peer: false }
+    }
+
+    /// The same, where `needs_peer` says whether a send without any peer is to fail.
+    pub(crate) fn needing_peer(self, needs_peer: bool) -> Self {
+        Self { needs_peer, ..self }
     }
 
     /// Lets a new peer stand in line.
@@ -53,9 +60,18 @@ impl Rotation {
         false
     }
 
-    /// The peer whose turn it is. After `None` every peer is promised a room event.
-    pub(crate) fn next(&mut self, fx: &impl Effects) -> Option<PeerId> {
-        if self.has_room(fx) { self.line.rotate() } else { None }
+    /// The peer whose turn it is. Unless there is one, every peer is promised a room event.
+    pub(crate) fn next(&mut self, fx: &impl Effects) -> Result<PeerId, SendBlocked> {
+        if self.is_lacking() {
+            return Err(SendBlocked::NoPeer);
+        }
+        let next = if self.has_room(fx) { self.line.rotate() } else { None };
+        next.ok_or(SendBlocked::Full)
+    }
+
+    /// Whether there is no peer although there has to be one.
+    pub(crate) const fn is_lacking(&self) -> bool {
+        self.needs_peer && self.known.is_empty()
     }
 
     /// Whether `peer` is known.

@@ -11,7 +11,8 @@ use super::backtrace::{TTL, TTL_MAX, TTL_MIN, check_ttl};
 use super::inbox::Inbox;
 use super::queue::{DEFAULTS, Limit};
 use super::{
-    BadOption, Counter, Effects, Engine, Options, RecvBlocked, RecvEngine, SendBlocked, SendEngine,
+    BadOption, Counter, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine, SendBlocked,
+    SendEngine,
 };
 
 /// Sends each message to every neighbour, receives from all of them, and passes on what came from one to the others.
@@ -33,7 +34,7 @@ impl Star {
             if fx.room(peer) {
                 fx.transmit(peer, &mut msg.share());
             } else {
-                fx.count(Counter::DroppedOnSend);
+                fx.count_for(peer, Counter::DroppedOnSend, 1);
             }
         }
     }
@@ -41,11 +42,11 @@ impl Star {
     /// Passes a message on that came from `peer`. Answers whether it is one to receive as well.
     fn travels(&self, peer: PeerId, msg: &mut Message, fx: &mut impl Effects) -> bool {
         let Some(hops) = msg.take_header_word() else {
-            fx.count(Counter::Malformed);
+            fx.count_for(peer, Counter::Malformed, 1);
             return false;
         };
         if hops >= u32::from(self.ttl) {
-            fx.count(Counter::HopLimit);
+            fx.count_for(peer, Counter::HopLimit, 1);
             return false;
         }
         put_on(msg, hops.saturating_add(1));
@@ -90,7 +91,7 @@ impl Engine for Star {
 
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
         batch.retain_from(0, |msg| self.travels(peer, msg, fx));
-        self.inbox.keep_what_fits(batch, fx);
+        self.inbox.keep_what_fits(peer, batch, fx);
         Flow::More
     }
 }
@@ -122,6 +123,8 @@ impl RecvEngine for Star {
         self.inbox.recv_abandoned(fx);
     }
 }
+
+impl FeedEngine for Star {}
 
 /// What can be set of a [`Star`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use super::line::Line;
 use super::queue::{DEFAULTS, Limit};
 use super::topics::Topics;
 use super::{
-    BadOption, ContextEngine, Counter, Effects, Engine, Options, RecvBlocked, RecvEngine,
-    TunableEngine,
+    BadOption, ContextEngine, Counter, Effects, Engine, FeedEngine, Options, RecvBlocked,
+    RecvEngine, TunableEngine,
 };
 
 use subscriber::Subscriber;
@@ -73,17 +73,14 @@ impl Sub {
         self.contexts.get_mut(ctx).map_or(0, |subscriber| std::mem::take(&mut subscriber.missed))
     }
 
-    /// Gives each context that wants it a share of `msg`, and the last one `msg` itself.
-    fn hand_out(&mut self, mut msg: Message, fx: &mut impl Effects) {
+    /// Gives each context that wants it a share of `msg`, and the last one `msg` itself. Answers no if none does.
+    fn hand_out(&mut self, mut msg: Message, fx: &mut impl Effects) -> bool {
         self.wanting.clear();
         self.wanting.extend(self.topics.matching(msg.body()));
         // One that has several topics wants it once.
         self.wanting.sort_unstable();
         self.wanting.dedup();
-        let Some((&last, others)) = self.wanting.split_last() else {
-            fx.count(Counter::Unwanted);
-            return;
-        };
+        let Some((&last, others)) = self.wanting.split_last() else { return false };
         for &ctx in others {
             if let Some(subscriber) = self.contexts.get_mut(ctx) {
                 subscriber.keep(msg.share(), ctx, fx);
@@ -92,6 +89,7 @@ impl Sub {
         if let Some(subscriber) = self.contexts.get_mut(last) {
             subscriber.keep(msg, last, fx);
         }
+        true
     }
 }
 
@@ -118,15 +116,17 @@ impl Engine for Sub {
 
     fn room(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
 
-    fn arrived(&mut self, _peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
+    fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
         if let Some(only) = self.subscribed.only()
             && let Some(subscriber) = self.contexts.get_mut(only)
         {
-            subscriber.take_from(batch, only, fx);
+            subscriber.take_from(peer, batch, only, fx);
         }
+        let mut unwanted = 0_usize;
         while let Some(msg) = batch.pop() {
-            self.hand_out(msg, fx);
+            unwanted = unwanted.saturating_add(usize::from(!self.hand_out(msg, fx)));
         }
+        fx.count_for(peer, Counter::Unwanted, unwanted);
         Flow::More
     }
 
@@ -153,6 +153,8 @@ impl RecvEngine for Sub {
         if subscriber.messages.pop_into(into) { Ok(()) } else { Err(RecvBlocked::Empty) }
     }
 }
+
+impl FeedEngine for Sub {}
 
 impl ContextEngine for Sub {
     fn open_ctx(&mut self) -> CtxId {

@@ -90,8 +90,8 @@ impl Engine for Surveyor {
             let owner = self.ids.owner(id);
             match owner.and_then(|ctx| Some((ctx, self.contexts.get_mut(ctx)?))) {
                 // Its timer may be late.
-                Some((ctx, survey)) if survey.is_open(fx) => survey.keep(msg, ctx, fx),
-                _ => fx.count(Counter::StaleReply),
+                Some((ctx, survey)) if survey.is_open(fx) => survey.keep(peer, msg, ctx, fx),
+                _ => fx.count_for(peer, Counter::StaleReply, 1),
             }
         }
         Flow::More
@@ -193,7 +193,7 @@ impl Surveyor {
         let mut last = None;
         for (peer, ()) in self.peers.iter() {
             if !fx.room(peer) {
-                fx.count(Counter::DroppedOnSend);
+                fx.count_for(peer, Counter::DroppedOnSend, 1);
             } else if let Some(before) = last.replace(peer) {
                 fx.transmit(before, &mut msg.share());
             }

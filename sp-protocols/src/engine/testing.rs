@@ -407,6 +407,7 @@ impl<E: SendEngine> Rig<E> {
             SendBlocked::Full => Unsent::Full(msg),
             SendBlocked::State => Unsent::State(msg),
             SendBlocked::Header => Unsent::Header(msg),
+            SendBlocked::NoPeer => Unsent::NoPeer(msg),
         })
     }
 

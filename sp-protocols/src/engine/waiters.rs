@@ -59,6 +59,13 @@ impl Waiters {
         }
     }
 
+    /// Wakes every send that waits, for all of them have to fail.
+    pub(crate) fn wake_all_sends(&mut self, fx: &mut impl Effects) {
+        while let Some(ctx) = self.next(|ctx| fx.send_waits(ctx)) {
+            fx.wake_send(ctx);
+        }
+    }
+
     /// The next context that waits. It stays in line, at the end: it may have a second call waiting.
     fn next(&mut self, waits: impl Fn(CtxId) -> bool) -> Option<CtxId> {
         while let Some(ctx) = self.line.first() {

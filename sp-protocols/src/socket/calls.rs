@@ -1,24 +1,25 @@
 //! Sending and receiving in four forms: at once or not at all, blocking, until a deadline, and as a future.
 
-use std::future::Future;
 use std::mem;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{self, Poll, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use sp_core::clock;
+use sp_core::id::CtxId;
 use sp_core::message::Message;
 
 use super::context::Context;
 use super::core::Core;
 use super::error::{RecvError, SendError, TryRecvError, TrySendError, Unreceived, Unsent};
+use super::futures::{RecvFuture, SendFuture};
 use super::iter::{Iter, TryIter};
 use super::live::Deferred;
 use super::wait::{Parker, Side, Ticket};
 use crate::engine::{Engine, RecvBlocked, RecvEngine, SendBlocked, SendEngine};
 
-impl<E: SendEngine> Context<E> {
+// The bounds stand with the methods: so the compiler names the pattern and says what it lacks.
+impl<E: Engine> Context<E> {
     /// Sends `message`, waiting until a peer can take it.
     ///
     /// Returns once the message is committed to a peer's queue; whether the peer gets it is the pattern's
@@ -26,8 +27,12 @@ impl<E: SendEngine> Context<E> {
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`], or another where the pattern allows no such send now.
-    pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    /// [`SendError::Closed`], [`SendError::NoPeer`] where the socket was told not to wait for a peer, or another where
+    /// the pattern allows no such send now.
+    pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError>
+    where
+        E: SendEngine,
+    {
         let mut message = message.into();
         self.send_until(&mut message, None)
     }
@@ -37,7 +42,10 @@ impl<E: SendEngine> Context<E> {
     /// # Errors
     ///
     /// [`TrySendError::Full`] with the message if none can.
-    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError>
+    where
+        E: SendEngine,
+    {
         let (shared, protocol) = (self.shared(), E::SELF);
         let mut message = message.into();
         match shared.step(|core, deferred| self.attempt_send(core, deferred, &mut message)) {
@@ -48,6 +56,7 @@ impl<E: SendEngine> Context<E> {
             }
             Err(Unsent::State) => Err(TrySendError::State { protocol, message }),
             Err(Unsent::BadHeader) => Err(TrySendError::BadHeader { protocol, message }),
+            Err(Unsent::NoPeer) => Err(TrySendError::NoPeer { protocol, message }),
             Err(Unsent::Closed) => Err(TrySendError::Closed { protocol, message }),
         }
     }
@@ -61,7 +70,10 @@ impl<E: SendEngine> Context<E> {
         &self,
         message: impl Into<Message>,
         timeout: Duration,
-    ) -> Result<(), SendError> {
+    ) -> Result<(), SendError>
+    where
+        E: SendEngine,
+    {
         let mut message = message.into();
         self.send_until(&mut message, clock::now().checked_add(timeout))
     }
@@ -75,7 +87,10 @@ impl<E: SendEngine> Context<E> {
         &self,
         message: impl Into<Message>,
         deadline: Instant,
-    ) -> Result<(), SendError> {
+    ) -> Result<(), SendError>
+    where
+        E: SendEngine,
+    {
         let mut message = message.into();
         self.send_until(&mut message, Some(deadline))
     }
@@ -83,10 +98,15 @@ impl<E: SendEngine> Context<E> {
     /// Sends `message` without blocking the thread, on any runtime.
     ///
     /// Nothing is sent if the future is dropped before it is ready; the message is dropped with it.
-    pub fn send_async(&self, message: impl Into<Message>) -> SendFuture<'_, E> {
-        SendFuture { wait: Registration::new(self, Side::Send), message: message.into() }
+    pub fn send_async(&self, message: impl Into<Message>) -> SendFuture<'_, E>
+    where
+        E: SendEngine,
+    {
+        SendFuture::new(self, message.into())
     }
+}
 
+impl<E: SendEngine> Context<E> {
     /// The usual case sets nothing up for waiting. By reference: moving a message that has just been filled
     /// costs more than sending it.
     fn send_until(
@@ -118,13 +138,16 @@ impl<E: SendEngine> Context<E> {
     }
 }
 
-impl<E: RecvEngine> Context<E> {
+impl<E: Engine> Context<E> {
     /// Receives the next message, waiting for it.
     ///
     /// # Errors
     ///
     /// [`RecvError::Closed`], or another where the pattern allows no receive now.
-    pub fn recv(&self) -> Result<Message, RecvError> {
+    pub fn recv(&self) -> Result<Message, RecvError>
+    where
+        E: RecvEngine,
+    {
         self.recv_until(None)
     }
 
@@ -133,7 +156,10 @@ impl<E: RecvEngine> Context<E> {
     /// # Errors
     ///
     /// [`TryRecvError::Empty`] if there is none.
-    pub fn try_recv(&self) -> Result<Message, TryRecvError> {
+    pub fn try_recv(&self) -> Result<Message, TryRecvError>
+    where
+        E: RecvEngine,
+    {
         let shared = self.shared();
         let mut message = Message::new();
         match shared.step(|core, deferred| self.attempt_recv(core, deferred, &mut message)) {
@@ -155,7 +181,10 @@ impl<E: RecvEngine> Context<E> {
     /// # Errors
     ///
     /// [`RecvError::TimedOut`], otherwise as [`recv`](Self::recv).
-    pub fn recv_timeout(&self, timeout: Duration) -> Result<Message, RecvError> {
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Message, RecvError>
+    where
+        E: RecvEngine,
+    {
         self.recv_until(clock::now().checked_add(timeout))
     }
 
@@ -164,7 +193,10 @@ impl<E: RecvEngine> Context<E> {
     /// # Errors
     ///
     /// As [`recv_timeout`](Self::recv_timeout).
-    pub fn recv_deadline(&self, deadline: Instant) -> Result<Message, RecvError> {
+    pub fn recv_deadline(&self, deadline: Instant) -> Result<Message, RecvError>
+    where
+        E: RecvEngine,
+    {
         self.recv_until(Some(deadline))
     }
 
@@ -172,20 +204,31 @@ impl<E: RecvEngine> Context<E> {
     ///
     /// A future that is dropped has taken no message. On REQ the request goes on, other than after
     /// [`recv_timeout`](Self::recv_timeout): receive again for its reply.
-    pub fn recv_async(&self) -> RecvFuture<'_, E> {
-        RecvFuture { wait: Registration::new(self, Side::Recv) }
+    pub fn recv_async(&self) -> RecvFuture<'_, E>
+    where
+        E: RecvEngine,
+    {
+        RecvFuture::new(self)
     }
 
     /// Every message as it comes, until a receive fails: as a rule because the socket is closed.
-    pub fn iter(&self) -> Iter<'_, E> {
+    pub fn iter(&self) -> Iter<'_, E>
+    where
+        E: RecvEngine,
+    {
         Iter::new(self)
     }
 
     /// The messages that are there now.
-    pub fn try_iter(&self) -> TryIter<'_, E> {
+    pub fn try_iter(&self) -> TryIter<'_, E>
+    where
+        E: RecvEngine,
+    {
         TryIter::new(self)
     }
+}
 
+impl<E: RecvEngine> Context<E> {
     fn recv_until(&self, deadline: Option<Instant>) -> Result<Message, RecvError> {
         let shared = self.shared();
         let mut message = Message::new();
@@ -261,7 +304,7 @@ impl<E: Engine> Context<E> {
 
     /// Takes a waiter off the line, tries, and gets it in line again if there is no answer and `waker` gives a
     /// waker to wait with.
-    fn retry<T>(
+    pub(super) fn retry<T>(
         &self,
         side: Side,
         ticket: &mut Option<Ticket>,
@@ -306,7 +349,7 @@ impl<E: Engine> Context<E> {
     }
 
     /// A waiter that was woken leaves without taking anything: the next in line has its turn.
-    fn pass_on(&self, side: Side) {
+    pub(super) fn pass_on(&self, side: Side) {
         let (shared, ctx) = (self.shared(), self.ctx());
         shared.step(|core, deferred| match core.waiters.pop(ctx, side) {
             Some(next) => deferred.wake(next),
@@ -333,6 +376,7 @@ impl<E: SendEngine> Context<E> {
             SendBlocked::Full => Unsent::Full,
             SendBlocked::State => Unsent::State,
             SendBlocked::Header => Unsent::BadHeader,
+            SendBlocked::NoPeer => Unsent::NoPeer,
         })
     }
 
@@ -362,6 +406,13 @@ impl<E: RecvEngine> Context<E> {
     ) -> Result<(), Unreceived> {
         if core.closed {
             return Err(Unreceived::Closed);
+        }
+        if !core.returned.is_empty()
+            && self.ctx() == CtxId::MAIN
+            && let Some(message) = core.returned.pop_front()
+        {
+            *into = message;
+            return Ok(());
         }
         let (ctx, counts) = (self.ctx(), &self.shared().counts);
         let received = core.engine(counts, deferred, |engine, fx| engine.try_recv(ctx, into, fx));
@@ -394,7 +445,7 @@ impl<E: RecvEngine> Context<E> {
 }
 
 /// What came of another try.
-enum Retry<T> {
+pub(super) enum Retry<T> {
     Answer(T),
     /// In line.
     Waits,
@@ -402,93 +453,6 @@ enum Retry<T> {
     GaveUp {
         was_woken: bool,
     },
-}
-
-/// A future's place in the line of waiters.
-pub(super) struct Registration<'a, E: Engine> {
-    pub(super) ctx: &'a Context<E>,
-    pub(super) side: Side,
-    pub(super) ticket: Option<Ticket>,
-}
-
-impl<'a, E: Engine> Registration<'a, E> {
-    pub(super) const fn new(ctx: &'a Context<E>, side: Side) -> Self {
-        Self { ctx, side, ticket: None }
-    }
-
-    /// Tries once, and gets in line if there is no answer.
-    pub(super) fn attempt<T>(
-        &mut self,
-        cx: &task::Context<'_>,
-        attempt: impl FnOnce(&mut Core<E>, &mut Deferred) -> Option<T>,
-    ) -> Poll<T> {
-        let waker = || Some(cx.waker().clone());
-        match self.ctx.retry(self.side, &mut self.ticket, attempt, waker) {
-            Retry::Answer(answer) => Poll::Ready(answer),
-            Retry::Waits | Retry::GaveUp { .. } => Poll::Pending,
-        }
-    }
-
-    /// As [`attempt`](Self::attempt); the worker drives meanwhile.
-    fn poll<T>(
-        &mut self,
-        cx: &task::Context<'_>,
-        attempt: impl FnOnce(&mut Core<E>, &mut Deferred) -> Option<T>,
-    ) -> Poll<T> {
-        let tried = self.attempt(cx, attempt);
-        if tried.is_pending() {
-            self.ctx.shared().driver.needs_worker();
-        }
-        tried
-    }
-}
-
-impl<E: Engine> Drop for Registration<'_, E> {
-    fn drop(&mut self) {
-        let Some(ticket) = self.ticket else { return };
-        let Self { ctx, side, .. } = *self;
-        let waits = ctx.shared().step(|core, deferred| {
-            let waits = core.waiters.remove(ctx.ctx(), side, ticket);
-            ctx.promote(core, deferred);
-            waits
-        });
-        if waits.is_none() {
-            ctx.pass_on(side);
-        }
-    }
-}
-
-/// A send under way; see [`Context::send_async`].
-#[must_use = "a future does nothing unless it is awaited"]
-pub struct SendFuture<'a, E: SendEngine> {
-    wait: Registration<'a, E>,
-    message: Message,
-}
-
-impl<E: SendEngine> Future for SendFuture<'_, E> {
-    type Output = Result<(), SendError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
-        let Self { wait, message } = self.get_mut();
-        let ctx = wait.ctx;
-        wait.poll(cx, |core, deferred| ctx.retry_send(core, deferred, message))
-    }
-}
-
-/// A receive under way; see [`Context::recv_async`].
-#[must_use = "a future does nothing unless it is awaited"]
-pub struct RecvFuture<'a, E: RecvEngine> {
-    wait: Registration<'a, E>,
-}
-
-impl<E: RecvEngine> Future for RecvFuture<'_, E> {
-    type Output = Result<Message, RecvError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
-        let wait = &mut self.get_mut().wait;
-        let ctx = wait.ctx;
-        wait.poll(cx, |core, deferred| ctx.retry_recv(core, deferred))
-    }
 }
 
 /// How often in a row a receiver lets others take what it saw coming, before it gets in line.

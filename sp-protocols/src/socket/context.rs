@@ -55,16 +55,19 @@ pub struct Context<E: Engine> {
     id: CtxId,
 }
 
-impl<E: ContextEngine> Socket<E> {
+impl<E: Engine> Socket<E> {
     /// Begins another conversation on this socket.
-    pub fn context(&self) -> Context<E> {
+    pub fn context(&self) -> Context<E>
+    where
+        E: ContextEngine,
+    {
         let handle = self.handle();
         let id = handle.shared.engine(|engine, _| engine.open_ctx());
         Context { handle, id }
     }
 }
 
-impl<E: TunableEngine> Socket<E> {
+impl<E: Engine> Socket<E> {
     /// Begins another conversation on this socket, with options of its own in place of the socket's.
     ///
     /// ```
@@ -80,7 +83,10 @@ impl<E: TunableEngine> Socket<E> {
     /// # Errors
     ///
     /// If an option is out of its range.
-    pub fn context_with(&self, options: E::Options) -> Result<Context<E>, BadOption> {
+    pub fn context_with(&self, options: E::Options) -> Result<Context<E>, BadOption>
+    where
+        E: TunableEngine,
+    {
         options.check()?;
         let handle = self.handle();
         let id = handle.shared.engine(|engine, _| engine.open_ctx_with(options));

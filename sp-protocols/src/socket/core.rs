@@ -1,5 +1,6 @@
 //! A socket's state behind its lock, and what its connections tell it.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::mem;
@@ -12,9 +13,11 @@ use sp_core::batch::Batch;
 use sp_core::clock;
 use sp_core::config::Config;
 use sp_core::endpoint::Endpoint;
-use sp_core::id::{PeerId, SocketId, TimerKey};
+use sp_core::id::{CtxId, PeerId, SocketId, TimerKey};
+use sp_core::message::Message;
 use sp_core::pipe::{CloseReason, Flow, Flush, Pipe, PipeEvents, ProtocolId};
 use sp_core::registry::{Peer, PeerAddr, PeerRegistry, PeerState, Traffic, conns, next_socket_id};
+use sp_core::stats::Stats;
 use sp_core::sync::{Mutex, lock};
 use sp_transport::{Driver, Lingering, Owner, Runtime};
 
@@ -22,7 +25,7 @@ use super::error::OpenError;
 use super::live::{Counts, Deferred, Line, Lines, Live};
 use super::lookout::Lookout;
 use super::monitor::{Monitor, PipeEvent};
-use super::wait::Waiters;
+use super::wait::{Side, Waiters};
 use crate::engine::{Effects, Engine, Options};
 
 /// One socket, shared by its handles, its connections and its endpoints.
@@ -50,6 +53,8 @@ pub(crate) struct Core<E> {
     pub(crate) engine: E,
     pub(crate) lines: Lines,
     pub(crate) waiters: Waiters,
+    /// What had been handed out and came back, to be received before anything else.
+    pub(crate) returned: VecDeque<Message>,
     pub(crate) closed: bool,
 }
 
@@ -63,6 +68,7 @@ impl<E: Engine> Shared<E> {
             engine: E::new(options.clone(), seed()),
             lines: Lines::new(Arc::clone(&driver)),
             waiters: Waiters::new(),
+            returned: VecDeque::new(),
             closed: false,
         };
         Ok(Arc::new_cyclic(|me| Self {
@@ -141,13 +147,19 @@ impl<E: Engine> Shared<E> {
         self.driver.retire(&CloseReason::Closed);
         // Whatever the engine still holds goes home now, not when the last handle is dropped.
         let fresh = E::new(self.options.clone(), 0);
-        let old = self.step(|core, _| mem::replace(&mut core.engine, fresh));
+        let old = self
+            .step(|core, _| (mem::replace(&mut core.engine, fresh), mem::take(&mut core.returned)));
         drop(old);
         self.monitor.end();
         let runtime = lock(&self.runtime).take();
         if let Some(runtime) = runtime {
             runtime.release();
         }
+    }
+
+    /// How many peers the engine has.
+    pub(crate) fn connected(&self) -> usize {
+        lock(&self.core).lines.all.len()
     }
 
     /// Closes the socket unless it is closed. Nobody waits: what is queued leaves in the background, for the linger
@@ -176,9 +188,15 @@ impl<E: Engine> Shared<E> {
         core.lines.unsent() + core.engine.unsent()
     }
 
-    /// Bytes that wait to be sent to `peer`.
-    pub(crate) fn unsent_to(&self, peer: PeerId) -> usize {
-        lock(&self.core).lines.all.get(peer).map_or(0, Line::unsent)
+    /// What only the socket knows of `peer`, added to its statistics: bytes that wait to be sent, and what the engine
+    /// has counted.
+    pub(crate) fn account_of(&self, peer: PeerId, stats: Stats) -> Stats {
+        let core = lock(&self.core);
+        let Some(line) = core.lines.all.get(peer) else { return stats };
+        let counted = line.counts.iter().filter(|(_, count)| *count > 0);
+        counted.fold(stats.value("unsent_bytes", line.unsent() as u64), |stats, (what, count)| {
+            stats.value(what.name(), count)
+        })
     }
 
     pub(crate) fn is_drained(&self) -> bool {
@@ -225,6 +243,23 @@ impl<E: Engine> Core<E> {
     ) -> R {
         let Self { engine, lines, waiters, .. } = self;
         call(engine, &mut Live { lines, waiters, counts, deferred, now: None })
+    }
+
+    /// Takes messages back that had been handed out, unless the socket is closed.
+    pub(crate) fn give_back(
+        &mut self,
+        messages: impl Iterator<Item = Message>,
+        deferred: &mut Deferred,
+    ) {
+        if self.closed {
+            return;
+        }
+        for message in messages {
+            self.returned.push_back(message);
+            if let Some(waker) = self.waiters.pop(CtxId::MAIN, Side::Recv) {
+                deferred.wake(waker);
+            }
+        }
     }
 }
 

@@ -52,6 +52,14 @@ pub enum SendError {
         /// The message that was not sent.
         message: Message,
     },
+    /// No peer is connected, and the socket was told not to wait for one.
+    #[error("send on {protocol}: no peer is connected")]
+    NoPeer {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
     /// No peer took the message in time.
     #[error(
         "send on {protocol}: no peer took the message in time; is one connected and receiving?"
@@ -108,6 +116,14 @@ pub enum TrySendError {
         /// The message that was not sent.
         message: Message,
     },
+    /// No peer is connected, and the socket was told not to wait for one.
+    #[error("try_send on {protocol}: no peer is connected")]
+    NoPeer {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
 }
 
 impl SendError {
@@ -117,6 +133,7 @@ impl SendError {
             Self::Closed { message, .. }
             | Self::State { message, .. }
             | Self::BadHeader { message, .. }
+            | Self::NoPeer { message, .. }
             | Self::TimedOut { message, .. } => message,
         }
     }
@@ -130,6 +147,11 @@ impl SendError {
     pub const fn is_closed(&self) -> bool {
         matches!(self, Self::Closed { .. })
     }
+
+    /// Whether no peer is connected, and the socket was told not to wait for one.
+    pub const fn is_no_peer(&self) -> bool {
+        matches!(self, Self::NoPeer { .. })
+    }
 }
 
 impl TrySendError {
@@ -140,7 +162,8 @@ impl TrySendError {
             | Self::Closed { message, .. }
             | Self::PeerGone { message, .. }
             | Self::State { message, .. }
-            | Self::BadHeader { message, .. } => message,
+            | Self::BadHeader { message, .. }
+            | Self::NoPeer { message, .. } => message,
         }
     }
 
@@ -152,6 +175,11 @@ impl TrySendError {
     /// Whether the socket is closed.
     pub const fn is_closed(&self) -> bool {
         matches!(self, Self::Closed { .. })
+    }
+
+    /// Whether no peer is connected, and the socket was told not to wait for one.
+    pub const fn is_no_peer(&self) -> bool {
+        matches!(self, Self::NoPeer { .. })
     }
 }
 
@@ -251,7 +279,9 @@ impl From<TrySendError> for io::Error {
     fn from(error: TrySendError) -> Self {
         let kind = match &error {
             TrySendError::Full { .. } => io::ErrorKind::WouldBlock,
-            TrySendError::Closed { .. } => io::ErrorKind::NotConnected,
+            TrySendError::Closed { .. } | TrySendError::NoPeer { .. } => {
+                io::ErrorKind::NotConnected
+            }
             TrySendError::PeerGone { .. } => io::ErrorKind::ConnectionReset,
             TrySendError::State { .. } | TrySendError::BadHeader { .. } => {
                 io::ErrorKind::InvalidInput
@@ -273,7 +303,7 @@ impl From<OpenError> for io::Error {
 impl From<SendError> for io::Error {
     fn from(error: SendError) -> Self {
         let kind = match &error {
-            SendError::Closed { .. } => io::ErrorKind::NotConnected,
+            SendError::Closed { .. } | SendError::NoPeer { .. } => io::ErrorKind::NotConnected,
             SendError::State { .. } | SendError::BadHeader { .. } => io::ErrorKind::InvalidInput,
             SendError::TimedOut { .. } => io::ErrorKind::TimedOut,
         };
@@ -294,6 +324,24 @@ impl From<RecvError> for io::Error {
     }
 }
 
+/// Fewer peers than wanted were connected in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("wait for peers on {protocol}: {connected} of {wanted} were connected in time")]
+pub struct TooFewPeers {
+    /// The pattern.
+    pub protocol: ProtocolId,
+    /// Peers that were waited for.
+    pub wanted: usize,
+    /// Peers that were connected in the end.
+    pub connected: usize,
+}
+
+impl From<TooFewPeers> for io::Error {
+    fn from(error: TooFewPeers) -> Self {
+        Self::new(io::ErrorKind::TimedOut, error)
+    }
+}
+
 /// Why a send did not happen.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Unsent {
@@ -303,6 +351,8 @@ pub(super) enum Unsent {
     State,
     /// The pattern has no such header.
     BadHeader,
+    /// There is no peer, and none is waited for.
+    NoPeer,
     /// The socket is closed.
     Closed,
 }
@@ -314,6 +364,7 @@ impl Unsent {
             Self::Full => SendError::TimedOut { protocol, message },
             Self::State => SendError::State { protocol, message },
             Self::BadHeader => SendError::BadHeader { protocol, message },
+            Self::NoPeer => SendError::NoPeer { protocol, message },
             Self::Closed => SendError::Closed { protocol, message },
         }
     }

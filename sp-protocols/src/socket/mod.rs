@@ -3,28 +3,37 @@
 //! [`Socket`] is one type for all patterns; what it can do follows from the engine. The patterns' own names and
 //! guides stand in [`crate::sockets`].
 
+mod attendant;
 mod calls;
 mod context;
 mod core;
 pub(crate) mod device;
 mod endpoints;
 mod error;
+mod futures;
 mod iter;
 mod live;
 mod lookout;
 mod monitor;
+mod peers;
 mod poll_set;
+mod receiver;
+#[cfg(feature = "stream")]
+mod stream;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod wait;
 
-pub use calls::{RecvFuture, SendFuture};
 pub use context::Context;
 pub use endpoints::{Dialer, Listener};
-pub use error::{OpenError, RecvError, SendError, TryRecvError, TrySendError};
+pub use error::{OpenError, RecvError, SendError, TooFewPeers, TryRecvError, TrySendError};
+pub use futures::{RecvFuture, SendFuture};
 pub use iter::{Iter, TryIter};
 pub use monitor::{Events, PipeEvent};
+pub use receiver::Receiver;
 pub use sp_transport::{Driven, PollSet};
+#[cfg(feature = "stream")]
+pub use stream::RecvStream;
 
 use std::fmt;
 use std::ops::Deref;
@@ -36,7 +45,6 @@ use sp_core::clock;
 use sp_core::config::Config;
 use sp_core::id::{PeerId, SocketId};
 use sp_core::message::Message;
-use sp_core::pipe::PipeInfo;
 use sp_core::stats::Stats;
 
 use self::core::{Shared, traffic_of};
@@ -86,18 +94,8 @@ impl<E: Engine> Socket<E> {
         self.shared().monitor.watch()
     }
 
-    /// The peers that are connected now.
-    pub fn peers(&self) -> Vec<PeerId> {
-        self.shared().peers.all().iter().map(|peer| peer.id()).collect()
-    }
-
-    /// Where the pipe to a connected peer leads. `None` once it is gone.
-    pub fn peer(&self, peer: PeerId) -> Option<PipeInfo> {
-        self.shared().peers.get(peer).map(|peer| peer.attached().info().clone())
-    }
-
     /// What passed, what was dropped and why: for the socket since it was opened, and for each peer that is
-    /// connected.
+    /// connected. A peer has those reasons only for which something was counted.
     pub fn stats(&self) -> Stats {
         let shared = self.shared();
         let total = shared.traffic();
@@ -113,17 +111,14 @@ impl<E: Engine> Socket<E> {
             stats = stats.value(counter.name(), count);
         }
         shared.peers.all().iter().fold(stats, |stats, peer| {
-            let (traffic, standing) = (traffic_of(peer), peer.attached().standing());
-            stats.child(
-                Stats::new(peer.id().to_string())
-                    .value("messages_sent", traffic.messages_sent)
-                    .value("bytes_sent", traffic.bytes_sent)
-                    .value("messages_received", traffic.messages_received)
-                    .value("bytes_received", traffic.bytes_received)
-                    .value("waiting", standing.waiting)
-                    .value("dropped", standing.dropped)
-                    .value("unsent_bytes", shared.unsent_to(peer.id()) as u64),
-            )
+            let traffic = traffic_of(peer);
+            let child = Stats::new(peer.id().to_string())
+                .value("messages_sent", traffic.messages_sent)
+                .value("bytes_sent", traffic.bytes_sent)
+                .value("messages_received", traffic.messages_received)
+                .value("bytes_received", traffic.bytes_received)
+                .value("waiting", peer.attached().standing().waiting);
+            stats.child(shared.account_of(peer.id(), child))
         })
     }
 

@@ -45,10 +45,10 @@ use sp_core::message::Message;
 use sp_core::sync::atomic::{AtomicBool, Ordering};
 use sp_transport::{DialError, DialOptions, Driven, Driver, Host};
 
-use super::calls::Registration;
 use super::core::Core;
 use super::endpoints::Dialer;
 use super::error::{OpenError, RecvError, SendError};
+use super::futures::Registration;
 use super::live::Deferred;
 use super::wait::Side;
 use crate::engine::{
@@ -154,7 +154,7 @@ impl<E: Engine> Socket<E> {
     }
 }
 
-impl<E: SendEngine> Socket<E> {
+impl<E: Engine> Socket<E> {
     /// Sends `message`, waiting until a peer can take it.
     ///
     /// Safe to cancel: dropped before it is ready, nothing was sent, and the message is dropped with it.
@@ -162,12 +162,15 @@ impl<E: SendEngine> Socket<E> {
     /// # Errors
     ///
     /// [`SendError::Closed`], or [`SendError::State`] where the pattern allows no send now.
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError>
+    where
+        E: SendEngine,
+    {
         send(&self.socket, &self.ear, message.into()).await
     }
 }
 
-impl<E: RecvEngine> Socket<E> {
+impl<E: Engine> Socket<E> {
     /// Receives the next message, waiting for it.
     ///
     /// Safe to cancel: dropped before it is ready, no message was taken. On REQ the request goes on; receive again for
@@ -176,30 +179,35 @@ impl<E: RecvEngine> Socket<E> {
     /// # Errors
     ///
     /// [`RecvError::Closed`], or another where the pattern allows no receive now.
-    pub async fn recv(&self) -> Result<Message, RecvError> {
+    pub async fn recv(&self) -> Result<Message, RecvError>
+    where
+        E: RecvEngine,
+    {
         recv(&self.socket, &self.ear).await
     }
 }
 
-impl<E: ContextEngine> Socket<E> {
+impl<E: Engine> Socket<E> {
     /// Begins another conversation on this socket, for a task of its own.
-    pub fn context(&self) -> Context<E> {
+    pub fn context(&self) -> Context<E>
+    where
+        E: ContextEngine,
+    {
         self.listening_to(self.socket.context())
     }
-}
 
-impl<E: TunableEngine> Socket<E> {
     /// Begins another conversation with options of its own, as [`super::Socket::context_with`].
     ///
     /// # Errors
     ///
     /// As [`super::Socket::context_with`].
-    pub fn context_with(&self, options: E::Options) -> Result<Context<E>, BadOption> {
+    pub fn context_with(&self, options: E::Options) -> Result<Context<E>, BadOption>
+    where
+        E: TunableEngine,
+    {
         self.socket.context_with(options).map(|context| self.listening_to(context))
     }
-}
 
-impl<E: Engine> Socket<E> {
     fn listening_to(&self, context: super::Context<E>) -> Context<E> {
         Context { context, ear: Arc::clone(&self.ear) }
     }
@@ -211,24 +219,30 @@ pub struct Context<E: Engine> {
     ear: Arc<Ear>,
 }
 
-impl<E: SendEngine> Context<E> {
+impl<E: Engine> Context<E> {
     /// Sends `message` in this conversation, as [`Socket::send`].
     ///
     /// # Errors
     ///
     /// As [`Socket::send`].
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError>
+    where
+        E: SendEngine,
+    {
         send(&self.context, &self.ear, message.into()).await
     }
 }
 
-impl<E: RecvEngine> Context<E> {
+impl<E: Engine> Context<E> {
     /// Receives this conversation's next message, as [`Socket::recv`].
     ///
     /// # Errors
     ///
     /// As [`Socket::recv`].
-    pub async fn recv(&self) -> Result<Message, RecvError> {
+    pub async fn recv(&self) -> Result<Message, RecvError>
+    where
+        E: RecvEngine,
+    {
         recv(&self.context, &self.ear).await
     }
 }

@@ -285,9 +285,6 @@ impl Log {
         while !self.has_room(key) && self.drop_one(key) {
             dropped += 1;
         }
-        if let Some(cursor) = self.cursors.get_mut(key) {
-            cursor.standing.dropped += dropped as u64;
-        }
         self.trim();
         dropped
     }

@@ -333,6 +333,8 @@ impl Worker {
                 local_addr: stream.local_addr(),
                 peer_addr: addr,
                 peer_certificate: stream.peer_certificate(),
+                // Nobody vouches for who has an address on a network.
+                credentials: if addr.is_some() { None } else { stream.credentials() },
                 ..PipeInfo::new(Arc::clone(&ep.endpoint), matches!(ep.role, Role::Dialer(_)), got)
             },
             stream,

@@ -56,6 +56,7 @@ pub(crate) enum Unmet {
     Dropped,
     State,
     Header,
+    NoPeer,
     Canceled,
     PeerGone,
     SurveyOver,
@@ -215,6 +216,7 @@ impl<E: SendEngine> Desk<'_, E> {
             }
             Err(SendBlocked::State) => Poll::Ready(Err(Unmet::State)),
             Err(SendBlocked::Header) => Poll::Ready(Err(Unmet::Header)),
+            Err(SendBlocked::NoPeer) => Poll::Ready(Err(Unmet::NoPeer)),
             Err(SendBlocked::Full) => {
                 let call = (ctx, Side::Send, patience);
                 self.blocked(how, call, |engine, fx| engine.send_abandoned(ctx, fx))

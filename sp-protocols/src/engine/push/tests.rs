@@ -106,6 +106,6 @@ fn a_closed_peer_gets_nothing_more() {
 
 #[test]
 fn options_are_printed() {
-    assert_eq!(PushOptions::new().to_string(), "no options");
+    assert_eq!(PushOptions::new().to_string(), "fail_without_peer false");
     assert_eq!(PushOptions::new().check(), Ok(()));
 }

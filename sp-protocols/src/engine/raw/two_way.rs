@@ -89,7 +89,7 @@ impl<R: Role> Engine for TwoWay<R> {
                 let header = if is_broken { Header::Broken } else { R::arrives(msg, from, ttl) };
                 is_broken = header == Header::Broken;
                 if header == Header::TooFar {
-                    fx.count(Counter::HopLimit);
+                    fx.count_for(peer, Counter::HopLimit, 1);
                 }
                 header == Header::Whole
             },
@@ -100,7 +100,7 @@ impl<R: Role> Engine for TwoWay<R> {
             self.closed(peer, fx);
             fx.close(peer, CloseReason::BadHeader { protocol: R::SELF });
         } else if R::DROPS {
-            fx.count_times(Counter::DroppedOnReceive, batch.len());
+            fx.count_for(peer, Counter::DroppedOnReceive, batch.len());
             batch.clear();
         }
         self.inbox.read_on(peer, taken, batch, fx)
@@ -155,10 +155,7 @@ impl<R: Role> TwoWay<R> {
         msg: &mut Message,
         fx: &mut impl Effects,
     ) -> Result<(), SendBlocked> {
-        let Some(peer) = self.turns.next(fx) else {
-            self.senders.add(ctx);
-            return Err(SendBlocked::Full);
-        };
+        let peer = self.turns.next(fx).inspect_err(|_| self.senders.add(ctx))?;
         R::leaves(msg);
         fx.transmit(peer, msg);
         self.senders.wake_send(&mut self.turns, fx);
@@ -168,7 +165,7 @@ impl<R: Role> TwoWay<R> {
     fn send_to(&self, word: Option<u32>, msg: &mut Message, fx: &mut impl Effects) {
         match word.and_then(|word| self.words.owner(word)) {
             None => fx.count(Counter::PeerGone),
-            Some(peer) if !fx.room(peer) => fx.count(Counter::DroppedOnSend),
+            Some(peer) if !fx.room(peer) => fx.count_for(peer, Counter::DroppedOnSend, 1),
             Some(peer) => fx.transmit(peer, msg),
         }
     }
@@ -178,7 +175,7 @@ impl<R: Role> TwoWay<R> {
         let mut last = None;
         for (peer, _) in self.peers.iter().filter(|(_, other)| Some(**other) != word) {
             if !fx.room(peer) {
-                fx.count(Counter::DroppedOnSend);
+                fx.count_for(peer, Counter::DroppedOnSend, 1);
             } else if let Some(before) = last.replace(peer) {
                 fx.transmit(before, &mut msg.share());
             }

@@ -1,7 +1,7 @@
 //! One context of a SUB: what it wants and what has come.
 
 use sp_core::batch::Batch;
-use sp_core::id::CtxId;
+use sp_core::id::{CtxId, PeerId};
 use sp_core::message::Message;
 
 use super::SubOptions;
@@ -30,30 +30,41 @@ impl Subscriber {
     }
 
     /// Empties `batch`; what no topic matches is dropped.
-    pub(super) fn take_from(&mut self, batch: &mut Batch, ctx: CtxId, fx: &mut impl Effects) {
+    pub(super) fn take_from(
+        &mut self,
+        peer: PeerId,
+        batch: &mut Batch,
+        ctx: CtxId,
+        fx: &mut impl Effects,
+    ) {
         if self.topics.match_all() {
             // As many as fit at once, at no cost for each.
             let kept = self.messages.take_from(batch);
             wake_recv(ctx, kept, fx);
         }
+        let mut unwanted = 0_usize;
         while let Some(msg) = batch.pop() {
             if self.topics.matches(msg.body()) {
                 self.keep(msg, ctx, fx);
             } else {
-                fx.count(Counter::Unwanted);
+                unwanted = unwanted.saturating_add(1);
             }
         }
+        fx.count_for(peer, Counter::Unwanted, unwanted);
     }
 
     /// Keeps a message for the next receive, or drops what has to make way.
     pub(super) fn keep(&mut self, msg: Message, ctx: CtxId, fx: &mut impl Effects) {
+        let mut drop_one = |msg: &Message| match msg.source() {
+            Some(peer) => fx.count_for(peer, Counter::DroppedOnReceive, 1),
+            None => fx.count(Counter::DroppedOnReceive),
+        };
         let dropped = if self.prefer_new {
-            self.messages.push_dropping_oldest(msg)
+            self.messages.push_dropping_oldest(msg, drop_one)
         } else {
-            usize::from(self.messages.push(msg).is_err())
+            usize::from(self.messages.push(msg).inspect_err(|msg| drop_one(msg)).is_err())
         };
         self.missed = self.missed.saturating_add(dropped as u64);
-        fx.count_times(Counter::DroppedOnReceive, dropped);
         wake_recv(ctx, 1, fx);
     }
 

@@ -101,7 +101,7 @@ fn a_waiting_receive_is_woken_and_learns_the_source() {
     let (mut rig, publisher) = sub(SubOptions::new(), &["a"]);
     assert_eq!(rig.recv_waiting(MAIN), Err(RecvBlocked::Empty));
     let _ = rig.arrive(publisher, ["b", "a", "a"]);
-    rig.expect([Effect::Count(Counter::Unwanted), Effect::WakeRecv(MAIN)]);
+    rig.expect([Effect::WakeRecv(MAIN), Effect::Count(Counter::Unwanted)]);
     assert_eq!(rig.recv().unwrap().source(), Some(publisher));
 }
 

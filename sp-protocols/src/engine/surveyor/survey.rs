@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sp_core::id::CtxId;
+use sp_core::id::{CtxId, PeerId};
 use sp_core::message::Message;
 
 use super::SurveyorOptions;
@@ -82,10 +82,16 @@ impl Survey {
     }
 
     /// Keeps a response for the next receive, if there is room.
-    pub(super) fn keep(&mut self, response: Message, ctx: CtxId, fx: &mut impl Effects) {
+    pub(super) fn keep(
+        &mut self,
+        peer: PeerId,
+        response: Message,
+        ctx: CtxId,
+        fx: &mut impl Effects,
+    ) {
         match self.responses.push(response) {
             Ok(()) => fx.wake_recv(ctx),
-            Err(_) => fx.count(Counter::DroppedOnReceive),
+            Err(_) => fx.count_for(peer, Counter::DroppedOnReceive, 1),
         }
     }
 

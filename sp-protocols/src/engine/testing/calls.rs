@@ -57,4 +57,6 @@ pub enum Unsent {
     State(Message),
     /// The header was none that the pattern sends.
     Header(Message),
+    /// There was no peer, and it was not to be waited for one.
+    NoPeer(Message),
 }

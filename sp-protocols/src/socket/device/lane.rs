@@ -11,10 +11,10 @@ use sp_transport::Driver;
 
 use crate::engine::{RecvEngine, SendEngine};
 use crate::socket::Socket;
-use crate::socket::calls::Registration;
 use crate::socket::context::Context;
 use crate::socket::core::Core;
 use crate::socket::error::{Unreceived, Unsent};
+use crate::socket::futures::Registration;
 use crate::socket::live::Deferred;
 use crate::socket::wait::{Side, Ticket};
 
