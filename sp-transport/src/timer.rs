@@ -18,6 +18,12 @@ pub(crate) struct Deadline {
     order: u64,
 }
 
+impl Deadline {
+    pub(crate) const fn at(&self) -> Instant {
+        self.at
+    }
+}
+
 impl<T> Timers<T> {
     pub(crate) const fn new() -> Self {
         Self { queue: BTreeMap::new(), next: 0 }

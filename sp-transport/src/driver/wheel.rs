@@ -66,11 +66,12 @@ impl Wheel {
         done: impl Fn() -> bool,
         deadline: Option<Instant>,
     ) -> bool {
-        self.glance(driver);
-        if done() {
-            return true;
-        }
         if let Some(mut tries) = self.patience.begin(driver.polling(), deadline) {
+            self.glance(driver);
+            if done() {
+                self.patience.hit(&tries);
+                return true;
+            }
             while tries.go_on(self.conns.is_empty(), &done) {
                 self.glance(driver);
                 if done() {

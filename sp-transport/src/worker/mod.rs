@@ -2,6 +2,7 @@
 
 mod command;
 mod endpoints;
+mod leases;
 
 pub(crate) use command::{Command, Which, WorkerHandle};
 
@@ -24,9 +25,10 @@ use crate::resolver::Resolver;
 use crate::runtime::{EndpointId, Lingering};
 use crate::sync::poll;
 use crate::sys;
-use crate::timer::Timers;
+use crate::timer::{Deadline, Timers};
 use command::Commands;
 use endpoints::Ep;
+use leases::Leases;
 
 /// Who made a connection, and which of its connections it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +50,9 @@ pub(crate) struct Worker {
     /// Drivers with work left that no event will announce.
     ready: VecDeque<Arc<Driver>>,
     /// Drivers that callers drive.
-    leases: Vec<usize>,
+    leases: Leases,
+    /// The timer for the first of them that is due.
+    leases_due: Option<Deadline>,
     /// Pipes that stream.
     tended: Vec<Arc<dyn Tended>>,
     lingering: Vec<(Box<dyn Lingering>, Instant)>,
@@ -107,7 +111,8 @@ pub(crate) fn start(name: &str) -> io::Result<(WorkerHandle, JoinHandle<()>)> {
         timers: Timers::new(),
         engine_timers: HashMap::new(),
         ready: VecDeque::with_capacity(16),
-        leases: Vec::with_capacity(16),
+        leases: Leases::new(clock::now()),
+        leases_due: None,
         tended: Vec::with_capacity(16),
         lingering: Vec::new(),
         next_serial: 0,
@@ -165,12 +170,11 @@ impl Worker {
             }
             Command::ComeAgain(driver) => self.list(driver),
             Command::Lease(place) => {
-                if self.leases.is_empty() {
-                    self.timers.add(clock::now() + LEASE_TICK, Due::Leases);
-                }
-                // A place may have changed hands within a tick.
-                if !self.leases.contains(&place) {
-                    self.leases.push(place);
+                let now = clock::now();
+                // A socket that has ended has no lease any more.
+                if let Some(driver) = self.handle.driver(place) {
+                    self.leases.add(place, driver.lease_ticks(), now);
+                    self.expect_leases();
                 }
             }
             Command::Arm { socket, events, key, at } => {
@@ -293,25 +297,38 @@ impl Worker {
                 Due::HandshakeLimit(key) => self.handshake_limit(key),
                 Due::Redial(id) => self.attempt(id),
                 Due::Accept(id) => self.accept_again(id),
-                Due::Leases => self.renew_leases(now),
+                Due::Leases => {
+                    self.leases_due = None;
+                    self.renew_leases(now);
+                }
             }
         }
     }
 
     fn renew_leases(&mut self, now: Instant) {
-        for at in (0..self.leases.len()).rev() {
-            // A socket that has ended has no lease any more.
-            let driver = self.handle.driver(self.leases[at]);
-            match driver.as_ref().map_or(Lease::Ended, |driver| driver.renew()) {
-                Lease::GoesOn => continue,
+        let Self { leases, handle, ready, .. } = self;
+        leases.look(now, |place| {
+            let driver = handle.driver(place)?;
+            match driver.renew() {
+                Lease::GoesOn => return Some(driver.lease_ticks()),
                 Lease::Ended => {}
-                Lease::EndedBusy => self.ready.extend(driver),
+                Lease::EndedBusy => ready.push_back(driver),
             }
-            self.leases.swap_remove(at);
+            None
+        });
+        self.expect_leases();
+    }
+
+    /// Sees to it that the worker looks after leases when the first is due.
+    fn expect_leases(&mut self) {
+        let next = self.leases.next();
+        if self.leases_due.map(|due| due.at()) == next {
+            return;
         }
-        if !self.leases.is_empty() {
-            self.timers.add(now + LEASE_TICK, Due::Leases);
+        if let Some(due) = self.leases_due.take() {
+            self.timers.cancel(due);
         }
+        self.leases_due = next.map(|at| self.timers.add(at, Due::Leases));
     }
 
     fn engine_timer(&mut self, socket: SocketId, key: TimerKey, now: Instant) {
@@ -345,9 +362,6 @@ const POLL_MAX: Duration = Duration::from_secs(3600);
 /// How long a streamed message waits at the most for company: twice this, and the time to wake up. Short
 /// enough not to be noticed, long enough to share a system call among hundreds.
 pub(crate) const TEND_INTERVAL: Duration = Duration::from_micros(50);
-
-/// How often leases are looked after: news that nobody was sent for waits for twice this at the most.
-const LEASE_TICK: Duration = Duration::from_millis(2);
 
 /// How often sockets that linger are looked at.
 const LINGER_INTERVAL: Duration = Duration::from_millis(2);
