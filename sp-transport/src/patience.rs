@@ -5,6 +5,9 @@
 //! the core, one yield takes milliseconds: then it is left out at once, for a sleeper that is woken gets the core
 //! sooner than one that yields.
 //!
+//! Each look is a system call, so nobody looks before most of the time has passed that it usually takes: a round trip
+//! over tcp took 24 system calls, and takes 11, no later.
+//!
 //! What comes late is in vain, too, for polling until then has cost more than being woken. But if two who ask and
 //! answer as fast as they can both gave up on each other once, they would never meet awake again: so whoever asks
 //! without a pause between goes on, and then the other one is answered early when it probes.
@@ -26,6 +29,8 @@ pub(crate) struct Patience {
     asks: bool,
     /// When the last wait ended.
     ended: Option<Instant>,
+    /// How long it takes as a rule when it comes early.
+    usual: Duration,
 }
 
 /// One round of polling.
@@ -36,14 +41,18 @@ pub(crate) struct Tries {
     pause: Duration,
     until: Instant,
     now: Instant,
-    rounds: u32,
+    /// Nothing comes before this has passed, as a rule.
+    quiet: Duration,
+    round: u32,
+    /// Time was spent without looking before the first look.
+    held_back: bool,
     /// Somebody else had the core for long.
     crowded: bool,
 }
 
 impl Patience {
     pub(crate) const fn new(asks: bool) -> Self {
-        Self { misses: 0, skip: 0, next_skip: SKIP_FIRST, asks, ended: None }
+        Self { misses: 0, skip: 0, next_skip: SKIP_FIRST, asks, ended: None, usual: Duration::ZERO }
     }
 
     /// Starts a wait; answers how to poll first, if at all.
@@ -62,7 +71,18 @@ impl Patience {
         let until = clock::after(now, budget);
         let until = deadline.map_or(until, |at| at.min(until));
         let pause = self.ended.map_or(Duration::ZERO, |ended| now.saturating_duration_since(ended));
-        Some(Tries { began: now, pause, until, now, rounds: 0, crowded: false })
+        let quiet = self.usual * 3 / 4;
+        let round = u32::from(quiet >= ROUND_MIN);
+        Some(Tries {
+            began: now,
+            pause,
+            until,
+            now,
+            quiet,
+            round,
+            held_back: false,
+            crowded: false,
+        })
     }
 
     /// Polling found what was waited for.
@@ -73,6 +93,14 @@ impl Patience {
         }
         self.misses = 0;
         self.next_skip = SKIP_FIRST;
+        self.usual = if tries.round == 2 && tries.held_back {
+            // The first look found it, which may have come long before.
+            self.usual * 3 / 4
+        } else {
+            let waited =
+                tries.now.saturating_duration_since(tries.began).min(self.usual * 2 + ROUND_MIN);
+            (self.usual * 7 + waited) / 8
+        };
     }
 
     /// A wait is over.
@@ -100,26 +128,39 @@ impl Tries {
     /// Lets some time pass, then answers whether to try again. With nothing to poll but `done` it looks at that
     /// meanwhile.
     ///
-    /// The first round and every fourth let others run: with more threads than cores the one waited for may need
-    /// this core. The rounds between spare the system calls and grow longer the longer it takes.
+    /// Where things usually come at once the first try does, too; otherwise it comes when most of the usual time has
+    /// passed. Then the rounds are short at first, to spare system calls, and grow with the wait. Every fourth lets others
+    /// run: with more threads than cores the one waited for may need this core.
     pub(crate) fn go_on(&mut self, only_done: bool, done: &impl Fn() -> bool) -> bool {
+        let round = self.round;
+        self.round += 1;
+        if round == 0 {
+            return true;
+        }
         let before = self.now;
-        if self.rounds.is_multiple_of(ROUNDS_PER_YIELD) {
+        let lets_others = round % ROUNDS_PER_YIELD == 1;
+        if lets_others {
             thread::yield_now();
             self.now = clock::now();
             self.crowded = self.now.saturating_duration_since(before) > CROWDED;
+        }
+        let until = if round == 1 {
+            let until = clock::after(self.began, self.quiet);
+            self.held_back = self.now < until;
+            until
+        } else if lets_others {
+            self.now
         } else {
             let elapsed = before.saturating_duration_since(self.began);
-            let until = clock::after(before, (elapsed / 4).clamp(ROUND_MIN, ROUND_MAX));
-            while self.now < until {
-                if only_done && done() {
-                    return true;
-                }
-                std::hint::spin_loop();
-                self.now = clock::now();
+            clock::after(before, (elapsed / 4).clamp(ROUND_MIN, ROUND_MAX))
+        };
+        while self.now < until {
+            if only_done && done() {
+                return true;
             }
+            std::hint::spin_loop();
+            self.now = clock::now();
         }
-        self.rounds += 1;
         !self.crowded && self.now < self.until
     }
 }
@@ -149,7 +190,16 @@ mod tests {
     fn waited(pause: Duration, waited: Duration) -> Tries {
         let began = clock::now();
         let now = clock::after(began, waited);
-        Tries { began, pause, until: now, now, rounds: 1, crowded: false }
+        Tries {
+            began,
+            pause,
+            until: now,
+            now,
+            quiet: Duration::ZERO,
+            round: 1,
+            held_back: false,
+            crowded: false,
+        }
     }
 
     #[test]
@@ -172,6 +222,23 @@ mod tests {
 
     fn poll(patience: &mut Patience) -> Option<Tries> {
         patience.begin(Duration::from_micros(1), None)
+    }
+
+    #[test]
+    fn nobody_looks_before_most_of_the_usual_time_has_passed() {
+        let micros = Duration::from_micros;
+        let mut patience = Patience::new(false);
+        let mut learn = |wait, held_back| {
+            for _ in 0..50 {
+                let looks = if held_back { 2 } else { 3 };
+                patience.hit(&Tries { round: looks, held_back, ..waited(Duration::ZERO, wait) });
+            }
+            poll(&mut patience).expect("each was a hit").quiet
+        };
+        let quiet = learn(micros(12), false);
+        assert!((micros(8)..=micros(9)).contains(&quiet), "{quiet:?} of 12 us");
+        let quiet = learn(micros(12), true);
+        assert!(quiet < ROUND_MIN, "{quiet:?} where it is there at the first look each time");
     }
 
     #[test]

@@ -67,11 +67,6 @@ impl Wheel {
         deadline: Option<Instant>,
     ) -> bool {
         if let Some(mut tries) = self.patience.begin(driver.polling(), deadline) {
-            self.glance(driver);
-            if done() {
-                self.patience.hit(&tries);
-                return true;
-            }
             while tries.go_on(self.conns.is_empty(), &done) {
                 self.glance(driver);
                 if done() {
