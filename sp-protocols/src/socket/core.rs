@@ -193,7 +193,8 @@ impl<E: Engine> Shared<E> {
     pub(crate) fn account_of(&self, peer: PeerId, stats: Stats) -> Stats {
         let core = lock(&self.core);
         let Some(line) = core.lines.all.get(peer) else { return stats };
-        let counted = line.counts.iter().filter(|(_, count)| *count > 0);
+        let counted =
+            line.counts.iter().flat_map(|counts| counts.iter()).filter(|(_, count)| *count > 0);
         counted.fold(stats.value("unsent_bytes", line.unsent() as u64), |stats, (what, count)| {
             stats.value(what.name(), count)
         })

@@ -29,13 +29,13 @@ pub(crate) struct Line {
     pub(crate) held: Held,
     /// The socket has it in its list of pipes that may hold something.
     listed: bool,
-    /// What the engine has counted for this peer.
-    pub(crate) counts: Counts,
+    /// What the engine has counted for this peer, as a rule nothing.
+    pub(crate) counts: Option<Box<Counts>>,
 }
 
 impl Line {
     pub(crate) fn new(pipe: Arc<dyn Pipe>, peer: Arc<Peer<Arc<dyn Pipe>>>) -> Self {
-        Self { pipe, peer, held: Held::new(), listed: false, counts: Counts::default() }
+        Self { pipe, peer, held: Held::new(), listed: false, counts: None }
     }
 
     /// Bytes that wait to be sent.
@@ -268,8 +268,8 @@ impl Effects for Live<'_> {
     fn count_for(&mut self, peer: PeerId, what: Counter, times: usize) {
         if times > 0 {
             self.counts.bump(what, times);
-            if let Some(line) = self.lines.all.get(peer) {
-                line.counts.bump(what, times);
+            if let Some(line) = self.lines.all.get_mut(peer) {
+                line.counts.get_or_insert_default().bump(what, times);
             }
         }
     }
