@@ -66,6 +66,10 @@ impl Wheel {
         done: impl Fn() -> bool,
         deadline: Option<Instant>,
     ) -> bool {
+        // Who was told before it drove has not been told to drive.
+        if done() {
+            return true;
+        }
         if let Some(mut tries) = self.patience.begin(driver.polling(), deadline) {
             while tries.go_on(self.conns.is_empty(), &done) {
                 self.glance(driver);
