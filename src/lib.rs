@@ -43,14 +43,14 @@ pub use sp_protocols::engine::{
 #[cfg(feature = "stream")]
 pub use sp_protocols::socket::RecvStream;
 pub use sp_protocols::socket::{
-    Context, Dialer, Driven, Events, Iter, Listener, OpenError, PipeEvent, PollSet, Receiver,
-    RecvError, RecvFuture, SendError, SendFuture, Socket, TooFewPeers, TryIter, TryRecvError,
-    TrySendError,
+    Admission, Context, Dialer, Driven, Events, Iter, Listener, OpenError, PipeEvent, PollSet,
+    Receiver, RecvError, RecvFuture, SendError, SendFuture, Socket, TooFewPeers, TryIter,
+    TryRecvError, TrySendError,
 };
 pub use sp_protocols::sockets::{Pub, Pull, Push, Rep, RepContext, Req, ReqContext, Sub};
 #[cfg(feature = "tokio")]
 pub use sp_protocols::tokio;
-pub use sp_transport::{DialError, DialOptions, ListenError, ListenOptions};
+pub use sp_transport::{AttachError, DialError, DialOptions, ListenError, ListenOptions};
 
 /// Compiles and runs the programs in the README.
 #[cfg(doctest)]

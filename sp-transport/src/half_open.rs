@@ -57,6 +57,11 @@ impl HalfOpen {
         }
     }
 
+    /// Whether something has been said: the other side has answered by then, at least by connecting.
+    pub(crate) const fn has_spoken(&self) -> bool {
+        self.sent > 0
+    }
+
     /// Does whatever can be done now.
     pub(crate) fn advance(&mut self) -> Step {
         match self.try_advance() {

@@ -1,6 +1,7 @@
 //! The worker threads of the process: started by the first socket, ended with the last.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -14,9 +15,10 @@ use sp_core::sync::thread::JoinHandle;
 
 use crate::dialer;
 use crate::driver::Driver;
-use crate::error::{DialError, ListenError};
+use crate::error::{AttachError, DialError, ListenError};
+use crate::given;
 use crate::inproc;
-use crate::listener;
+use crate::listener::{self, Bound};
 use crate::options::{DialOptions, ListenOptions};
 use crate::sync;
 use crate::worker::{self, Command, Which, WorkerHandle};
@@ -98,8 +100,8 @@ impl Runtime {
         endpoint: &Endpoint,
         options: &ListenOptions,
     ) -> Result<(EndpointId, Arc<Endpoint>), ListenError> {
-        let id = EndpointId::next();
         if let Address::Inproc { name } = endpoint.address() {
+            let id = EndpointId::next();
             let endpoint = Arc::new(endpoint.clone());
             // The worker knows the endpoint before anybody can find its name and connect.
             self.worker.send(Command::ListenInproc {
@@ -111,10 +113,32 @@ impl Runtime {
                 .inspect_err(|_| self.worker.close_soon(Which::One(id)))?;
             return Ok((id, endpoint));
         }
-        let bound = listener::bind(endpoint, options)?;
-        let endpoint = Arc::clone(&bound.endpoint);
+        Ok(self.start(owner, listener::bind(endpoint, options)?))
+    }
+
+    /// Starts a listener on a descriptor that is bound and listens already.
+    pub fn listen_on(
+        &self,
+        owner: &Owner,
+        fd: OwnedFd,
+        options: &ListenOptions,
+    ) -> Result<(EndpointId, Arc<Endpoint>), ListenError> {
+        Ok(self.start(owner, given::listening(fd, options)?))
+    }
+
+    fn start(&self, owner: &Owner, bound: Bound) -> (EndpointId, Arc<Endpoint>) {
+        let (id, endpoint) = (EndpointId::next(), Arc::clone(&bound.endpoint));
         self.worker.send(Command::Listen { id, owner: owner.clone(), bound });
-        Ok((id, endpoint))
+        (id, endpoint)
+    }
+
+    /// Hands a connected descriptor to a listener that was started for `socket://`.
+    pub fn attach(&self, id: EndpointId, fd: OwnedFd) -> Result<(), AttachError> {
+        let (stream, peer_addr) = given::connected(fd)?;
+        self.worker.attach(id, stream, peer_addr).map_err(|why| match why {
+            CloseReason::TooMany { limit } => AttachError::TooMany { limit },
+            _ => AttachError::Closed,
+        })
     }
 
     /// Starts a dialer. Unless it is to work in the background, waits for the first connection.
@@ -147,6 +171,12 @@ impl Runtime {
             // The dialer was dropped with its socket.
             Err(_) => Err(DialError::Closed { url: endpoint.to_string() }),
         }
+    }
+
+    /// Has a dialer's name stand for these addresses.
+    #[cfg(test)]
+    pub(crate) fn resolved(&self, id: EndpointId, addresses: Vec<std::net::SocketAddr>) {
+        self.worker.send(Command::Resolved { id, addresses: Ok(addresses) });
     }
 
     /// Ends a dialer or listener and the connections it made; afterwards its address is free.

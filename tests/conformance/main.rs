@@ -1,4 +1,4 @@
-//! The conformance list of the wire reference (sp-wire section 8) for what this library has: tcp, ipc and inproc;
+//! The conformance list of the wire reference (sp-wire section 8) for what this library has: tcp, ipc, socket and inproc;
 //! REQ/REP, PUB/SUB and PUSH/PULL. Each test names the items it shows.
 //!
 //! A scripted peer plays one side over a plain socket of the standard library, the library the other. Where a peer
@@ -8,6 +8,8 @@
 mod endpoints;
 /// Items 8.2: messages on a byte stream.
 mod framing;
+/// Items 8.7: connected descriptors that are handed in.
+mod given;
 /// Items 8.1: the first eight bytes.
 mod handshake;
 /// Memory that a hostile peer would like to have, and bytes at random (items 28, 32, 35, 173 and 174).

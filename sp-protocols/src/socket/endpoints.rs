@@ -1,9 +1,12 @@
 //! Dialers and listeners of a socket.
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 
-use sp_core::endpoint::{Endpoint, EndpointError};
-use sp_transport::{DialError, DialOptions, EndpointId, ListenError, ListenOptions, Runtime};
+use sp_core::endpoint::{Address, Endpoint, EndpointError};
+use sp_transport::{
+    AttachError, DialError, DialOptions, EndpointId, ListenError, ListenOptions, Owner, Runtime,
+};
 
 use super::Socket;
 use crate::engine::Engine;
@@ -73,15 +76,40 @@ impl<E: Engine> Socket<E> {
         U::Error: Into<EndpointError>,
     {
         let endpoint = url.try_into().map_err(Into::into)?;
+        let closed = || ListenError::Closed { url: endpoint.to_string() };
+        self.start(closed, |runtime, owner| runtime.listen(owner, &endpoint, options))
+    }
+
+    /// Accepts connections on a descriptor that is bound and listens already, such as one that a supervisor opened
+    /// and handed down: on systemd's socket activation, the descriptors from 3 on.
+    ///
+    /// The URL follows from the address it is bound to. It becomes non-blocking, for whoever shares it as well, and
+    /// belongs to the listener from now on; a socket file stays when the listener ends.
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError::NotListening`] if the descriptor is something else, of tcp or a local stream.
+    pub fn listen_on(
+        &self,
+        fd: impl Into<OwnedFd>,
+        options: &ListenOptions,
+    ) -> Result<Listener, ListenError> {
+        let closed = || ListenError::Closed { url: "on a descriptor".to_owned() };
+        self.start(closed, |runtime, owner| runtime.listen_on(owner, fd.into(), options))
+    }
+
+    fn start(
+        &self,
+        closed: impl Fn() -> ListenError,
+        start: impl FnOnce(&Runtime, &Owner) -> Result<(EndpointId, Arc<Endpoint>), ListenError>,
+    ) -> Result<Listener, ListenError> {
         let shared = self.shared();
-        let Some(runtime) = shared.runtime().filter(|_| !shared.is_closed()) else {
-            return Err(ListenError::Closed { url: endpoint.to_string() });
-        };
-        let (id, endpoint) = runtime.listen(&shared.owner(), &endpoint, options)?;
+        let runtime = shared.runtime().filter(|_| !shared.is_closed()).ok_or_else(&closed)?;
+        let (id, endpoint) = start(&runtime, &shared.owner())?;
         if shared.is_closed() {
             // Closed meanwhile, perhaps before the worker knew of the listener.
             runtime.close_endpoint(id);
-            return Err(ListenError::Closed { url: endpoint.to_string() });
+            return Err(closed());
         }
         Ok(Listener { id, endpoint, runtime: Arc::downgrade(&runtime) })
     }
@@ -121,6 +149,38 @@ impl Listener {
     /// The real address: with the port the system chose, if it was to choose one.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Takes over one end of a byte stream, such as a socket pair or a descriptor from a parent process. Needs a
+    /// listener for `socket://`; whoever holds the other end does the same. The listener's limits hold here as well.
+    ///
+    /// ```
+    /// # use sp_protocols::sockets as sp;
+    /// use std::os::unix::net::UnixStream;
+    /// use sp::{Pull, Push};
+    ///
+    /// let (one, other) = UnixStream::pair()?;
+    /// let (push, pull) = (Push::new()?, Pull::new()?);
+    /// push.listen("socket://")?.attach(one)?;
+    /// pull.listen("socket://")?.attach(other)?;
+    /// push.send("over a pair")?;
+    /// assert_eq!(pull.recv()?, "over a pair");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// The descriptor becomes non-blocking, for whoever shares it as well. Whether the handshake succeeds is told as an
+    /// event.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`] if the descriptor is something else, or the listener has no room for it or takes none; the
+    /// descriptor is closed then.
+    pub fn attach(&self, fd: impl Into<OwnedFd>) -> Result<(), AttachError> {
+        if !matches!(self.endpoint.address(), Address::Socket) {
+            return Err(AttachError::NotForDescriptors { url: self.endpoint.to_string() });
+        }
+        let runtime = self.runtime.upgrade().ok_or(AttachError::Closed)?;
+        runtime.attach(self.id, fd.into())
     }
 
     /// Ends the listener and the connections it made; afterwards the address is free. The socket stays.

@@ -1,6 +1,7 @@
 //! The I/O worker: accepts, connects, shakes hands, keeps time, and drives every socket nobody waits on.
 
 mod command;
+mod dialing;
 mod endpoints;
 
 pub(crate) use command::{Command, Which, WorkerHandle};
@@ -79,6 +80,11 @@ pub(crate) enum Due {
     Engine(SocketId, TimerKey),
     HandshakeLimit(usize),
     Redial(EndpointId),
+    /// Unless the dialer has taken another turn meanwhile.
+    NextAddress {
+        id: EndpointId,
+        turn: u64,
+    },
     Accept(EndpointId),
     Leases,
 }
@@ -149,6 +155,10 @@ impl Worker {
                 self.start_dialer(id, owner, endpoint, dialer);
             }
             Command::Resolved { id, addresses } => self.resolved(id, addresses),
+            Command::Attach { id, stream, peer_addr, done } => {
+                // On this thread nobody waits for the answer.
+                let _ = done.send(self.attach(id, stream, peer_addr));
+            }
             Command::Close { which, done } => {
                 self.close(which);
                 if let Some(done) = done {
@@ -292,6 +302,7 @@ impl Worker {
                 Due::Engine(socket, key) => self.engine_timer(socket, key, now),
                 Due::HandshakeLimit(key) => self.handshake_limit(key),
                 Due::Redial(id) => self.attempt(id),
+                Due::NextAddress { id, turn } => self.next_address(id, turn),
                 Due::Accept(id) => self.accept_again(id),
                 Due::Leases => self.renew_leases(now),
             }
