@@ -19,7 +19,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Addresses are URLs: `tcp://host:port`, `ipc:///path`, `inproc://name`. Every send and receive comes in four forms: `try_`,
+//! Addresses are URLs: `tcp://host:port`, `ipc:///path`, `abstract://name`, `socket://`, `inproc://name`; see
+//! [`Endpoint`], [`DialOptions`] and [`ListenOptions`]. [`Socket::admit`] decides who is let in. Every send and receive comes in four forms: `try_`,
 //! blocking, with a timeout or deadline, and as a plain [`Future`] for any runtime.
 //!
 //! A [`Context`] is one more conversation on a REQ or REP: many requests outstanding, many answered in parallel.
