@@ -131,6 +131,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::sync::Arc;
+    use std::thread;
 
     use crossbeam_channel::{Sender, bounded};
     use sp_core::batch::Batch;
@@ -141,6 +142,7 @@ mod tests {
 
     use super::*;
     use crate::runtime::{Owner, Runtime};
+    use crate::wire::{HANDSHAKE_BYTES, handshake};
 
     #[test]
     fn addresses_are_tried_with_the_ip_versions_by_turns() {
@@ -209,11 +211,15 @@ mod tests {
         // The first address is dialled as it stands, and the others come as from a resolver.
         let id = runtime.dial(&owner, &Endpoint::from(places[0].2), &options).expect("dialled");
         runtime.resolved(id, vec![places[1].2, places[2].2, answers]);
-        let (mut stream, _) = good.accept().expect("a connection");
-        let mut greeting = [0; 8];
-        stream.read_exact(&mut greeting).expect("a handshake");
-        stream.write_all(&crate::wire::handshake(ProtocolId::PULL)).expect("it listens");
+        let host = thread::spawn(move || {
+            let (mut stream, _) = good.accept().expect("a connection");
+            let mut greeting = [0; HANDSHAKE_BYTES];
+            stream.read_exact(&mut greeting).expect("a handshake");
+            stream.write_all(&handshake(ProtocolId::PULL)).expect("it listens");
+        });
+        // The system itself gives up on a silent address only after minutes.
         let reached = told.recv_timeout(Duration::from_secs(20)).expect("the doorman is asked");
+        host.join().expect("the host has done its part");
         assert_eq!(reached, Some(answers));
         runtime.close_endpoint(id);
         owner.driver.retire(&CloseReason::Closed);
