@@ -238,3 +238,29 @@ fn an_admission_that_holds_its_socket_lets_go_of_it_when_that_closes() {
     pull.close();
     assert_eq!(Arc::strong_count(&held), 1);
 }
+
+#[test]
+fn an_admission_whose_destructor_panics_ends_no_thread() {
+    struct Spiteful;
+
+    impl Drop for Spiteful {
+        fn drop(&mut self) {
+            panic!("the destructor panics");
+        }
+    }
+
+    let pull = Pull::new().unwrap();
+    let events = pull.events();
+    let spiteful = Spiteful;
+    pull.admit(move |_| {
+        let _ = &spiteful;
+        Admission::Accept
+    });
+    let (near, far) = (Push::new().unwrap(), Pull::new().unwrap());
+    // The worker ends a socket that is dropped.
+    drop(pull);
+    assert!(events.recv_timeout(DEADLINE).is_err_and(|error| error.is_disconnected()));
+    connect(Transport::Tcp, &far, &near);
+    near.send("goes on").unwrap();
+    assert_eq!(block_on(far.recv_async()).unwrap(), "goes on");
+}

@@ -44,6 +44,7 @@ const fn advice(why: &CloseReason) -> &'static str {
         CloseReason::Io(_) | CloseReason::Unresolved | CloseReason::HandshakeTimeout => {
             "check the address and that the other side listens, or dial in the background to keep trying"
         }
+        CloseReason::NotAdmitted => "this socket's own admission refused it",
         CloseReason::WrongProtocol { .. } => "check which pattern listens at this address",
         CloseReason::TooMany { .. } | CloseReason::PeerClosed | CloseReason::Truncated => {
             "the other side turned the connection away; its events say why"

@@ -161,8 +161,11 @@ impl<E: Engine> Shared<E> {
             .step(|core, _| (mem::replace(&mut core.engine, fresh), mem::take(&mut core.returned)));
         drop(old);
         self.monitor.end();
-        // It may hold the socket's handles.
-        drop(self.set_admission(None));
+        // It may hold the socket's handles, and is the program's to drop.
+        let admission = self.set_admission(None);
+        if guarded(|| drop(admission)).is_err() {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+        }
         let runtime = lock(&self.runtime).take();
         if let Some(runtime) = runtime {
             runtime.release();
