@@ -3,8 +3,11 @@
 //! Pick a pattern, connect it, send and receive:
 //!
 //! - [`Req`] asks, [`Rep`] answers.
+//! - [`Surveyor`] asks everybody, [`Respondent`] answers.
 //! - [`Pub`] publishes, [`Sub`] receives what it subscribed to.
 //! - [`Push`] hands out work, [`Pull`] collects it.
+//! - [`Pair`] talks with one other, and [`Pair1`]; [`Pair1Poly`] with many, each on its own.
+//! - [`Bus`] sends to all its neighbours, [`Star`] to everybody behind them too.
 //!
 //! ```
 //! use sp::{Rep, Req};
@@ -19,11 +22,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Addresses are URLs: `tcp://host:port`, `ipc:///path`, `abstract://name`, `socket://`, `inproc://name`; see
-//! [`Endpoint`], [`DialOptions`] and [`ListenOptions`]. [`Socket::admit`] decides who is let in. Every send and receive comes in four forms: `try_`,
+//! Addresses are URLs: `tcp://host:port`, `ws://host:port/path`, `ipc:///path`, `abstract://name`, `socket://`,
+//! `inproc://name`, and with the feature `tls` `tls+tcp://host:port`; see [`Endpoint`], [`DialOptions`] and
+//! [`ListenOptions`]. [`Socket::admit`] decides who is let in. Every send and receive comes in four forms: `try_`,
 //! blocking, with a timeout or deadline, and as a plain [`Future`] for any runtime.
 //!
-//! A [`Context`] is one more conversation on a REQ or REP: many requests outstanding, many answered in parallel.
+//! [`raw`] sockets leave a message's header to the program, and a [`raw::Device`] forwards between two of them.
+//!
+//! A [`Context`] is one more conversation on a socket: many requests or surveys outstanding, many answered in parallel,
+//! many subscriptions with a queue of their own.
 //!
 //! Features, none of them on unless asked for: `tokio` for sockets whose tasks do their own I/O, `stream` for receiving
 //! as a `Stream`, `bytes` for messages from and to `Bytes`.
@@ -33,14 +40,19 @@
 
 pub use sp_core::endpoint::{Endpoint, EndpointError};
 pub use sp_core::id::{PeerId, SocketId};
-pub use sp_core::message::{Message, TooShort};
+pub use sp_core::message::{HeaderTooLong, Message, TooShort};
 pub use sp_core::pipe::{CloseReason, Credentials, Fault, PipeInfo, ProtocolId};
 pub use sp_core::stats::Stats;
+pub use sp_core::tls::{TlsAlert, TlsFault};
+pub use sp_core::websocket::{FrameFault, UpgradeFault};
 pub use sp_core::{config, pool, registry};
 pub use sp_protocols::engine::{
-    BadOption, ContextEngine, Engine, FeedEngine, PubOptions, PullOptions, PushOptions, RecvEngine,
-    RepOptions, ReqOptions, SendEngine, SlowSubscriber, SubOptions,
+    BadOption, BusOptions, ContextEngine, Engine, FeedEngine, Pair1Options, Pair1PolyOptions,
+    PairOptions, PubOptions, PullOptions, PushOptions, RecvEngine, RepOptions, ReqOptions,
+    RespondentOptions, SendEngine, SlowSubscriber, StarOptions, SubOptions, SurveyorOptions,
+    TunableEngine,
 };
+pub use sp_protocols::raw;
 #[cfg(feature = "stream")]
 pub use sp_protocols::socket::RecvStream;
 pub use sp_protocols::socket::{
@@ -48,9 +60,14 @@ pub use sp_protocols::socket::{
     Receiver, RecvError, RecvFuture, SendError, SendFuture, Socket, TooFewPeers, TryIter,
     TryRecvError, TrySendError,
 };
-pub use sp_protocols::sockets::{Pub, Pull, Push, Rep, RepContext, Req, ReqContext, Sub};
+pub use sp_protocols::sockets::{
+    Bus, Pair, Pair1, Pair1Poly, Pub, Pull, Push, Rep, RepContext, Req, ReqContext, Respondent,
+    RespondentContext, Star, Sub, SubContext, Surveyor, SurveyorContext,
+};
 #[cfg(feature = "tokio")]
 pub use sp_protocols::tokio;
+#[cfg(feature = "tls")]
+pub use sp_transport::tls;
 pub use sp_transport::{AttachError, DialError, DialOptions, ListenError, ListenOptions};
 
 /// Compiles and runs the programs in the README.

@@ -14,13 +14,16 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::task::{self, Poll, Wake, Waker};
+use std::time::Duration;
 use std::{mem, thread};
 
 use crossbeam_channel::{Sender, bounded};
 use sp::pool::BufferPool;
+use sp::raw::{self, Device};
 use sp::{
-    Context, ContextEngine, Message, Pub, Pull, Push, RecvError, Rep, RepContext, Req, ReqContext,
-    Socket, Sub,
+    Bus, Context, ContextEngine, Message, OpenError, Pair, Pair1, Pair1Poly, PeerId, Pub, Pull,
+    Push, RecvError, Rep, RepContext, Req, ReqContext, Respondent, Socket, Star, Sub, Surveyor,
+    SurveyorOptions,
 };
 use sp_protocols::engine::{Engine, RecvEngine, SendEngine};
 use support::{DEADLINE, Transport, connect, spawn, threads, wait_until};
@@ -35,7 +38,7 @@ fn a_message_in_steady_state_allocates_nothing() {
     let mut table = String::new();
     let mut sites: BTreeMap<String, u64> = BTreeMap::new();
     for case in cases() {
-        let found = spawn(move || case.run()).join();
+        let found = spawn(move || case.run()).join_within(CASE_LIMIT);
         // What a thread kept goes to the pool when it ends; that belongs to this case and not to the next.
         wait_until("the worker ends", || threads().is_empty());
         let _ = writeln!(table, "{:>4} in {MEASURED} messages: {case:?}", found.count);
@@ -73,8 +76,22 @@ enum Pattern {
     ReqRep,
     /// Several contexts on each side, all with a request under way.
     Contexts,
+    /// One asks several.
+    Survey,
     PubSub,
+    /// Several contexts of the subscriber, each of which gets every message.
+    SubContexts,
     PushPull,
+    Pair,
+    Pair1,
+    /// One that names its peer, to one that is plain.
+    Poly,
+    Bus,
+    Star,
+    /// Requests and replies through a device with a thread of its own.
+    ReqRepDevice,
+    /// Work through a device with a thread of its own.
+    PushPullDevice,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,9 +103,23 @@ enum Threads {
 }
 
 fn cases() -> impl Iterator<Item = Case> {
-    let patterns = [Pattern::ReqRep, Pattern::Contexts, Pattern::PubSub, Pattern::PushPull];
-    patterns.into_iter().flat_map(|pattern| {
-        Transport::ALL.into_iter().flat_map(move |transport| {
+    let patterns = [
+        Pattern::ReqRep,
+        Pattern::Contexts,
+        Pattern::Survey,
+        Pattern::PubSub,
+        Pattern::SubContexts,
+        Pattern::PushPull,
+        Pattern::Pair,
+        Pattern::Pair1,
+        Pattern::Poly,
+        Pattern::Bus,
+        Pattern::Star,
+        Pattern::ReqRepDevice,
+        Pattern::PushPullDevice,
+    ];
+    let all = patterns.into_iter().flat_map(|pattern| {
+        Transport::BARE.into_iter().flat_map(move |transport| {
             [64, 1024].into_iter().flat_map(move |bytes| {
                 [Threads::One, Threads::Two].into_iter().map(move |threads| Case {
                     pattern,
@@ -98,10 +129,23 @@ fn cases() -> impl Iterator<Item = Case> {
                 })
             })
         })
-    })
+    });
+    all.filter(|case| case.pattern.is_basic() || case.is_full())
+}
+
+impl Pattern {
+    /// The others are made of the same parts: one form of each will do.
+    const fn is_basic(self) -> bool {
+        matches!(self, Self::ReqRep | Self::PubSub | Self::PushPull)
+    }
 }
 
 impl Case {
+    /// Bodies in buffers, and every side with a thread of its own.
+    const fn is_full(self) -> bool {
+        self.bytes > 64 && matches!(self.threads, Threads::Two)
+    }
+
     /// How often it allocated, and where first.
     fn run(self) -> Found {
         match self.pattern {
@@ -122,26 +166,96 @@ impl Case {
                     Threads::Two => self.serve_at_once(&asking, answering),
                 }
             }
-            Pattern::PubSub => {
+            Pattern::Survey => {
+                // No timer comes up meanwhile: one that does moves its entry, once for each survey time.
+                let options = SurveyorOptions::new().survey_time(10 * DEADLINE);
+                let surveyor = Surveyor::with(options).expect("SURVEYOR opens");
+                let respondents = (0..RESPONDENTS).map(|_| {
+                    let respondent = Respondent::new().expect("RESPONDENT opens");
+                    connect(self.transport, &surveyor, &respondent);
+                    respondent
+                });
+                let respondents = respondents.collect();
+                match self.threads {
+                    Threads::One => self.survey(&surveyor, respondents),
+                    Threads::Two => self.survey_others(&surveyor, respondents),
+                }
+            }
+            Pattern::PubSub | Pattern::SubContexts => {
                 let (publisher, sub) =
                     (Pub::new().expect("PUB opens"), Sub::new().expect("SUB opens"));
+                let others = match self.pattern {
+                    Pattern::SubContexts => contexts(&sub),
+                    _ => Vec::new(),
+                };
                 sub.subscribe("");
+                others.iter().for_each(|context| context.subscribe(""));
                 connect(self.transport, &publisher, &sub);
-                self.one_way(publisher, sub)
+                self.one_way(publisher, sub, others)
             }
             Pattern::PushPull => {
                 let (pull, push) =
                     (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
                 connect(self.transport, &pull, &push);
-                self.one_way(push, pull)
+                self.one_way(push, pull, Vec::new())
             }
+            Pattern::ReqRepDevice => {
+                let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
+                let (front, back) =
+                    (raw::Rep::new().expect("REP opens"), raw::Req::new().expect("REQ opens"));
+                connect(self.transport, &front, &req);
+                connect(self.transport, &rep, &back);
+                through(Device::new(front, back), || self.serve(req, rep))
+            }
+            Pattern::PushPullDevice => {
+                let (pull, push) =
+                    (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
+                let (front, back) =
+                    (raw::Pull::new().expect("PULL opens"), raw::Push::new().expect("PUSH opens"));
+                connect(self.transport, &front, &push);
+                connect(self.transport, &pull, &back);
+                through(Device::new(front, back), || {
+                    let send = |msg: Message| push.send(msg).expect("the device is connected");
+                    self.stream(send, pull, Vec::new())
+                })
+            }
+            Pattern::Pair => self.among_equals(Pair::new),
+            Pattern::Pair1 => self.among_equals(Pair1::new),
+            Pattern::Poly => {
+                let (poly, other) =
+                    (Pair1Poly::new().expect("PAIR1 opens"), Pair1::new().expect("PAIR1 opens"));
+                connect(self.transport, &poly, &other);
+                let peer = poly.peers()[0];
+                match self.threads {
+                    Threads::One => self.alternate(|msg| to_one(&poly, peer, msg), &other, &[]),
+                    Threads::Two => self.stream(|msg| to_one(&poly, peer, msg), other, Vec::new()),
+                }
+            }
+            Pattern::Bus => self.among_equals(Bus::new),
+            Pattern::Star => self.among_equals(Star::new),
         }
     }
 
-    fn one_way<S: SendEngine, R: RecvEngine>(self, from: Socket<S>, to: Socket<R>) -> Found {
+    fn among_equals<E: SendEngine + RecvEngine>(
+        self,
+        open: impl Fn() -> Result<Socket<E>, OpenError>,
+    ) -> Found {
+        let (here, there) = (open().expect("it opens"), open().expect("it opens"));
+        connect(self.transport, &here, &there);
+        self.one_way(here, there, Vec::new())
+    }
+
+    /// Each message is received in `to`, and in each of `others`.
+    fn one_way<S: SendEngine, R: RecvEngine>(
+        self,
+        from: Socket<S>,
+        to: Socket<R>,
+        others: Vec<Context<R>>,
+    ) -> Found {
+        let send = |msg: Message| from.send(msg).expect("the peer is connected");
         match self.threads {
-            Threads::One => self.alternate(&from, &to),
-            Threads::Two => self.stream(from, to),
+            Threads::One => self.alternate(send, &to, &others),
+            Threads::Two => self.stream(send, to, others),
         }
     }
 
@@ -149,9 +263,14 @@ impl Case {
         support::pattern(self.bytes)
     }
 
-    fn alternate<S: SendEngine, R: RecvEngine>(self, from: &Socket<S>, to: &Socket<R>) -> Found {
+    fn alternate<R: RecvEngine>(
+        self,
+        send: impl Fn(Message),
+        to: &Socket<R>,
+        others: &[Context<R>],
+    ) -> Found {
         let body = self.body();
-        let send = || from.send(Message::from(&body[..])).expect("the peer is connected");
+        let send = || send(Message::from(&body[..]));
         let mut sent = 0;
         measured(|| {
             sent += 1;
@@ -166,6 +285,7 @@ impl Case {
                 to.recv()
             };
             assert_eq!(got.expect("the message comes").len(), body.len(), "it comes whole");
+            recv_each(others);
         })
     }
 
@@ -212,7 +332,7 @@ impl Case {
             let reply = req.recv().expect("the reply comes");
             assert_eq!(reply.len(), body.len(), "the reply comes whole");
         });
-        server.join();
+        server.join_within(CASE_LIMIT);
         found
     }
 
@@ -250,7 +370,48 @@ impl Case {
             asking.iter().for_each(|context| self.ask(context, &body));
             asking.iter().for_each(|context| self.hear(context));
         });
-        server.join();
+        server.join_within(CASE_LIMIT);
+        found
+    }
+
+    /// Everybody is asked before the first answers.
+    fn survey(self, surveyor: &Surveyor, respondents: Vec<Respondent>) -> Found {
+        let body = self.body();
+        let ask = || surveyor.send(Message::from(&body[..])).expect("a surveyor never waits");
+        let (first, others) = respondents.split_first().expect("there are some");
+        let mut passed = 0;
+        measured(|| {
+            passed += 1;
+            if passed <= FILLED {
+                let survey = received_by_task(first, ask).expect("the survey comes");
+                let respond = || first.send(survey).expect("there is a survey");
+                received_by_task(surveyor, respond).expect("the response comes");
+            } else {
+                ask();
+                respond(first);
+                self.hear(surveyor);
+            }
+            others.iter().for_each(respond);
+            others.iter().for_each(|_| self.hear(surveyor));
+        })
+    }
+
+    /// The same with a thread for each respondent.
+    fn survey_others(self, surveyor: &Surveyor, respondents: Vec<Respondent>) -> Found {
+        let body = self.body();
+        let respondents = respondents.into_iter().map(|respondent| {
+            spawn(move || {
+                warm_thread();
+                (0..WARM_UP + MEASURED_ROUNDS * MEASURED).for_each(|_| respond(&respondent));
+                respondent
+            })
+        });
+        let respondents: Vec<_> = respondents.collect();
+        let found = measured(|| {
+            surveyor.send(Message::from(&body[..])).expect("a surveyor never waits");
+            respondents.iter().for_each(|_| self.hear(surveyor));
+        });
+        respondents.into_iter().for_each(|respondent| drop(respondent.join()));
         found
     }
 
@@ -258,16 +419,22 @@ impl Case {
         context.send(Message::from(body)).expect("the server is connected");
     }
 
-    fn hear(self, context: &ReqContext) {
+    fn hear<E: RecvEngine>(self, context: &Context<E>) {
         let reply = context.recv().expect("the reply comes");
         assert_eq!(reply.len(), self.bytes, "the reply comes whole");
     }
 
     /// A stream from thread to thread, never more than a window under way.
-    fn stream<S: SendEngine, R: RecvEngine>(self, from: Socket<S>, to: Socket<R>) -> Found {
+    fn stream<R: RecvEngine>(
+        self,
+        send: impl Fn(Message),
+        to: Socket<R>,
+        others: Vec<Context<R>>,
+    ) -> Found {
         let body = self.body();
-        let send = || from.send(Message::from(&body[..])).expect("the peer is connected");
+        let send = || send(Message::from(&body[..]));
         received_by_task(&to, send).expect("the message comes");
+        recv_each(&others);
         let received = Arc::new(AtomicU64::new(0));
         let full = Arc::new(Barrier::new(2));
         let receiver = spawn({
@@ -279,6 +446,7 @@ impl Case {
                         full.wait();
                     }
                     to.recv().expect("the message comes");
+                    recv_each(&others);
                     received.fetch_add(1, Ordering::Release);
                 }
                 to
@@ -305,9 +473,26 @@ impl Case {
                 full.wait();
             }
         });
-        receiver.join();
+        receiver.join_within(CASE_LIMIT);
         found
     }
+}
+
+fn to_one(poly: &Pair1Poly, peer: PeerId, msg: Message) {
+    poly.send_to(peer, msg).expect("the window is smaller than its queue");
+}
+
+/// Runs a device beside.
+fn through(device: Device, run: impl FnOnce() -> Found) -> Found {
+    let handle = device.handle();
+    let thread = spawn(move || {
+        warm_thread();
+        device.run()
+    });
+    let found = run();
+    handle.stop();
+    thread.join();
+    found
 }
 
 fn contexts<E: ContextEngine>(socket: &Socket<E>) -> Vec<Context<E>> {
@@ -321,6 +506,16 @@ fn answer_all(contexts: &[RepContext]) {
         answer_all(others);
         first.send(Message::from(request.body())).expect("there is a request");
     }
+}
+
+fn respond(respondent: &Respondent) {
+    let survey = respondent.recv().expect("the survey comes");
+    respondent.send(Message::from(survey.body())).expect("there is a survey");
+}
+
+/// Receives a message in each.
+fn recv_each<E: RecvEngine>(contexts: &[Context<E>]) {
+    contexts.iter().for_each(|context| drop(context.recv().expect("the message comes")));
 }
 
 /// What came in on a socket with one peer.
@@ -449,6 +644,10 @@ impl Counting {
         if !COUNTS.load(Ordering::Relaxed) || TRACING.try_with(Cell::get).unwrap_or(true) {
             return;
         }
+        if thread::panicking() {
+            // Whoever prints a panic holds the lock that a backtrace would take.
+            return;
+        }
         if COUNT.fetch_add(1, Ordering::Relaxed) < TRACES_MAX {
             let _ = TRACING.try_with(|tracing| tracing.set(true));
             let trace = Backtrace::force_capture();
@@ -491,6 +690,8 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// Most of it runs freely: queues that swap their memory grow in turn.
+/// For what a case passes on a loaded machine: twenty thousand messages, and each may be waited for.
+const CASE_LIMIT: Duration = Duration::from_secs(300);
 const WARM_UP: u64 = 10_240;
 const MEASURED: u64 = 4_096;
 const MEASURED_ROUNDS: u64 = 3;
@@ -516,3 +717,6 @@ const KEPT_MAX: i64 = 4_000;
 
 /// On each side. Few: a fourth message in a row would wait for company, and the test for it.
 const CONTEXTS: usize = 3;
+
+/// More than one, so that a survey is shared.
+const RESPONDENTS: usize = 2;

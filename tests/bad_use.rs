@@ -94,21 +94,19 @@ fn a_scheme_that_nobody_knows_is_refused_with_those_there_are() {
 #[test]
 fn a_scheme_that_is_not_built_is_told_from_an_unknown_one() {
     let req = Req::new().expect("REQ opens");
-    for url in
-        ["tls+tcp://127.0.0.1:1", "ws://127.0.0.1:1/", "wss://127.0.0.1:1/", "udp://127.0.0.1:1"]
-    {
-        let error = req.dial(url).expect_err("not in this version");
+    for url in ["wss://127.0.0.1:1/", "udp://127.0.0.1:1"] {
+        let error = req.dial(url).expect_err("not in this build");
         assert!(
             matches!(&error, DialError::Endpoint(EndpointError::NotBuilt { .. })),
             "{url:?}: {error:?}"
         );
-        says(&error, &[url, "not in this version"]);
+        says(&error, &[url, "not in this build"]);
     }
 }
 
 #[test]
 fn an_address_in_use_is_refused() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let (first, second) = (Rep::new().expect("REP opens"), Rep::new().expect("REP opens"));
         let taken = first.listen(transport.url()).expect("the address is free");
         let error = second.listen(taken.endpoint()).expect_err("the address is taken");
@@ -151,7 +149,8 @@ fn dialling_where_nobody_listens_fails_at_once() {
 
 #[test]
 fn dialling_the_wrong_pattern_says_so() {
-    for transport in Transport::ALL {
+    // Over WebSocket the listener answers 400, as to anything else that it does not understand.
+    for transport in [Transport::Tcp, Transport::Ipc, Transport::Inproc] {
         let pull = Pull::new().expect("PULL opens");
         let refusals = pull.events();
         let listener = pull.listen(transport.url()).expect("the address is free");
@@ -257,11 +256,11 @@ fn everything_else_on_a_closed_socket_says_that_it_is_closed() {
 
 #[test]
 fn receiving_on_req_without_a_request_fails() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
         let error = req.recv().expect_err("there is no request");
         assert!(matches!(error, RecvError::State { .. }), "{error:?}");
-        says(&error, &["receive", "REQ", "send one first"]);
+        says(&error, &["receive", "REQ", "send first"]);
         assert!(matches!(req.try_recv(), Err(TryRecvError::Failed(RecvError::State { .. }))));
         assert!(matches!(block_on(req.recv_async()), Err(RecvError::State { .. })));
 
@@ -276,15 +275,15 @@ fn receiving_on_req_without_a_request_fails() {
 
 #[test]
 fn sending_on_rep_without_a_request_gives_the_message_back() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
         let error = rep.send("pong").expect_err("there is no request");
         assert!(matches!(&error, SendError::State { .. }), "{error:?}");
-        says(&error, &["send", "REP", "receive one first"]);
+        says(&error, &["send", "REP", "receive first"]);
         assert_eq!(error.into_message(), "pong");
         let error = rep.try_send("pong").expect_err("there is no request");
         assert!(matches!(&error, TrySendError::State { .. }), "{error:?}");
-        says(&error, &["send", "REP", "receive one first"]);
+        says(&error, &["send", "REP", "receive first"]);
         assert_eq!(error.into_message(), "pong");
         let error = block_on(rep.send_async("pong")).expect_err("there is no request");
         assert_eq!(error.into_message(), "pong");
@@ -300,7 +299,7 @@ fn sending_on_rep_without_a_request_gives_the_message_back() {
 
 #[test]
 fn a_request_that_is_not_repeated_is_lost_with_its_peer() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let rep = Rep::new().expect("REP opens");
         let req = Req::with(ReqOptions::new().resend_time(None)).expect("the options are right");
         connect(transport, &rep, &req);

@@ -593,7 +593,8 @@ fn close_says_how_much_could_not_be_sent() {
         let (pull, push) = (Pull::with(PullOptions::new().queue(1)), Push::new());
         let (pull, push) = (pull.expect("PULL opens"), push.expect("PUSH opens"));
         connect(transport, &pull, &push);
-        while push.try_send(&support::pattern(4096)[..]).is_ok() {}
+        // Not only full for a moment because the writer is at work.
+        while push.send_timeout(&support::pattern(4096)[..], 20 * BLINK).is_ok() {}
         assert!(push.close_within(Duration::ZERO) > 0, "{transport:?}: the backlog is lost");
         assert_eq!(pull.close(), 0, "{transport:?}: a PULL has nothing to send");
     }

@@ -147,25 +147,25 @@ fn citations() -> Vec<Citation> {
     found
 }
 
-// As in: sp-wire 8.1 items 5 to 7, 9 and 10, and anything else.
+// As in: sp-wire 8.1 items 5 to 7, 9 and 10 and 8.2 item 24, and anything else.
 fn cited_in(comment: &str, sections: &mut BTreeSet<String>, items: &mut Vec<u32>) {
-    for citation in comment.split("sp-wire ").skip(1) {
-        let Some((section, rest)) = citation.split_once(" item") else { continue };
-        sections.insert(section.to_owned());
-        let words = rest.strip_prefix('s').unwrap_or(rest).split_whitespace();
-        let mut is_range = false;
-        for word in words {
-            if let Ok(number) = word.trim_end_matches([',', '.', ':', ';', ')']).parse() {
-                let first = items.last().filter(|_| is_range).map_or(number, |last| last + 1);
-                items.extend(first..=number);
-                is_range = false;
-            } else if matches!(word, "and" | "to") {
-                is_range = word == "to";
-            } else {
-                break;
-            }
-            if word.ends_with(['.', ':', ';', ')']) {
-                break;
+    let Some((_, citation)) = comment.split_once("sp-wire ") else { return };
+    let (mut in_list, mut in_range) = (false, false);
+    let mut words = citation.split_whitespace().peekable();
+    while let Some(word) = words.next() {
+        if word.starts_with("8.")
+            && words.next_if(|next| matches!(*next, "item" | "items")).is_some()
+        {
+            sections.insert(word.to_owned());
+            (in_list, in_range) = (true, false);
+        } else if in_list {
+            match word.trim_end_matches([',', '.', ':', ';']).parse() {
+                Ok(number) => {
+                    let first = items.last().filter(|_| in_range).map_or(number, |last| last + 1);
+                    items.extend(first..=number);
+                    (in_list, in_range) = (!word.ends_with(['.', ':', ';']), false);
+                }
+                Err(_) => (in_list, in_range) = (matches!(word, "and" | "to"), word == "to"),
             }
         }
     }
@@ -300,7 +300,8 @@ fn a_citation_is_read_as_it_is_written() {
         ("sp-wire 8.1 items 5 to 8, 13, 14 and 18: the dialling side", &[5, 6, 7, 8, 13, 14, 18]),
         ("sp-wire 8.1 item 4, and 4.4: closing is closing the stream", &[4]),
         ("sp-wire 8.10 item 130. Ours: 2 more", &[130]),
-        ("sp-wire 8.8 item 94; sp-wire 8.4 items 51 and 52", &[94, 51, 52]),
+        ("sp-wire 8.8 item 94 and 8.4 items 51 and 52", &[94, 51, 52]),
+        ("sp-wire 8.8 item 94; 8.4 items 51 to 53, for both sides", &[94, 51, 52, 53]),
         ("sp-wire section 6: nothing of the list", &[]),
     ] {
         let mut items = Vec::new();

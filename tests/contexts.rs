@@ -1,4 +1,4 @@
-//! Contexts of REQ and REP: many conversations on one socket, from threads and from tasks, none in another's way.
+//! Contexts: many conversations on one socket, from threads and from tasks, none in another's way.
 #![expect(unsafe_code, reason = "only the system knows how many descriptors the process may have")]
 
 use std::future::Future;
@@ -8,7 +8,10 @@ use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use sp::{Context, ContextEngine, RecvError, Rep, RepContext, Req, ReqContext, SendError, Socket};
+use sp::{
+    Context, ContextEngine, Pub, RecvError, Rep, RepContext, Req, ReqContext, ReqOptions,
+    Respondent, SendError, Socket, Sub, SubContext, SubOptions, Surveyor, SurveyorOptions,
+};
 use support::{DEADLINE, Transport, bell, block_on, connect, spawn, wait_until};
 
 mod support;
@@ -191,12 +194,14 @@ fn a_thousand_req_sockets_are_served_by_one_rep() {
     allow_descriptors(5000);
     for transport in Transport::ALL {
         let rep = Rep::new().expect("REP opens");
-        let listener = rep.listen(transport.url()).expect("the address is free");
+        let listener = rep.listen_with(transport.url(), &transport.listen_options());
+        let listener = listener.expect("the address is free");
+        let options = transport.dial_options();
         let workers = serve(&rep);
         let clients: Vec<Req> = (0..1000)
             .map(|_| {
                 let req = Req::new().expect("REQ opens");
-                req.dial(listener.endpoint()).expect("somebody listens");
+                req.dial_with(listener.endpoint(), &options).expect("somebody listens");
                 req
             })
             .collect();
@@ -477,6 +482,188 @@ fn the_requests_of_all_contexts_go_elsewhere_when_their_peer_is_lost() {
 }
 
 #[test]
+fn surveys_of_all_contexts_go_on_at_a_time_and_everybody_answers_each() {
+    const RESPONDENTS: u32 = 3;
+    for transport in Transport::ALL {
+        let surveyor = patient_surveyor();
+        let servers: Vec<_> = (0..RESPONDENTS)
+            .map(|name| {
+                let respondent = Respondent::new().expect("RESPONDENT opens");
+                connect(transport, &respondent, &surveyor);
+                for context in contexts(&respondent, 2) {
+                    spawn(move || {
+                        let mut surveys = context.iter();
+                        surveys.try_for_each(|survey| {
+                            context.send([&survey[..], &[name as u8]].concat())
+                        })
+                    });
+                }
+                respondent
+            })
+            .collect();
+        let asking = contexts(&surveyor, 300);
+        for (context, number) in asking.iter().zip(0_u32..) {
+            context.send(number.to_be_bytes()).expect("a surveyor never waits");
+        }
+        for (number, context) in asking.iter().enumerate().rev() {
+            let responses = (0..RESPONDENTS).map(|_| {
+                let response = context.recv_timeout(DEADLINE).expect("everybody answers");
+                assert_eq!(response[..4], (number as u32).to_be_bytes(), "to this survey");
+                response[4]
+            });
+            let mut names: Vec<u8> = responses.collect();
+            names.sort_unstable();
+            assert_eq!(names, [0, 1, 2], "each of them once");
+            assert!(context.try_recv().is_err_and(|error| error.is_empty()));
+        }
+        assert_eq!(surveyor.stats().get("stale_replies"), Some(0));
+        for respondent in servers {
+            respondent.close();
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_survey_ends_every_receive_of_its_context_and_no_other() {
+    for transport in Transport::ALL {
+        let (surveyor, silent) = (patient_surveyor(), Respondent::new().expect("it opens"));
+        connect(transport, &silent, &surveyor);
+        let short = SurveyorOptions::new().survey_time(BLINK);
+        let [short, long] =
+            [surveyor.context_with(short).expect("a good time"), surveyor.context()];
+        long.send("long?").expect("a surveyor never waits");
+        short.send("short?").expect("a surveyor never waits");
+        let mut waiting =
+            Waiting::poll_all([&short, &short, &long].map(Context::recv_async).into_iter());
+        let mut woken = [waiting.next_woken(), 0];
+        assert!(waiting.finish(woken[0]).is_err_and(|error| error.is_survey_over()));
+        woken[1] = waiting.next_woken();
+        assert!(waiting.finish(woken[1]).is_err_and(|error| error.is_survey_over()));
+        woken.sort_unstable();
+        assert_eq!(woken, [0, 1], "the third waits on, over {transport:?}");
+        assert_eq!(silent.recv_timeout(DEADLINE).expect("the first survey"), "long?");
+        silent.send("at last").expect("a survey is held");
+        assert_eq!(waiting.next_woken(), 2);
+        assert_eq!(waiting.finish(2).expect("the response is there"), "at last");
+    }
+}
+
+#[test]
+fn the_resend_time_of_a_context_is_its_own() {
+    let (rep, req) = pair(Transport::Tcp);
+    let hasty = req.context_with(ReqOptions::new().resend_time(Some(BLINK))).expect("a good time");
+    let once = req.context_with(ReqOptions::new().resend_time(None)).expect("no time is good");
+    ask(&once, 1);
+    ask(&req, 2);
+    ask(&hasty, 3);
+    let asked: Vec<_> = (0..5).map(|_| recv_number(&rep)).collect();
+    assert_eq!(asked, [1, 2, 3, 3, 3], "one is sent again and again");
+    // A request that is never sent again ends with its peer, while others wait for the next one.
+    let mut lost = Box::pin(once.recv_async());
+    assert!(lost.as_mut().poll(&mut TaskContext::from_waker(Waker::noop())).is_pending());
+    rep.close();
+    assert!(matches!(block_on(lost), Err(RecvError::PeerGone { .. })));
+    let next = Rep::new().expect("REP opens");
+    connect(Transport::Tcp, &next, &req);
+    let asked = [recv_number(&next), recv_number(&next)];
+    assert!(asked.contains(&2) && asked.contains(&3), "{asked:?}");
+}
+
+#[test]
+fn options_out_of_their_range_open_no_context() {
+    let (req, sub) = (Req::new().expect("REQ opens"), Sub::new().expect("SUB opens"));
+    let refused = [
+        req.context_with(ReqOptions::new().resend_time(Some(Duration::ZERO))).map(drop),
+        sub.context_with(SubOptions::new().queue(0)).map(drop),
+        patient_surveyor()
+            .context_with(SurveyorOptions::new().survey_time(Duration::ZERO))
+            .map(drop),
+    ];
+    let names = refused.map(|refused| refused.expect_err("it is out of range").option);
+    assert_eq!(names, ["resend_time", "queue", "survey_time"]);
+    assert!(format!("{:?}", req.context()).contains("context 1.0"), "none was opened");
+}
+
+#[test]
+fn news_wake_the_subscribers_that_want_them_and_no_other() {
+    for transport in Transport::ALL {
+        let (publisher, sub) = publishing(transport);
+        let subscribed = contexts(&sub, 200);
+        for (context, number) in subscribed.iter().zip(0_u32..) {
+            context.subscribe(number.to_be_bytes());
+        }
+        let mut waiting = Waiting::poll_all(subscribed.iter().map(Context::recv_async));
+        for turn in 0..200_u32 {
+            let number = turn * 7 % 200;
+            let wanted = [&number.to_be_bytes()[..], b" is the topic"].concat();
+            publisher.send(&wanted[..]).expect("a publisher never waits");
+            assert_eq!(waiting.next_woken(), number as usize, "over {transport:?}");
+            let news = waiting.finish(number as usize).expect("the news are there");
+            assert_eq!(news.body(), wanted);
+            assert!(waiting.woken.is_empty(), "nobody else is woken");
+        }
+        assert_eq!(sub.stats().get("unwanted"), Some(0));
+    }
+}
+
+#[test]
+fn every_subscriber_gets_all_it_wants_in_threads_of_their_own() {
+    const NEWS: u32 = 2_000;
+    for transport in Transport::ALL {
+        let (publisher, sub) = publishing(transport);
+        let reads = |context: SubContext, wanted: Vec<u32>| {
+            spawn(move || {
+                for number in wanted {
+                    let news = context.recv_timeout(DEADLINE).expect("the news come");
+                    assert_eq!(news.body(), body_of(number), "in order and whole");
+                }
+                assert_eq!(context.missed(), 0);
+            })
+        };
+        let readers: Vec<_> = (0..WORKERS as u8)
+            .map(|kind| {
+                let options = SubOptions::new().queue(NEWS as usize);
+                let context = sub.context_with(options).expect("a good queue");
+                // Half of them want everything, the others one kind each.
+                let all = kind % 2 == 0;
+                context.subscribe(if all { vec![] } else { vec![kind] });
+                reads(context, (0..NEWS).filter(|n| all || n % 8 == u32::from(kind)).collect())
+            })
+            .collect();
+        for number in 0..NEWS {
+            publisher.send(body_of(number)).expect("a publisher never waits");
+        }
+        readers.into_iter().for_each(support::Task::join);
+    }
+}
+
+#[test]
+fn a_subscriber_that_is_dropped_takes_its_topics_along_and_nobody_elses() {
+    for transport in Transport::ALL {
+        let (publisher, sub) = publishing(transport);
+        let [leaving, staying] = [sub.context(), sub.context()];
+        leaving.subscribe("");
+        staying.subscribe("b");
+        for news in ["a1", "b1"] {
+            publisher.send(news).expect("a publisher never waits");
+        }
+        assert_eq!(staying.recv_timeout(DEADLINE).expect("the news come"), "b1");
+        drop(leaving);
+        assert_eq!(sub.stats().get("unwanted"), Some(2), "what waited for it");
+        // It gets the slot of the one that is gone, and must not get its news.
+        let next = sub.context();
+        next.subscribe("b");
+        for news in ["a2", "b2"] {
+            publisher.send(news).expect("a publisher never waits");
+        }
+        for context in [&staying, &next] {
+            assert_eq!(context.recv_timeout(DEADLINE).expect("the news come"), "b2");
+        }
+        assert_eq!(sub.stats().get("unwanted"), Some(3));
+    }
+}
+
+#[test]
 fn a_context_goes_where_threads_and_tasks_go() {
     fn anywhere<T: Send + Sync + 'static>(_: &T) {}
     fn to_other_threads<T: Send>(_: &T) {}
@@ -501,6 +688,28 @@ fn pair(transport: Transport) -> (Rep, Req) {
     let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
     connect(transport, &rep, &req);
     (rep, req)
+}
+
+/// A SUB connected to a PUB.
+fn publishing(transport: Transport) -> (Pub, Sub) {
+    let publisher = Pub::with(sp::PubOptions::new().queue(10_000)).expect("PUB opens");
+    let sub = Sub::new().expect("SUB opens");
+    connect(transport, &publisher, &sub);
+    (publisher, sub)
+}
+
+/// A SURVEYOR whose surveys outlast every test.
+fn patient_surveyor() -> Surveyor {
+    let options = SurveyorOptions::new().survey_time(DEADLINE);
+    Surveyor::with(options).expect("SURVEYOR opens")
+}
+
+/// News of one of eight kinds, every tenth long enough for a buffer that its readers share.
+fn body_of(number: u32) -> Vec<u8> {
+    let mut body = vec![(number % 8) as u8];
+    body.extend(number.to_be_bytes());
+    body.resize(if number.is_multiple_of(10) { 5_000 } else { 20 }, number as u8);
+    body
 }
 
 fn contexts<E: ContextEngine>(socket: &Socket<E>, count: usize) -> Vec<Context<E>> {

@@ -9,24 +9,36 @@ use std::time::Duration;
 
 use shared::{DEADLINE, Transport, unique, wait_connected, wait_event};
 use sp::{
-    AttachError, CloseReason, DialError, DialOptions, Endpoint, ListenError, ListenOptions,
-    PipeEvent, Pull, Push,
+    AttachError, CloseReason, DialError, DialOptions, Endpoint, EndpointError, ListenError,
+    ListenOptions, PipeEvent, PipeInfo, Pull, Push,
 };
 
 #[path = "support/mod.rs"]
 mod shared;
 
+/// What it takes to dial a URL.
+fn dial_options(url: &Endpoint) -> DialOptions {
+    let scheme = format!("{}:", url.scheme());
+    let transport = Transport::ALL.into_iter().find(|each| each.url().starts_with(&scheme));
+    transport.map_or_else(DialOptions::new, Transport::dial_options)
+}
+
+/// The transports that tcp carries.
+fn over_tcp() -> impl Iterator<Item = Transport> {
+    Transport::ALL.into_iter().filter(|transport| transport.is_over_tcp())
+}
+
 /// One message from a newcomer to `pull`, which hears it through `url`.
 fn delivers(pull: &Pull, url: &Endpoint) {
     let push = Push::new().unwrap();
-    push.dial(url).unwrap_or_else(|error| panic!("{url}: {error}"));
+    push.dial_with(url, &dial_options(url)).unwrap_or_else(|error| panic!("{url}: {error}"));
     let work = unique();
     push.send(work.as_str()).unwrap();
     assert_eq!(pull.recv_timeout(DEADLINE).unwrap(), work.as_str());
 }
 
 fn nobody_at(url: &Endpoint) {
-    let error = Push::new().unwrap().dial(url).unwrap_err();
+    let error = Push::new().unwrap().dial_with(url, &dial_options(url)).unwrap_err();
     assert!(error.is_refused(), "{error}");
 }
 
@@ -38,16 +50,16 @@ fn abstract_url() -> String {
 #[test]
 fn one_socket_has_endpoints_of_every_transport_which_go_one_by_one() {
     let pull = Pull::new().unwrap();
-    let mut urls: Vec<String> = Transport::ALL.map(Transport::url).into();
-    urls.extend(["tcp://127.0.0.1:0".to_owned(), "tcp4://*:0".to_owned(), abstract_url()]);
-    let mut listeners: Vec<_> = urls
-        .iter()
-        .map(|url| {
-            let listener = pull.listen(url).unwrap();
-            let at = match listener.endpoint().port() {
-                Some(port) => Endpoint::from(SocketAddr::from(([127, 0, 0, 1], port))),
-                None => listener.endpoint().clone(),
-            };
+    let every = Transport::ALL.map(|each| (each.url(), each.listen_options()));
+    let more = ["tcp://127.0.0.1:0".to_owned(), "tcp4://*:0".to_owned(), abstract_url()];
+    let more = more.map(|url| (url, ListenOptions::new()));
+    let mut listeners: Vec<_> = every
+        .into_iter()
+        .chain(more)
+        .map(|(url, options)| {
+            let listener = pull.listen_with(&url, &options).unwrap();
+            let (at, port) = (listener.endpoint(), listener.endpoint().port().unwrap_or(0));
+            let at = at.with_socket_addr(SocketAddr::from(([127, 0, 0, 1], port)));
             (listener, at)
         })
         .collect();
@@ -71,8 +83,8 @@ fn dialers_of_one_socket_go_one_by_one() {
     let pulls: Vec<_> = Transport::ALL.map(|_| Pull::new().unwrap()).into();
     let mut dialers = Vec::new();
     for (pull, transport) in pulls.iter().zip(Transport::ALL) {
-        let listener = pull.listen(transport.url()).unwrap();
-        dialers.push(push.dial(listener.endpoint()).unwrap());
+        let listener = pull.listen_with(transport.url(), &transport.listen_options()).unwrap();
+        dialers.push(push.dial_with(listener.endpoint(), &transport.dial_options()).unwrap());
     }
     let events = push.events();
     for left in (0..pulls.len()).rev() {
@@ -102,7 +114,10 @@ fn a_listening_descriptor_is_taken_over_whatever_its_kind() {
     ];
     for (fd, url) in given {
         let pull = Pull::new().unwrap();
-        let listener = pull.listen_on(fd, &ListenOptions::new()).unwrap();
+        // Only the kind of the address counts.
+        let kind = if url.starts_with("tcp") { "tcp4://*:1" } else { "ipc://anything" };
+        let listener = pull.listen_on(fd, kind, &ListenOptions::new()).unwrap();
+        let url = url.replace("tcp:", "tcp4:");
         assert!(listener.endpoint().to_string().starts_with(&url), "{}", listener.endpoint());
         delivers(&pull, listener.endpoint());
         let at = listener.endpoint().clone();
@@ -124,30 +139,42 @@ fn only_a_listening_stream_socket_is_taken_over_as_a_listener() {
     ];
     let pull = Pull::new().unwrap();
     for fd in given {
-        let refused = pull.listen_on(fd, &ListenOptions::new());
+        let refused = pull.listen_on(fd, "tcp://*", &ListenOptions::new());
         assert!(matches!(refused, Err(ListenError::NotListening)), "{refused:?}");
+    }
+    for url in ["ipc://file", "abstract://name", "tcp6://*", "ws6://*", "inproc://", "socket://"] {
+        let fd = listening.try_clone().unwrap();
+        let refused = pull.listen_on(fd, url, &ListenOptions::new());
+        let is_address =
+            matches!(refused, Err(ListenError::Endpoint(EndpointError::Address { .. })));
+        assert!(is_address, "{url}: {refused:?}");
     }
     let closed = pull.clone();
     pull.close();
-    let refused = closed.listen_on(listening, &ListenOptions::new());
+    let refused = closed.listen_on(listening, "tcp://*", &ListenOptions::new());
     assert!(matches!(refused, Err(ListenError::Closed { .. })), "{refused:?}");
 }
 
 #[test]
 fn a_listener_has_no_more_connections_than_it_may() {
-    for url in [Transport::Tcp.url(), Transport::Ipc.url(), abstract_url()] {
+    let streams = Transport::ALL.into_iter().filter(|each| *each != Transport::Inproc);
+    let cases = streams.map(|each| (each.url(), each.listen_options()));
+    for (url, options) in cases.chain([(abstract_url(), ListenOptions::new())]) {
         let pull = Pull::new().unwrap();
         let events = pull.events();
-        let options = ListenOptions::new().connections_max(Some(2));
+        let options = options.connections_max(Some(2));
         let listener = pull.listen_with(&url, &options).unwrap();
         let second = pull.listen_with(Transport::Tcp.url(), &options).unwrap();
+        let dial = dial_options(listener.endpoint());
         let mut pushes = [(); 2].map(|()| {
             let push = Push::new().unwrap();
-            push.dial(listener.endpoint()).unwrap();
+            push.dial_with(listener.endpoint(), &dial).unwrap();
             wait_connected(&events);
             push
         });
-        assert!(Push::new().unwrap().dial(listener.endpoint()).is_err());
+        // WebSocket has answered before it is known whose the connection is.
+        let late = Push::new().unwrap();
+        assert!(late.dial_with(listener.endpoint(), &dial).is_err() || url.starts_with("ws:"));
         wait_event(&events, "a refusal", |event| {
             matches!(event, PipeEvent::Refused { why: CloseReason::TooMany { limit: 2 }, .. })
         });
@@ -157,7 +184,8 @@ fn a_listener_has_no_more_connections_than_it_may() {
         let gone = std::mem::replace(&mut pushes[0], Push::new().unwrap());
         gone.close();
         let pause = Duration::from_millis(2);
-        let eager = DialOptions::new().background(true).reconnect(pause, pause);
+        late.close();
+        let eager = dial.background(true).reconnect(pause, pause);
         pushes[0].dial_with(listener.endpoint(), &eager).unwrap();
         pushes[0].send("in its place").unwrap();
         assert_eq!(pull.recv_timeout(DEADLINE).unwrap(), "in its place");
@@ -185,38 +213,116 @@ fn a_listener_for_descriptors_has_its_limits() {
 
 #[test]
 fn a_dialer_comes_from_the_address_it_is_told() {
-    let pull = Pull::new().unwrap();
-    let listener = pull.listen("tcp://127.0.0.1:0").unwrap();
-    for source in [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 1, 2, 3)] {
-        let push = Push::new().unwrap();
-        let options = DialOptions::new().local_address(Some(IpAddr::V4(source)));
-        push.dial_with(listener.endpoint(), &options).unwrap();
-        push.send("from there").unwrap();
-        let sender = pull.recv_timeout(DEADLINE).unwrap().source().unwrap();
-        assert_eq!(pull.peer(sender).unwrap().peer_addr.unwrap().ip(), source);
+    for transport in over_tcp() {
+        let pull = Pull::new().unwrap();
+        let listener = pull.listen_with(transport.url(), &transport.listen_options()).unwrap();
+        for source in [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 1, 2, 3)] {
+            let push = Push::new().unwrap();
+            let options = transport.dial_options().local_address(Some(IpAddr::V4(source)));
+            push.dial_with(listener.endpoint(), &options).unwrap();
+            push.send("from there").unwrap();
+            let sender = pull.recv_timeout(DEADLINE).unwrap().source().unwrap();
+            assert_eq!(pull.peer(sender).unwrap().peer_addr.unwrap().ip(), source);
+        }
+        // An address that is not this machine's.
+        let foreign = Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+        let foreign = transport.dial_options().local_address(foreign);
+        let error = Push::new().unwrap().dial_with(listener.endpoint(), &foreign).unwrap_err();
+        let wanted = CloseReason::Io(std::io::ErrorKind::AddrNotAvailable);
+        assert!(matches!(&error, DialError::Failed { why, .. } if *why == wanted), "{error:?}");
     }
-    // An address that is not this machine's.
-    let foreign = DialOptions::new().local_address(Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))));
-    let error = Push::new().unwrap().dial_with(listener.endpoint(), &foreign).unwrap_err();
-    let wanted = CloseReason::Io(std::io::ErrorKind::AddrNotAvailable);
-    assert!(matches!(&error, DialError::Failed { why, .. } if *why == wanted), "{error:?}");
 }
 
 #[test]
 fn sockets_keep_to_the_interface_they_are_told() {
-    let pull = Pull::new().unwrap();
-    let listen = ListenOptions::new().interface(Some("lo"));
-    let listener = pull.listen_with("tcp://127.0.0.1:0", &listen).unwrap();
-    let push = Push::new().unwrap();
-    push.dial_with(listener.endpoint(), &DialOptions::new().interface(Some("lo"))).unwrap();
-    push.send("over lo").unwrap();
-    assert_eq!(pull.recv_timeout(DEADLINE).unwrap(), "over lo");
+    for transport in over_tcp() {
+        let (lo, missing) = (Some("lo"), Some("no-such-if"));
+        let listen = |interface| transport.listen_options().interface(interface);
+        let dial = |interface| transport.dial_options().interface(interface);
+        let (push, pull) = (Push::new().unwrap(), Pull::new().unwrap());
+        let listener = pull.listen_with(transport.url(), &listen(lo)).unwrap();
+        push.dial_with(listener.endpoint(), &dial(lo)).unwrap();
+        push.send("over lo").unwrap();
+        assert_eq!(pull.recv_timeout(DEADLINE).unwrap(), "over lo");
 
-    let missing = Some("no-such-if");
-    let refused = pull.listen_with("tcp://127.0.0.1:0", &ListenOptions::new().interface(missing));
-    assert!(matches!(refused, Err(ListenError::System { .. })), "{refused:?}");
-    let refused = push.dial_with(listener.endpoint(), &DialOptions::new().interface(missing));
-    assert!(matches!(refused, Err(DialError::Failed { .. })), "{refused:?}");
+        let refused = pull.listen_with(transport.url(), &listen(missing));
+        assert!(matches!(refused, Err(ListenError::System { .. })), "{refused:?}");
+        let refused = push.dial_with(listener.endpoint(), &dial(missing));
+        assert!(matches!(refused, Err(DialError::Failed { .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_port_is_shared_by_those_of_one_interface_alone() {
+    let lo = ListenOptions::new().interface(Some("lo"));
+    for (first, other) in [(&lo, &ListenOptions::new()), (&ListenOptions::new(), &lo)] {
+        let pull = Pull::new().unwrap();
+        let listener = pull.listen_with("ws://127.0.0.1:0/one", first).unwrap();
+        let port = listener.endpoint().port().unwrap();
+        pull.listen_with(format!("ws://127.0.0.1:{port}/same"), first).unwrap();
+        let refused = pull.listen_with(format!("ws://127.0.0.1:{port}/other"), other);
+        assert!(refused.unwrap_err().is_in_use());
+    }
+}
+
+#[test]
+fn listeners_that_share_a_port_have_their_own_connections_tuned() {
+    let pull = Pull::new().unwrap();
+    let events = pull.events();
+    let asking = ListenOptions::new().keepalive(Some(Duration::from_secs(5)));
+    let silent = ListenOptions::new().keepalive(None);
+    let first = pull.listen_with("ws://127.0.0.1:0/asking", &asking).unwrap();
+    let port = first.endpoint().port().unwrap();
+    let url = format!("ws://127.0.0.1:{port}/silent");
+    let second = pull.listen_with(url, &silent).unwrap();
+    // One of them accepts for both.
+    for _ in 0..5 {
+        for (listener, timer) in [(&first, 2), (&second, 0)] {
+            let push = Push::new().unwrap();
+            push.dial(listener.endpoint()).unwrap();
+            wait_connected(&events);
+            let pipe = pull.peer(*pull.peers().last().unwrap()).unwrap();
+            assert_eq!(*pipe.endpoint, *listener.endpoint());
+            check_timer(&pipe, timer);
+            push.close();
+            wait_event(&events, "its end", |event| matches!(event, PipeEvent::Closed { .. }));
+        }
+    }
+}
+
+#[test]
+fn paths_of_websocket_may_listen_on_copies_of_one_descriptor() {
+    let given = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = given.local_addr().unwrap();
+    let (one, other) = (Pull::new().unwrap(), Pull::new().unwrap());
+    let copy = given.try_clone().unwrap();
+    let first = one.listen_on(copy, "ws://*/one?a", &ListenOptions::new()).unwrap();
+    assert_eq!(first.endpoint().to_string(), format!("ws://{at}/one?a"));
+    let copy = given.try_clone().unwrap();
+    let second = other.listen_on(copy, "ws://*/other", &ListenOptions::new()).unwrap();
+    let taken = other.listen_on(given, "ws://*/one", &ListenOptions::new());
+    assert!(taken.unwrap_err().is_in_use());
+    for _ in 0..5 {
+        delivers(&one, first.endpoint());
+        delivers(&other, second.endpoint());
+    }
+    let gone = first.endpoint().clone();
+    one.close();
+    nobody_at(&gone);
+    delivers(&other, second.endpoint());
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn tls_may_listen_on_a_descriptor() {
+    let given = TcpListener::bind("127.0.0.1:0").unwrap();
+    let pull = Pull::new().unwrap();
+    let refused = pull.listen_on(given.try_clone().unwrap(), "tls+tcp://*", &ListenOptions::new());
+    assert!(matches!(refused, Err(ListenError::NoTls { .. })), "{refused:?}");
+    let options = Transport::Tls.listen_options();
+    let listener = pull.listen_on(given, "tls+tcp://*", &options).unwrap();
+    assert!(listener.endpoint().to_string().starts_with("tls+tcp://127.0.0.1:"));
+    delivers(&pull, listener.endpoint());
 }
 
 /// The timer that the system runs for a connection, as it stands in `/proc/net/tcp`: 0 for none, 2 for keep-alive.
@@ -232,24 +338,27 @@ fn timer_of(local: SocketAddr, peer: SocketAddr) -> u8 {
     timer.split(':').next().unwrap().parse().unwrap()
 }
 
+fn check_timer(pipe: &PipeInfo, timer: u8) {
+    let (local, peer) = (pipe.local_addr.unwrap(), pipe.peer_addr.unwrap());
+    shared::wait_until("the handshake is acknowledged", || timer_of(local, peer) != 1);
+    assert_eq!(timer_of(local, peer), timer, "{pipe:?}");
+}
+
 #[test]
 fn silent_connections_are_kept_alive_unless_that_is_switched_off() {
-    for (option, timer) in [(Some(None), 0), (Some(Some(Duration::from_secs(5))), 2), (None, 2)] {
-        let (mut listen, mut dial) = (ListenOptions::new(), DialOptions::new());
+    let options = [(Some(None), 0), (Some(Some(Duration::from_secs(5))), 2), (None, 2)];
+    for (transport, (option, timer)) in over_tcp().flat_map(|each| options.map(|it| (each, it))) {
+        let (mut listen, mut dial) = (transport.listen_options(), transport.dial_options());
         if let Some(idle) = option {
             (listen, dial) = (listen.keepalive(idle), dial.keepalive(idle));
         }
         let (push, pull) = (Push::new().unwrap(), Pull::new().unwrap());
         let events = pull.events();
-        let listener = pull.listen_with("tcp://127.0.0.1:0", &listen).unwrap();
+        let listener = pull.listen_with(transport.url(), &listen).unwrap();
         push.dial_with(listener.endpoint(), &dial).unwrap();
         wait_connected(&events);
-        for peers in [push.peer(push.peers()[0]), pull.peer(pull.peers()[0])] {
-            let pipe = peers.unwrap();
-            let (local, peer) = (pipe.local_addr.unwrap(), pipe.peer_addr.unwrap());
-            shared::wait_until("the handshake is acknowledged", || timer_of(local, peer) != 1);
-            assert_eq!(timer_of(local, peer), timer, "{option:?}");
-        }
+        check_timer(&push.peer(push.peers()[0]).unwrap(), timer);
+        check_timer(&pull.peer(pull.peers()[0]).unwrap(), timer);
     }
 }
 

@@ -12,11 +12,16 @@ use shared::{
     DEADLINE, Transport, block_on, connect, spawn, unique, wait_connected, wait_event, wait_until,
 };
 use sp::{
-    Admission, CloseReason, DialError, DialOptions, PipeEvent, Pull, Push, Rep, Req, SendError,
+    Admission, CloseReason, DialError, Engine, Listener, PipeEvent, Pull, Push, Rep, Req,
+    SendError, Socket,
 };
 
 #[path = "support/mod.rs"]
 mod shared;
+
+fn listen<E: Engine>(transport: Transport, socket: &Socket<E>) -> Listener {
+    socket.listen_with(transport.url(), &transport.listen_options()).unwrap()
+}
 
 /// A waker that panics, after having noted on which thread.
 struct Bomb(crossbeam_channel::Sender<String>);
@@ -75,13 +80,15 @@ fn a_peer_that_is_not_admitted_is_closed_counted_and_heard_by_nobody() {
         let pull = Pull::new().unwrap();
         let events = pull.events();
         let asked = Arc::new(AtomicUsize::new(0));
-        let listener = pull.listen(transport.url()).unwrap();
+        let listener = listen(transport, &pull);
         let (counter, at) = (Arc::clone(&asked), listener.endpoint().clone());
         pull.admit(move |pipe| {
             assert_eq!(*pipe.endpoint, at);
             assert!(!pipe.dialed);
-            assert_eq!(pipe.peer_addr.is_some(), transport == Transport::Tcp);
+            assert_eq!(pipe.peer_addr.is_some(), transport.is_over_tcp());
             assert_eq!(pipe.credentials.is_some(), transport == Transport::Ipc);
+            #[cfg(feature = "tls")]
+            assert_eq!(pipe.peer_certificate.is_some(), transport == Transport::Tls);
             // Every second one.
             match counter.fetch_add(1, Ordering::Relaxed) % 2 {
                 0 => Admission::Refuse,
@@ -91,14 +98,14 @@ fn a_peer_that_is_not_admitted_is_closed_counted_and_heard_by_nobody() {
         for round in 1..=5u8 {
             let (unwanted, wanted) = (Push::new().unwrap(), Push::new().unwrap());
             // Over a stream both sides may already take themselves for connected.
-            let _ = unwanted.dial(listener.endpoint());
+            let _ = unwanted.dial_with(listener.endpoint(), &transport.dial_options());
             let refused = wait_event(&events, "a refusal", |event| {
                 matches!(event, PipeEvent::Refused { .. })
             });
             let PipeEvent::Refused { why, .. } = refused else { unreachable!("waited for") };
             assert_eq!(why, CloseReason::NotAdmitted, "{transport:?}");
             unwanted.close();
-            wanted.dial(listener.endpoint()).unwrap();
+            wanted.dial_with(listener.endpoint(), &transport.dial_options()).unwrap();
             wait_connected(&events);
             wanted.send([round]).unwrap();
             assert_eq!(pull.recv_timeout(DEADLINE).unwrap(), [round]);
@@ -115,12 +122,15 @@ fn a_peer_that_is_not_admitted_is_closed_counted_and_heard_by_nobody() {
 fn a_dialer_may_refuse_whom_it_has_reached_and_tries_again() {
     for transport in Transport::ALL {
         let (push, pull) = (Push::new().unwrap(), Pull::new().unwrap());
-        let listener = pull.listen(transport.url()).unwrap();
-        push.admit(|pipe| {
+        let listener = listen(transport, &pull);
+        let options = transport.dial_options();
+        push.admit(move |pipe| {
             assert!(pipe.dialed);
+            #[cfg(feature = "tls")]
+            assert_eq!(pipe.peer_certificate.is_some(), transport == Transport::Tls);
             Admission::Refuse
         });
-        let error = push.dial(listener.endpoint()).unwrap_err();
+        let error = push.dial_with(listener.endpoint(), &options).unwrap_err();
         assert!(
             matches!(error, DialError::Failed { why: CloseReason::NotAdmitted, .. }),
             "{error}"
@@ -131,11 +141,8 @@ fn a_dialer_may_refuse_whom_it_has_reached_and_tries_again() {
             _ => Admission::Accept,
         });
         let pause = std::time::Duration::from_millis(2);
-        push.dial_with(
-            listener.endpoint(),
-            &DialOptions::new().background(true).reconnect(pause, pause),
-        )
-        .unwrap();
+        let options = options.background(true).reconnect(pause, pause);
+        push.dial_with(listener.endpoint(), &options).unwrap();
         push.send("in the end").unwrap();
         assert_eq!(pull.recv_timeout(DEADLINE).unwrap(), "in the end");
         assert_eq!(push.stats().get("refused"), Some(4), "{transport:?}");
@@ -147,9 +154,9 @@ fn an_admission_that_panics_admits_nobody_and_ends_no_thread() {
     for transport in Transport::ALL {
         let (rep, req) = (Rep::new().unwrap(), Req::new().unwrap());
         let events = rep.events();
-        let listener = rep.listen(transport.url()).unwrap();
+        let listener = listen(transport, &rep);
         rep.admit(|_| panic!("the admission panics"));
-        let _ = req.dial(listener.endpoint());
+        let _ = req.dial_with(listener.endpoint(), &transport.dial_options());
         wait_event(&events, "a refusal", |event| {
             matches!(event, PipeEvent::Refused { why: CloseReason::NotAdmitted, .. })
         });
@@ -157,7 +164,7 @@ fn an_admission_that_panics_admits_nobody_and_ends_no_thread() {
         req.close();
         rep.admit(|_| Admission::Accept);
         let req = Req::new().unwrap();
-        req.dial(listener.endpoint()).unwrap();
+        req.dial_with(listener.endpoint(), &transport.dial_options()).unwrap();
         req.send("anybody there").unwrap();
         assert_eq!(rep.recv_timeout(DEADLINE).unwrap(), "anybody there");
     }
@@ -169,9 +176,9 @@ fn an_admission_may_close_its_listener_its_socket_and_others() {
         for close_the_socket in [false, true] {
             let (pull, other) = (Pull::new().unwrap(), Pull::new().unwrap());
             let ended = [pull.events(), other.events()];
-            let listener = pull.listen(transport.url()).unwrap();
+            let listener = listen(transport, &pull);
             let at = listener.endpoint().clone();
-            let elsewhere = other.listen(transport.url()).unwrap();
+            let elsewhere = listen(transport, &other);
             let (tell, told) = bounded(1);
             let held = std::sync::Mutex::new(Some((listener, elsewhere, other, pull.clone())));
             pull.admit(move |_| {
@@ -188,7 +195,7 @@ fn an_admission_may_close_its_listener_its_socket_and_others() {
                 Admission::Accept
             });
             let push = Push::new().unwrap();
-            let _ = push.dial(&at);
+            let _ = push.dial_with(&at, &transport.dial_options());
             told.recv_timeout(DEADLINE).expect("the admission comes to its end");
             let [events, others] = ended;
             while others.recv_timeout(DEADLINE).is_ok() {}

@@ -16,16 +16,22 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use sp::raw::{self, Device, DeviceHandle, Fits};
 use sp::{
-    CloseReason, DialOptions, ListenOptions, PeerId, PipeEvent, ProtocolId, Pub, Pull, PullOptions,
-    Push, Rep, Req, Socket, Sub,
+    Bus, CloseReason, DialOptions, ListenOptions, OpenError, Pair, Pair1, Pair1Poly, PeerId,
+    PipeEvent, ProtocolId, Pub, Pull, PullOptions, Push, Rep, Req, Respondent, Socket, Stats, Sub,
+    Surveyor, SurveyorOptions, UpgradeFault,
 };
 use sp_core::clock;
-use sp_protocols::engine::Engine;
+use sp_protocols::engine::{Engine, RecvEngine, SendEngine};
 
-use crate::support::{DEADLINE, Transport, pattern, unique};
+use crate::support::{DEADLINE, Transport, pattern, spawn, unique};
 
 mod support;
+
+#[cfg(feature = "tls")]
+#[path = "tls/nngcat.rs"]
+mod over_tls;
 
 macro_rules! with_each_tool {
     ($($case:ident)*) => {
@@ -41,10 +47,22 @@ macro_rules! with_each_tool {
 with_each_tool! {
     our_req_asks_their_rep
     our_rep_answers_their_req
+    our_surveyor_hears_their_respondents
+    our_respondent_answers_their_surveyor
+    our_sub_contexts_hear_their_pub
     our_pub_reaches_their_sub
     our_sub_hears_their_pub
     our_push_feeds_their_pull
     our_pull_collects_from_their_push
+    our_pair_talks_with_theirs
+    our_pair1_talks_with_theirs
+    our_polyamorous_pair1_talks_with_each_of_theirs
+    our_bus_talks_with_theirs
+    their_req_and_rep_talk_through_our_devices
+    their_pub_reaches_their_sub_through_our_device
+    their_push_feeds_their_pull_through_our_device
+    their_surveyor_hears_their_respondent_through_our_device
+    their_pairs_talk_through_our_device
     a_peer_of_the_wrong_pattern_is_refused_by_name
     a_background_dialer_finds_a_peer_that_starts_later
     their_dialer_finds_our_next_listener
@@ -137,6 +155,72 @@ fn our_rep_answers_their_req(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 item 175
+fn our_surveyor_hears_their_respondents(program: &'static Program) {
+    for (way, response_len) in WAYS.into_iter().zip(LENGTHS_SENT) {
+        let response = body(response_len);
+        let given = Given::new(&response);
+        let args = ["--respondent", "--format", "msgpack", given.option(), given.value()];
+        // Time for all of the longest responses, and room.
+        let options = SurveyorOptions::new().survey_time(DEADLINE).queue_bytes(256 * MIB);
+        let surveyor = Surveyor::with(options).expect("a socket");
+        let tools = [(); 2].map(|()| meet(&surveyor, program, way, &args));
+        for len in program.lengths_received(REQUEST_ID) {
+            let survey = body(len);
+            surveyor.send(survey.as_slice()).expect("a surveyor never waits");
+            for (tool, _) in &tools {
+                assert_same(&tool.expect(surveyor.recv_timeout(DEADLINE)), &response);
+                assert_same(&tool.printed(), &survey);
+            }
+        }
+    }
+}
+
+/// sp-wire 8.17 item 175
+fn our_respondent_answers_their_surveyor(program: &'static Program) {
+    for (way, len) in WAYS.into_iter().zip([(64 << 10) + 1, 0, 1, MIB - REQUEST_ID]) {
+        let (survey, response) = (body(len), body(MIB - REQUEST_ID - len));
+        let given = Given::new(&survey);
+        let respondent = Respondent::new().expect("a socket");
+        // Again and again, since a survey made before we are connected is lost, and so is a response that takes longer
+        // than the second that surveys of theirs last.
+        let repeated =
+            ["--surveyor", "--interval", "2", "--format", "msgpack", given.option(), given.value()];
+        let (tool, _at) = meet(&respondent, program, way, &repeated);
+        let server = spawn({
+            let (respondent, response) = (respondent.clone(), response.clone());
+            move || {
+                for asked in respondent.iter() {
+                    assert_same(&asked, &survey);
+                    // Fails when the socket is closed.
+                    let _ = respondent.send(response.as_slice());
+                }
+            }
+        });
+        assert_same(&tool.printed(), &response);
+        respondent.close();
+        server.join();
+    }
+}
+
+fn our_sub_contexts_hear_their_pub(program: &'static Program) {
+    let news = body(5);
+    let given = Given::new(&news);
+    for way in WAYS {
+        let sub = Sub::new().expect("a socket");
+        let contexts = [(); 3].map(|()| sub.context());
+        contexts[0].subscribe(TOPIC);
+        contexts[1].subscribe("");
+        contexts[2].subscribe("not their topic");
+        let (tool, _at) =
+            meet(&sub, program, way, &["--pub", "--interval", "1", given.option(), given.value()]);
+        for context in &contexts[..2] {
+            assert_same(&tool.expect(context.recv_timeout(DEADLINE)), &news);
+        }
+        assert!(contexts[2].try_recv().is_err_and(|error| error.is_empty()));
+    }
+}
+
 /// sp-wire 8.17 items 175 and 178
 fn our_pub_reaches_their_sub(program: &'static Program) {
     for way in WAYS {
@@ -203,6 +287,82 @@ fn our_pull_collects_from_their_push(program: &'static Program) {
     }
 }
 
+/// sp-wire 8.17 item 175
+fn our_pair_talks_with_theirs(program: &'static Program) {
+    talk_both_ways(program, program.pair0, 0, Pair::new);
+}
+
+/// sp-wire 8.17 item 175
+fn our_pair1_talks_with_theirs(program: &'static Program) {
+    // nanomsg has none.
+    let Some(option) = program.pair1 else { return };
+    talk_both_ways(program, option, HOPS, Pair1::new);
+}
+
+/// The tool says its piece and prints what it hears.
+fn talk_both_ways<E: SendEngine + RecvEngine>(
+    program: &'static Program,
+    option: &str,
+    header: usize,
+    open: impl Fn() -> Result<Socket<E>, OpenError>,
+) {
+    for (way, len) in WAYS.into_iter().zip(LENGTHS_SENT) {
+        let word = body(len);
+        let given = Given::new(&word);
+        let pair = open().expect("a socket");
+        let args = [option, "--format", "msgpack", given.option(), given.value()];
+        let (tool, _at) = meet(&pair, program, way, &args);
+        assert_same(&tool.expect(pair.recv_timeout(DEADLINE)), &word);
+        let lengths = program.lengths_received(header);
+        for len in &lengths {
+            tool.expect(pair.send_timeout(body(*len), DEADLINE));
+        }
+        for len in &lengths {
+            assert_same(&tool.printed(), &body(*len));
+        }
+    }
+}
+
+fn our_polyamorous_pair1_talks_with_each_of_theirs(program: &'static Program) {
+    let Some(option) = program.pair1 else { return };
+    for way in WAYS {
+        let poly = Pair1Poly::new().expect("a socket");
+        let tools = ["one", "two"].map(|word| {
+            let args = [option, "--format", "msgpack", "--data", word];
+            let (tool, at) = meet(&poly, program, way, &args);
+            let said = tool.expect(poly.recv_timeout(DEADLINE));
+            assert_eq!(said, word);
+            (tool, at, said.source().expect("it was received"))
+        });
+        for (n, (tool, _at, peer)) in tools.iter().enumerate() {
+            tool.expect(poly.send_to(*peer, n.to_string()));
+        }
+        for (n, (tool, _at, _peer)) in tools.iter().enumerate() {
+            assert_eq!(tool.printed(), n.to_string().as_bytes());
+        }
+    }
+}
+
+/// sp-wire 8.17 item 175
+fn our_bus_talks_with_theirs(program: &'static Program) {
+    for (way, len) in WAYS.into_iter().zip(LENGTHS_SENT) {
+        let word = body(len);
+        let given = Given::new(&word);
+        let bus = Bus::new().expect("a socket");
+        // Again every second, since what it says before we are connected is lost.
+        let args = ["--bus", "--interval", "1", "--format", "msgpack"];
+        let args = [&args[..], &[given.option(), given.value()]].concat();
+        let (tool, _at) = meet(&bus, program, way, &args);
+        for _ in 0..2 {
+            assert_same(&tool.expect(bus.recv_timeout(DEADLINE)), &word);
+        }
+        for len in program.lengths_received(0) {
+            tool.expect(bus.send(body(len)));
+            assert_same(&tool.printed(), &body(len));
+        }
+    }
+}
+
 fn a_peer_of_the_wrong_pattern_is_refused_by_name(program: &'static Program) {
     for transport in TRANSPORTS {
         let at = Address::reserved(transport);
@@ -210,7 +370,12 @@ fn a_peer_of_the_wrong_pattern_is_refused_by_name(program: &'static Program) {
         let req = Req::new().expect("a socket");
         let events = req.events();
         tool.expect(req.dial_with(at.url(), &eagerly()));
-        let wrong = CloseReason::WrongProtocol { got: ProtocolId::PULL, wanted: ProtocolId::REP };
+        let wrong = if transport == Transport::Ws {
+            // All that HTTP says.
+            CloseReason::BadUpgrade(UpgradeFault::Status(400))
+        } else {
+            CloseReason::WrongProtocol { got: ProtocolId::PULL, wanted: ProtocolId::REP }
+        };
         refused(&events, &tool, &wrong);
 
         let push = Push::new().expect("a socket");
@@ -218,8 +383,7 @@ fn a_peer_of_the_wrong_pattern_is_refused_by_name(program: &'static Program) {
         // Their listener may rest after the peers it turned away, but answers.
         let error =
             Req::new().expect("a socket").dial(at.url()).expect_err("a PULL answers no request");
-        assert!(error.is_wrong_protocol(), "{error}");
-        assert!(error.to_string().contains("the peer is PULL, but REP is needed"), "{error}");
+        assert!(error.to_string().contains(&wrong.to_string()), "{error}");
 
         let rep = Rep::new().expect("a socket");
         let events = rep.events();
@@ -229,6 +393,133 @@ fn a_peer_of_the_wrong_pattern_is_refused_by_name(program: &'static Program) {
         let stranger = Tool::start(program, &["--pull", "--connect", &ours.endpoint().to_string()]);
         refused(&events, &stranger, &wrong);
         assert!(rep.peers().is_empty());
+    }
+}
+
+fn their_req_and_rep_talk_through_our_devices(program: &'static Program) {
+    for way in WAYS {
+        let (question, answer) = (body(70_000), body(100));
+        let (asked, answered) = (Given::new(&question), Given::new(&answer));
+        let (front, back) =
+            (raw::Rep::new().expect("a socket"), raw::Req::new().expect("a socket"));
+        let rep = ["--rep", "--format", "msgpack", answered.option(), answered.value()];
+        let (rep, _at) = meet(&back, program, way, &rep);
+        // The middle of three devices has one of ours on either side.
+        let (entry, exit) =
+            (raw::Rep::new().expect("a socket"), raw::Req::new().expect("a socket"));
+        let (enters, leaves) =
+            (raw::Req::new().expect("a socket"), raw::Rep::new().expect("a socket"));
+        support::connect(way.transport, &entry, &enters);
+        support::connect(way.transport, &leaves, &exit);
+        let req = ["--req", "--format", "msgpack", asked.option(), asked.value()];
+        let (req, _at) = meet(&front, program, way, &req);
+        let devices = [
+            Running::start(Device::new(front, enters)),
+            Running::start(Device::new(entry, exit)),
+            Running::start(Device::new(leaves, back)),
+        ];
+        assert_same(&rep.printed(), &question);
+        assert_same(&req.printed(), &answer);
+        req.ends_well();
+        for device in devices {
+            let stats = device.stop();
+            assert_eq!([stats.get("there"), stats.get("back")], [Some(1), Some(1)]);
+        }
+    }
+}
+
+fn their_pub_reaches_their_sub_through_our_device(program: &'static Program) {
+    for way in WAYS {
+        let news = body(1000);
+        let given = Given::new(&news);
+        let (front, back) =
+            (raw::Sub::new().expect("a socket"), raw::Pub::new().expect("a socket"));
+        let sub = ["--sub", "--subscribe", TOPIC, "--format", "msgpack"];
+        let (sub, _at) = meet(&back, program, way, &sub);
+        let publisher = ["--pub", "--interval", "1", given.option(), given.value()];
+        let (_publisher, _at) = meet(&front, program, way, &publisher);
+        let device = Running::start(Device::new(front, back));
+        assert_same(&sub.printed(), &news);
+        device.stop();
+    }
+}
+
+fn their_push_feeds_their_pull_through_our_device(program: &'static Program) {
+    for way in WAYS {
+        let work = body(MIB);
+        let given = Given::new(&work);
+        let (front, back) =
+            (raw::Pull::new().expect("a socket"), raw::Push::new().expect("a socket"));
+        let (pull, _at) = meet(&back, program, way, &["--pull", "--format", "msgpack"]);
+        let push = ["--push", "--interval", "1", given.option(), given.value()];
+        let (_push, _at) = meet(&front, program, way, &push);
+        let device = Running::start(Device::new(front, back));
+        assert_same(&pull.printed(), &work);
+        device.stop();
+    }
+}
+
+fn their_surveyor_hears_their_respondent_through_our_device(program: &'static Program) {
+    for way in WAYS {
+        let (front, back) =
+            (raw::Respondent::new().expect("a socket"), raw::Surveyor::new().expect("a socket"));
+        let respondent = ["--respondent", "--format", "msgpack", "--data", "here"];
+        let (respondent, _at) = meet(&back, program, way, &respondent);
+        // Again and again, since a survey ends after a second, in which much may happen.
+        let surveyor =
+            ["--surveyor", "--interval", "1", "--format", "msgpack", "--data", "anybody?"];
+        let (surveyor, _at) = meet(&front, program, way, &surveyor);
+        let device = Running::start(Device::new(front, back));
+        assert_same(&respondent.printed(), b"anybody?");
+        assert_same(&surveyor.printed(), b"here");
+        device.stop();
+    }
+}
+
+/// sp-wire 8.17 item 176
+fn their_pairs_talk_through_our_device(program: &'static Program) {
+    for way in WAYS {
+        let (a, b) = (raw::Pair::new().expect("a socket"), raw::Pair::new().expect("a socket"));
+        pairs_talk(program, way, program.pair0, a, b);
+        // nanomsg has the one without a hop count only.
+        if let Some(pair1) = program.pair1 {
+            let (a, b) =
+                (raw::Pair1::new().expect("a socket"), raw::Pair1::new().expect("a socket"));
+            pairs_talk(program, way, pair1, a, b);
+        }
+    }
+}
+
+fn pairs_talk<E: Fits<E>>(
+    program: &'static Program,
+    way: Way,
+    pattern: &str,
+    a: Socket<E>,
+    b: Socket<E>,
+) {
+    let says = |what| [pattern, "--interval", "1", "--format", "msgpack", "--data", what];
+    let (one, _at) = meet(&a, program, way, &says("from one"));
+    let (other, _at) = meet(&b, program, way, &says("from the other"));
+    let device = Running::start(Device::new(a, b));
+    assert_same(&other.printed(), b"from one");
+    assert_same(&one.printed(), b"from the other");
+    device.stop();
+}
+
+/// A device of ours at work on a thread.
+struct Running {
+    handle: DeviceHandle,
+    thread: support::Task<Stats>,
+}
+
+impl Running {
+    fn start(device: Device) -> Self {
+        Self { handle: device.handle(), thread: spawn(move || device.run()) }
+    }
+
+    fn stop(self) -> Stats {
+        self.handle.stop();
+        self.thread.join()
     }
 }
 
@@ -251,6 +542,10 @@ fn a_background_dialer_finds_a_peer_that_starts_later(program: &'static Program)
 
 fn their_dialer_finds_our_next_listener(program: &'static Program) {
     for transport in TRANSPORTS {
+        if transport == Transport::Ws && program.name == NANOCAT.name {
+            // nanomsg takes an orderly close for a farewell for good, whoever says it.
+            continue;
+        }
         let at = Address::reserved(transport);
         let first = Push::new().expect("a socket");
         first.listen(at.url()).expect("an address that is free");
@@ -390,6 +685,9 @@ struct Program {
     package: &'static str,
     /// Bytes of the longest message it takes, header included.
     recv_max: usize,
+    /// How it is told to be a PAIR of either version.
+    pair0: &'static str,
+    pair1: Option<&'static str>,
 }
 
 impl Program {
@@ -601,19 +899,22 @@ impl Address {
 
     /// Known beforehand, for the other side to listen on.
     fn reserved(transport: Transport) -> Self {
-        if transport == Transport::Tcp {
-            Self::port().expect("a free port")
-        } else {
-            Self::ours(transport)
+        match transport {
+            Transport::Tcp => Self::port("tcp").expect("a free port"),
+            #[cfg(feature = "tls")]
+            Transport::Tls => Self::port("tls+tcp").expect("a free port"),
+            // Without a path, which nanocat takes to dial but not to listen.
+            Transport::Ws => Self::port("ws").expect("a free port"),
+            _ => Self::ours(transport),
         }
     }
 
-    fn port() -> io::Result<Self> {
+    fn port(scheme: &str) -> io::Result<Self> {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
         let at = socket.local_addr()?.as_socket().expect("an IP address");
-        Ok(Self { url: format!("tcp://{at}"), _port: Some(socket) })
+        Ok(Self { url: format!("{scheme}://{at}"), _port: Some(socket) })
     }
 
     fn url(&self) -> &str {
@@ -702,18 +1003,32 @@ fn assert_same(got: &[u8], wanted: &[u8]) {
     assert!(got == wanted, "the bodies differ from byte {:?} on", different());
 }
 
-const NNGCAT: Program = Program { name: "nngcat", package: "nng-utils", recv_max: usize::MAX };
+const NNGCAT: Program = Program {
+    name: "nngcat",
+    package: "nng-utils",
+    recv_max: usize::MAX,
+    pair0: "--pair0",
+    pair1: Some("--pair1"),
+};
 
 /// It cannot be told to take more than nanomsg's default.
-const NANOCAT: Program = Program { name: "nanocat", package: "nanomsg-utils", recv_max: MIB };
+const NANOCAT: Program = Program {
+    name: "nanocat",
+    package: "nanomsg-utils",
+    recv_max: MIB,
+    pair0: "--pair",
+    pair1: None,
+};
 
-const TRANSPORTS: [Transport; 2] = [Transport::Tcp, Transport::Ipc];
+const TRANSPORTS: [Transport; 3] = [Transport::Tcp, Transport::Ipc, Transport::Ws];
 
-const WAYS: [Way; 4] = [
+const WAYS: [Way; 6] = [
     Way { transport: Transport::Tcp, we_dial: true },
     Way { transport: Transport::Ipc, we_dial: true },
     Way { transport: Transport::Tcp, we_dial: false },
     Way { transport: Transport::Ipc, we_dial: false },
+    Way { transport: Transport::Ws, we_dial: true },
+    Way { transport: Transport::Ws, we_dial: false },
 ];
 
 const MIB: usize = 1 << 20;
@@ -722,10 +1037,13 @@ const MIB: usize = 1 << 20;
 const LENGTHS: [usize; 7] = [0, 1, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, MIB, 16 * MIB];
 
 /// What the tools send, which know one message only: one for each of [`WAYS`].
-const LENGTHS_SENT: [usize; 4] = [16 * MIB, 0, (64 << 10) + 1, 16 * MIB];
+const LENGTHS_SENT: [usize; 6] = [16 * MIB, 0, (64 << 10) + 1, 16 * MIB, 16 * MIB, MIB + 1];
 
 /// Bytes that REQ and REP put in front of a body.
 const REQUEST_ID: usize = 4;
+
+/// Bytes that PAIR1 puts in front of a body.
+const HOPS: usize = 4;
 
 /// How each [`body`] begins, apart from the empty one.
 const TOPIC: &str = "a";

@@ -423,11 +423,13 @@ fn a_thousand_peers_that_come_and_go_leave_no_trace() {
     for transport in Transport::ALL {
         alone(|| {
             let pull = Pull::new().expect("PULL opens");
-            let listener = pull.listen(transport.url()).expect("the address is free");
+            let listener = pull.listen_with(transport.url(), &transport.listen_options());
+            let listener = listener.expect("the address is free");
+            let options = transport.dial_options();
             let mut rounds = 0;
             stays_flat(&format!("sockets over {transport:?}"), || {
                 let push = Push::new().expect("PUSH opens");
-                push.dial(listener.endpoint()).expect("somebody listens");
+                push.dial_with(listener.endpoint(), &options).expect("somebody listens");
                 push.send_timeout(&support::pattern(500)[..], DEADLINE)
                     .expect("the receiver is connected");
                 pull.recv_timeout(DEADLINE).expect("the message comes");
@@ -448,9 +450,12 @@ fn a_thousand_dialers_that_are_closed_leave_no_trace() {
     for transport in Transport::ALL {
         alone(|| {
             let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
-            let listener = pull.listen(transport.url()).expect("the address is free");
+            let listener = pull.listen_with(transport.url(), &transport.listen_options());
+            let listener = listener.expect("the address is free");
+            let options = transport.dial_options();
             stays_flat(&format!("dialers over {transport:?}"), || {
-                let dialer = push.dial(listener.endpoint()).expect("somebody listens");
+                let dialer = push.dial_with(listener.endpoint(), &options);
+                let dialer = dialer.expect("somebody listens");
                 push.send_timeout("work", DEADLINE).expect("the receiver is connected");
                 pull.recv_timeout(DEADLINE).expect("the message comes");
                 dialer.close();

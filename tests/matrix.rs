@@ -2,9 +2,13 @@
 //!
 //! Each scene is written once and run for each transport.
 
-use sp::{Message, Pub, PubOptions, Pull, Push, Rep, Req, Socket, Sub, SubOptions};
-use sp_protocols::engine::RecvEngine;
-use support::{DEADLINE, Transport, connect, pattern, spawn};
+use sp::{
+    Bus, BusOptions, Message, OpenError, Pair, Pair1, Pair1Poly, PeerId, Pub, PubOptions, Pull,
+    Push, Rep, Req, Respondent, Socket, Star, StarOptions, Sub, SubOptions, Surveyor,
+    SurveyorOptions, TrySendError,
+};
+use sp_protocols::engine::{RecvEngine, SendEngine};
+use support::{DEADLINE, Transport, connect, pattern, spawn, wait_until};
 
 mod support;
 
@@ -20,6 +24,11 @@ macro_rules! on_transport {
             }
 
             #[test]
+            fn surveys_and_responses_of_every_size_arrive_unchanged() {
+                surveys_and_responses($transport);
+            }
+
+            #[test]
             fn publications_of_every_size_arrive_unchanged() {
                 publications($transport);
             }
@@ -30,8 +39,38 @@ macro_rules! on_transport {
             }
 
             #[test]
+            fn what_a_pair_says_arrives_unchanged_both_ways() {
+                both_ways($transport, &open(Pair::new), &open(Pair::new));
+            }
+
+            #[test]
+            fn what_a_pair1_says_arrives_unchanged_both_ways() {
+                both_ways($transport, &open(Pair1::new), &open(Pair1::new));
+            }
+
+            #[test]
+            fn what_a_polyamorous_pair1_says_to_each_arrives_unchanged() {
+                to_each($transport);
+            }
+
+            #[test]
+            fn what_a_bus_says_arrives_unchanged_both_ways() {
+                both_ways($transport, &open(Bus::new), &open(Bus::new));
+            }
+
+            #[test]
+            fn what_a_star_says_arrives_unchanged_both_ways() {
+                both_ways($transport, &open(Star::new), &open(Star::new));
+            }
+
+            #[test]
             fn requests_are_answered_in_order() {
                 ordered_requests($transport);
+            }
+
+            #[test]
+            fn surveys_are_answered_by_everybody() {
+                answered_surveys($transport);
             }
 
             #[test]
@@ -45,6 +84,32 @@ macro_rules! on_transport {
             }
 
             #[test]
+            fn what_a_pair_says_keeps_its_order() {
+                ordered_both_ways($transport, open(Pair::new), open(Pair::new));
+            }
+
+            #[test]
+            fn what_a_pair1_says_keeps_its_order() {
+                ordered_both_ways($transport, open(Pair1::new), open(Pair1::new));
+            }
+
+            #[test]
+            fn what_many_say_to_a_polyamorous_pair1_keeps_the_order_of_each() {
+                ordered_from_each($transport);
+            }
+
+            #[test]
+            fn what_a_bus_says_keeps_its_order() {
+                let bus = || Bus::with(BusOptions::new().recv_queue(ALL).send_queue(ALL));
+                ordered_both_ways($transport, open(bus), open(bus));
+            }
+
+            #[test]
+            fn what_a_star_says_keeps_its_order() {
+                ordered_far_away($transport);
+            }
+
+            #[test]
             fn work_of_mixed_sizes_keeps_its_order() {
                 mixed_work($transport);
             }
@@ -55,6 +120,9 @@ macro_rules! on_transport {
 on_transport!(tcp, Transport::Tcp);
 on_transport!(ipc, Transport::Ipc);
 on_transport!(inproc, Transport::Inproc);
+#[cfg(feature = "tls")]
+on_transport!(tls, Transport::Tls);
+on_transport!(ws, Transport::Ws);
 
 fn requests_and_replies(transport: Transport) {
     let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
@@ -71,6 +139,25 @@ fn requests_and_replies(transport: Transport) {
         let body = pattern(len);
         req.send_timeout(&body[..], DEADLINE).expect("the server is connected");
         assert_same(&recv(&req), &body);
+    }
+    server.join();
+}
+
+fn surveys_and_responses(transport: Transport) {
+    let (surveyor, respondent) = (patient_surveyor(), Respondent::new().expect("it opens"));
+    connect(transport, &surveyor, &respondent);
+    let server = spawn(move || {
+        for _ in sizes() {
+            let survey = recv(&respondent);
+            respondent.send(survey).expect("there is a survey");
+        }
+        // Until the last response has left.
+        respondent.close();
+    });
+    for len in sizes() {
+        let body = pattern(len);
+        surveyor.send(&body[..]).expect("a surveyor never waits");
+        assert_same(&recv(&surveyor), &body);
     }
     server.join();
 }
@@ -96,6 +183,53 @@ fn work(transport: Transport) {
     }
 }
 
+fn both_ways<E: SendEngine + RecvEngine>(
+    transport: Transport,
+    here: &Socket<E>,
+    there: &Socket<E>,
+) {
+    connect(transport, here, there);
+    for len in sizes() {
+        let body = pattern(len);
+        for (from, to) in [(here, there), (there, here)] {
+            from.send_timeout(&body[..], DEADLINE).expect("the peer is connected");
+            assert_same(&recv(to), &body);
+        }
+    }
+    assert!(here.try_recv().is_err() && there.try_recv().is_err(), "each comes once");
+}
+
+fn to_each(transport: Transport) {
+    let poly = open(Pair1Poly::new);
+    let others = [(); 3].map(|()| {
+        let other = open(Pair1::new);
+        connect(transport, &poly, &other);
+        other.send_timeout("it is me", DEADLINE).expect("the server is connected");
+        let source = recv(&poly).source().expect("it was received");
+        (source, other)
+    });
+    for len in sizes() {
+        let body = pattern(len);
+        for (peer, other) in &others {
+            send_to(&poly, *peer, &body);
+            assert_same(&recv(other), &body);
+            other.send_timeout(&body[..], DEADLINE).expect("the server is connected");
+            let answer = recv(&poly);
+            assert_same(&answer, &body);
+            assert_eq!(answer.source(), Some(*peer), "the message tells its source");
+        }
+    }
+}
+
+/// Sends to a peer that reads.
+fn send_to(poly: &Pair1Poly, peer: PeerId, body: &[u8]) {
+    wait_until("the peer has room", || match poly.send_to(peer, body) {
+        Ok(()) => true,
+        Err(TrySendError::Full { .. }) => false,
+        Err(error) => panic!("{error}"),
+    });
+}
+
 fn ordered_requests(transport: Transport) {
     let (rep, req) = (Rep::new().expect("REP opens"), Req::new().expect("REQ opens"));
     connect(transport, &rep, &req);
@@ -114,11 +248,34 @@ fn ordered_requests(transport: Transport) {
     server.join();
 }
 
+fn answered_surveys(transport: Transport) {
+    let surveyor = patient_surveyor();
+    // More than one call writes to by itself.
+    let servers: Vec<_> = (0..6_u32)
+        .map(|name| {
+            let respondent = Respondent::new().expect("RESPONDENT opens");
+            connect(transport, &surveyor, &respondent);
+            spawn(move || {
+                for n in 0..SURVEYS {
+                    assert_eq!(recv(&respondent), numbered(n), "surveys come in order");
+                    respondent.send(numbered(n * 100 + name)).expect("there is a survey");
+                }
+                respondent.close();
+            })
+        })
+        .collect();
+    for n in 0..SURVEYS {
+        surveyor.send(numbered(n)).expect("a surveyor never waits");
+        let mut responses: Vec<_> = servers.iter().map(|_| recv(&surveyor).to_vec()).collect();
+        responses.sort_unstable();
+        assert!(responses.into_iter().eq((0..6).map(|name| numbered(n * 100 + name))));
+    }
+    servers.into_iter().for_each(support::Task::join);
+}
+
 fn ordered_publications(transport: Transport) {
-    // Room for all of them on both sides: what is missing then is a fault and not the subscriber's slowness.
-    let all = MESSAGES as usize;
-    let publisher = Pub::with(PubOptions::new().queue(all)).expect("PUB opens");
-    let sub = Sub::with(SubOptions::new().queue(all)).expect("SUB opens");
+    let publisher = Pub::with(PubOptions::new().queue(ALL)).expect("PUB opens");
+    let sub = Sub::with(SubOptions::new().queue(ALL)).expect("SUB opens");
     sub.subscribe("");
     connect(transport, &publisher, &sub);
     let sender = spawn(move || {
@@ -149,6 +306,80 @@ fn ordered_work(transport: Transport) {
     sender.join();
 }
 
+/// Both send at the same time. Nothing is dropped: the queues of those that drop have room for all of them.
+fn ordered_both_ways<E: SendEngine + RecvEngine>(
+    transport: Transport,
+    here: Socket<E>,
+    there: Socket<E>,
+) {
+    connect(transport, &here, &there);
+    let tasks = [here, there].map(|socket| {
+        let receiver = socket.clone();
+        let receiving = spawn(move || {
+            for n in 0..MESSAGES {
+                assert_eq!(recv(&receiver), numbered(n), "messages come in order");
+            }
+        });
+        let sending = spawn(move || {
+            for n in 0..MESSAGES {
+                socket.send_timeout(numbered(n), DEADLINE).expect("the peer is connected");
+            }
+            // Until the other one has got all.
+            socket
+        });
+        (receiving, sending)
+    });
+    let sockets = tasks.map(|(receiving, sending)| {
+        receiving.join();
+        sending.join()
+    });
+    drop(sockets);
+}
+
+fn ordered_from_each(transport: Transport) {
+    const SENDERS: u32 = 3;
+    let poly = open(Pair1Poly::new);
+    let senders = [(); SENDERS as usize].map(|()| {
+        let sender = open(Pair1::new);
+        connect(transport, &poly, &sender);
+        spawn(move || {
+            for n in 0..MESSAGES / SENDERS {
+                sender.send_timeout(numbered(n), DEADLINE).expect("the receiver is connected");
+            }
+            sender
+        })
+    });
+    let peers = poly.peers();
+    let mut next = [0; SENDERS as usize];
+    for _ in 0..MESSAGES / SENDERS * SENDERS {
+        let msg = recv(&poly);
+        let sender = peers.iter().position(|peer| Some(*peer) == msg.source()).expect("a peer");
+        assert_eq!(msg, numbered(next[sender]), "what one sends comes in order");
+        next[sender] += 1;
+    }
+    senders.into_iter().for_each(|sender| drop(sender.join()));
+}
+
+/// Through one in the middle, which does not receive by itself.
+fn ordered_far_away(transport: Transport) {
+    let star = || Star::with(StarOptions::new().queue(ALL));
+    let (near, middle, far) = (open(star), open(star), open(star));
+    connect(transport, &middle, &near);
+    connect(transport, &middle, &far);
+    let mut sent = 0;
+    for n in 0..MESSAGES {
+        // No more under way than the connections' queues have room for.
+        while sent < MESSAGES && sent < n + WINDOW {
+            near.send(numbered(sent)).expect("a STAR never waits");
+            sent += 1;
+        }
+        assert_eq!(recv(&far), numbered(n), "messages come in order");
+    }
+    for n in 0..MESSAGES {
+        assert_eq!(recv(&middle), numbered(n), "the one in the middle got all of them, too");
+    }
+}
+
 /// Large and small bodies take different ways through the library; neither overtakes the other.
 fn mixed_work(transport: Transport) {
     let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
@@ -163,6 +394,16 @@ fn mixed_work(transport: Transport) {
         assert_same(&recv(&pull), &pattern(len));
     }
     sender.join();
+}
+
+/// Its surveys outlast every test.
+fn patient_surveyor() -> Surveyor {
+    let options = SurveyorOptions::new().survey_time(DEADLINE);
+    Surveyor::with(options).expect("SURVEYOR opens")
+}
+
+fn open<T>(open: impl FnOnce() -> Result<T, OpenError>) -> T {
+    open().expect("a socket opens")
 }
 
 fn recv<E: RecvEngine>(socket: &Socket<E>) -> Message {
@@ -200,4 +441,9 @@ fn mixed_sizes() -> impl Iterator<Item = usize> {
 }
 
 const MESSAGES: u32 = 10_000;
+/// Room for all of them, where a pattern drops what has none: then what is missing is a fault and no slowness.
+const ALL: usize = MESSAGES as usize;
+/// Few enough for the queue of a connection.
+const WINDOW: u32 = 1_000;
 const REQUESTS: u32 = 1_000;
+const SURVEYS: u32 = 300;

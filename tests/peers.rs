@@ -156,7 +156,10 @@ fn a_message_leads_to_its_peer() {
             assert_eq!((server.dialed, &*server.endpoint), (true, listener.endpoint()));
             assert_eq!(asker.peer_addr, server.local_addr, "the two see one connection");
             assert_eq!(asker.local_addr, server.peer_addr);
-            assert_eq!(asker.peer_addr.is_some(), transport == Transport::Tcp);
+            assert_eq!(
+                asker.peer_addr.is_some(),
+                matches!(transport, Transport::Tcp | Transport::Ws)
+            );
             assert_eq!(asker.credentials.is_some(), transport == Transport::Ipc);
         }
         one.send("I leave").expect("the server is there");

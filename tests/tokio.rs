@@ -5,9 +5,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
-use sp::tokio::{Pub, Pull, Push, Rep, Req, Socket, Sub};
-use sp::{DialOptions, Engine, Message, PullOptions, RecvError, SendError};
+use sp::tokio::{Pub, Pull, Push, Rep, Req, Respondent, Socket, Sub, Surveyor};
+use sp::{
+    DialOptions, Engine, Message, PullOptions, RecvError, SendError, SubOptions, SurveyorOptions,
+};
 use support::{DEADLINE, Transport, block_on, spawn, wait_connected};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinHandle, yield_now};
@@ -63,6 +66,62 @@ fn a_subscriber_gets_what_is_published() {
             publisher.send("b").await.expect("a publisher never waits");
             publisher.send(format!("a{n}")).await.expect("a publisher never waits");
             assert_eq!(sub.recv().await.expect("it comes"), format!("a{n}").as_bytes());
+        }
+    });
+}
+
+#[test]
+fn surveys_of_many_tasks_are_answered_and_end() {
+    everywhere(|transport| async move {
+        let patient = SurveyorOptions::new().survey_time(DEADLINE);
+        let hasty = SurveyorOptions::new().survey_time(Duration::from_millis(20));
+        let (surveyor, respondent) = (open(Surveyor::with(patient)), open(Respondent::new()));
+        connect(transport, &surveyor, &respondent).await;
+        let unheard = surveyor.context_with(hasty).expect("a good survey time");
+        unheard.send("anybody?").await.expect("a surveyor never waits");
+        assert!(unheard.recv().await.is_err_and(|error| error.is_survey_over()));
+        let server = tokio::spawn(async move {
+            while let Ok(survey) = respondent.recv().await {
+                respondent.send(survey).await.expect("there is a survey");
+            }
+        });
+        let tasks: Vec<_> = (0..TASKS)
+            .map(|n| {
+                let context = surveyor.context();
+                tokio::spawn(async move {
+                    context.send(n.to_be_bytes()).await.expect("a surveyor never waits");
+                    assert_eq!(number(&context.recv().await.expect("the response comes")), n);
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.expect("no panic");
+        }
+        server.abort();
+    });
+}
+
+#[test]
+fn every_task_hears_what_its_context_subscribed_to() {
+    everywhere(|transport| async move {
+        let (publisher, sub) = (open(Pub::new()), open(Sub::new()));
+        connect(transport, &publisher, &sub).await;
+        let tasks: Vec<_> = (0..TASKS)
+            .map(|n| {
+                let context = sub.context_with(SubOptions::new().queue(2)).expect("a good queue");
+                context.subscribe(n.to_be_bytes());
+                tokio::spawn(async move {
+                    for _ in 0..2 {
+                        assert_eq!(number(&context.recv().await.expect("the news come")), n);
+                    }
+                })
+            })
+            .collect();
+        for n in (0..TASKS).chain(0..TASKS) {
+            publisher.send(n.to_be_bytes()).await.expect("a publisher never waits");
+        }
+        for task in tasks {
+            task.await.expect("no panic");
         }
     });
 }
@@ -331,8 +390,9 @@ fn open<E: Engine>(socket: Result<Socket<E>, sp::OpenError>) -> Socket<E> {
 
 async fn connect<L: Engine, D: Engine>(transport: Transport, near: &Socket<L>, far: &Socket<D>) {
     let events = near.events();
-    let listener = near.listen(transport.url()).expect("the address is free");
-    far.dial(listener.endpoint().clone()).await.expect("somebody listens");
+    let listener = near.listen_with(transport.url(), &transport.listen_options());
+    let at = listener.expect("the address is free").endpoint().clone();
+    far.dial_with(at, &transport.dial_options()).await.expect("somebody listens");
     wait_connected(&events);
 }
 

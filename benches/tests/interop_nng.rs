@@ -11,7 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use sp::{PipeEvent, Pub, Pull, Push, Rep, Req, Sub};
+use sp::{
+    Bus, Pair, Pair1, Pair1Poly, PipeEvent, Pub, Pull, Push, Rep, Req, Respondent, Sub, Surveyor,
+    SurveyorOptions,
+};
 
 use crate::nng::{Nng, NngContext, Pattern};
 
@@ -34,6 +37,18 @@ macro_rules! connect {
         }
         $theirs.wait_connected(LIMIT);
     }};
+}
+
+/// Every body goes there and back.
+macro_rules! talk_both_ways {
+    ($ours:expr, $theirs:expr) => {
+        for body in LENGTHS.map(body) {
+            $ours.send_timeout(body.as_slice(), LIMIT).expect("a peer with room");
+            assert_same(&$theirs.recv(), &body);
+            $theirs.send(&body);
+            assert_same(&$ours.recv_timeout(LIMIT).expect("a message"), &body);
+        }
+    };
 }
 
 #[test]
@@ -62,6 +77,99 @@ fn their_req_gets_every_body_back_from_our_rep() {
             rep.send_timeout(request, LIMIT).expect("a peer with room");
             assert_same(&req.recv(), &body);
         }
+    }
+}
+
+#[test]
+fn our_surveyor_gets_every_body_back_from_their_respondent() {
+    for way in ways() {
+        let (surveyor, respondent) = (patient(), Nng::open(Pattern::Respondent, LIMIT));
+        connect!(surveyor, respondent, way);
+        for body in LENGTHS.map(body) {
+            surveyor.send(body.as_slice()).expect("SURVEYOR never waits");
+            assert_same(&respondent.recv(), &body);
+            respondent.send(&body);
+            assert_same(&surveyor.recv_timeout(LIMIT).expect("a response"), &body);
+        }
+    }
+}
+
+#[test]
+fn their_surveyor_gets_every_body_back_from_our_respondent() {
+    for way in ways() {
+        let (respondent, surveyor) =
+            (Respondent::new().expect("a socket"), Nng::open(Pattern::Surveyor, LIMIT));
+        connect!(respondent, surveyor, way);
+        for body in LENGTHS.map(body) {
+            surveyor.send(&body);
+            let survey = respondent.recv_timeout(LIMIT).expect("a survey");
+            assert_same(&survey, &body);
+            respondent.send_timeout(survey, LIMIT).expect("a peer with room");
+            assert_same(&surveyor.recv(), &body);
+        }
+    }
+}
+
+#[test]
+fn contexts_of_our_surveyor_and_of_their_respondent_hear_each_other() {
+    for way in ways() {
+        let (surveyor, respondent) = (patient(), Nng::open(Pattern::Respondent, LIMIT));
+        connect!(surveyor, respondent, way);
+        let ours: Vec<_> = (0..CONVERSATIONS).map(|_| surveyor.context()).collect();
+        for (number, context) in ours.iter().enumerate() {
+            context.send(number.to_string()).expect("SURVEYOR never waits");
+        }
+        let theirs: Vec<_> = (0..CONVERSATIONS).map(|_| respondent.context()).collect();
+        let held: Vec<_> = theirs.iter().map(NngContext::recv).collect();
+        for (context, survey) in theirs.iter().zip(&held).rev() {
+            context.send(survey);
+        }
+        for (number, context) in ours.iter().enumerate() {
+            assert_eq!(context.recv_timeout(LIMIT).expect("a response"), number.to_string());
+        }
+    }
+}
+
+#[test]
+fn contexts_of_their_surveyor_are_answered_by_ours() {
+    for way in ways() {
+        let (respondent, surveyor) =
+            (Respondent::new().expect("a socket"), Nng::open(Pattern::Surveyor, LIMIT));
+        connect!(respondent, surveyor, way);
+        let ours: Vec<_> = (0..FEW).map(|_| respondent.context()).collect();
+        let theirs: Vec<_> = (0..FEW).map(|_| surveyor.context()).collect();
+        for (number, context) in theirs.iter().enumerate() {
+            context.send(number.to_string().as_bytes());
+        }
+        let held: Vec<_> =
+            ours.iter().map(|context| context.recv_timeout(LIMIT).expect("a survey")).collect();
+        for (context, survey) in ours.iter().zip(held).rev() {
+            context.send_timeout(survey, LIMIT).expect("a peer with room");
+        }
+        for (number, context) in theirs.iter().enumerate() {
+            assert_same(&context.recv(), number.to_string().as_bytes());
+        }
+    }
+}
+
+#[test]
+fn contexts_of_our_sub_each_hear_what_they_want_of_their_pub() {
+    for way in ways() {
+        let (sub, publisher) = (Sub::new().expect("a socket"), Nng::open(Pattern::Pub, LIMIT));
+        let contexts: Vec<_> = (0..FEW).map(|_| sub.context()).collect();
+        for (number, context) in contexts.iter().enumerate() {
+            context.subscribe(number.to_string());
+        }
+        contexts[0].subscribe("");
+        connect!(sub, publisher, way);
+        for number in 0..FEW {
+            publisher.send(number.to_string().as_bytes());
+            for context in [&contexts[0], &contexts[number]].into_iter().take(1 + number.min(1)) {
+                let news = context.recv_timeout(LIMIT).expect("a message");
+                assert_eq!(news, number.to_string());
+            }
+        }
+        assert!(contexts.iter().all(|context| context.try_recv().is_err()));
     }
 }
 
@@ -124,6 +232,99 @@ fn our_pull_gets_every_body_of_their_push() {
             push.send(&body);
             assert_same(&pull.recv_timeout(LIMIT).expect("a message"), &body);
         }
+    }
+}
+
+#[test]
+fn our_pair_and_theirs_hear_every_body_of_each_other() {
+    for way in ways() {
+        let (ours, theirs) = (Pair::new().expect("a socket"), Nng::open(Pattern::Pair, LIMIT));
+        connect!(ours, theirs, way);
+        talk_both_ways!(ours, theirs);
+    }
+}
+
+#[test]
+fn our_pair1_and_theirs_hear_every_body_of_each_other() {
+    for way in ways() {
+        let (ours, theirs) = (Pair1::new().expect("a socket"), Nng::open(Pattern::Pair1, LIMIT));
+        connect!(ours, theirs, way);
+        talk_both_ways!(ours, theirs);
+    }
+}
+
+#[test]
+fn our_bus_and_theirs_hear_every_body_of_each_other() {
+    for way in ways() {
+        let (ours, theirs) = (Bus::new().expect("a socket"), Nng::open(Pattern::Bus, LIMIT));
+        connect!(ours, theirs, way);
+        talk_both_ways!(ours, theirs);
+    }
+}
+
+#[test]
+fn our_polyamorous_pair1_talks_with_each_of_theirs() {
+    for way in ways() {
+        let ours = Pair1Poly::new().expect("a socket");
+        let theirs = [(); 3].map(|()| Nng::open(Pattern::Pair1, LIMIT));
+        for (number, their) in theirs.iter().enumerate() {
+            let way = Way { url: way.nth_url(number), we_dial: way.we_dial };
+            connect!(ours, their, way);
+            their.send(number.to_string().as_bytes());
+        }
+        for _ in &theirs {
+            let message = ours.recv_timeout(LIMIT).expect("a message");
+            let peer = message.source().expect("it was received");
+            ours.send_to(peer, message).expect("a peer with room");
+        }
+        for (number, their) in theirs.iter().enumerate() {
+            assert_same(&their.recv(), number.to_string().as_bytes());
+        }
+    }
+}
+
+#[test]
+fn their_polyamorous_pair1_talks_with_each_of_ours() {
+    for way in ways() {
+        let theirs = Nng::open(Pattern::Pair1Poly, LIMIT);
+        let ours = [(); 3].map(|()| Pair1::new().expect("a socket"));
+        for (number, our) in ours.iter().enumerate() {
+            let way = Way { url: way.nth_url(number), we_dial: way.we_dial };
+            connect!(our, theirs, way);
+            our.send_timeout(number.to_string(), LIMIT).expect("a peer with room");
+        }
+        for _ in &ours {
+            let (pipe, body) = theirs.recv_from();
+            theirs.send_to(pipe, &body);
+        }
+        for (number, our) in ours.iter().enumerate() {
+            assert_eq!(our.recv_timeout(LIMIT).expect("a message"), number.to_string());
+        }
+    }
+}
+
+#[test]
+fn a_stream_to_their_pair1_and_back_arrives_in_order_and_whole() {
+    for way in ways() {
+        let (ours, theirs) = (Pair1::new().expect("a socket"), Nng::open(Pattern::Pair1, LIMIT));
+        connect!(ours, theirs, way);
+        let echo = thread::spawn(move || {
+            stream().for_each(|_| theirs.send(&theirs.recv()));
+            theirs
+        });
+        let sender = {
+            let ours = ours.clone();
+            thread::spawn(move || {
+                for message in stream() {
+                    ours.send_timeout(message, LIMIT).expect("a peer with room");
+                }
+            })
+        };
+        for message in stream() {
+            assert_same(&ours.recv_timeout(LIMIT).expect("a message"), &message);
+        }
+        sender.join().expect("the sender is through");
+        echo.join().expect("the echo is through");
     }
 }
 
@@ -240,6 +441,11 @@ fn our_rep_contexts_answer_many_of_their_reqs() {
     }
 }
 
+/// A SURVEYOR whose surveys outlast every step.
+fn patient() -> Surveyor {
+    Surveyor::with(SurveyorOptions::new().survey_time(LIMIT)).expect("a socket")
+}
+
 /// How a socket of ours and one of nng's come together.
 struct Way {
     url: String,
@@ -312,6 +518,9 @@ const STREAM_MESSAGES: u32 = 20_000;
 
 /// Under way at a time, each in a context of its own.
 const CONVERSATIONS: usize = 50;
+
+/// No more than nng keeps for a slow peer, and one digit.
+const FEW: usize = 8;
 
 /// No step takes nearly as long; it ends a test that would otherwise hang.
 const LIMIT: Duration = Duration::from_secs(20);

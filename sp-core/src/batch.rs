@@ -27,6 +27,12 @@ impl Batch {
         self.messages.push_back(msg);
     }
 
+    /// Puts a message in front, as one that was taken and could not be used.
+    pub fn put_back(&mut self, msg: Message) {
+        self.bytes += msg.payload_len() as u64;
+        self.messages.push_front(msg);
+    }
+
     /// Adds a message with a copy of the first `len` bytes of `from`, which came from `source`. Answers what is behind
     /// them, or `None` and adds nothing if there are fewer.
     ///
@@ -48,6 +54,11 @@ impl Batch {
             msg.set_source(source);
         }
         Some(behind)
+    }
+
+    /// The body of the last message, for changing; empty if there is none.
+    pub fn last_body_mut(&mut self) -> &mut [u8] {
+        self.messages.back_mut().map_or(&mut [], Message::body_mut)
     }
 
     /// Takes the first message into `into`. Answers false and leaves it alone if there is none.
@@ -88,6 +99,30 @@ impl Batch {
         self.bytes += bytes;
         other.bytes -= bytes;
         taken
+    }
+
+    /// Shows `keep` the messages from `start` on, which it may change, and drops those that it does not want.
+    pub fn retain_from(&mut self, start: usize, mut keep: impl FnMut(&mut Message) -> bool) {
+        let start = start.min(self.len());
+        let mut kept = start;
+        for at in start..self.len() {
+            let msg = &mut self.messages[at];
+            self.bytes -= msg.payload_len() as u64;
+            if keep(msg) {
+                self.bytes += msg.payload_len() as u64;
+                if kept < at {
+                    self.messages.swap(kept, at);
+                }
+                kept += 1;
+            }
+        }
+        self.messages.truncate(kept);
+    }
+
+    /// Notes for the messages at the front that do not know it whom they came from.
+    pub fn complete_source(&mut self, peer: PeerId) {
+        let unknown = self.messages.iter_mut().take_while(|msg| msg.source().is_none());
+        unknown.for_each(|msg| msg.set_source(Some(peer)));
     }
 
     /// Drops every message; room above the cap is given back.
@@ -156,5 +191,20 @@ mod tests {
             }
             assert_eq!(Batch::new().push_front_of(&bytes[..end], end + 1, None), None);
         }
+    }
+
+    #[test]
+    fn messages_are_changed_and_dropped_in_their_place() {
+        let mut batch: Batch =
+            ["a", "bb", "ccc", "dd", "e"].map(Message::from).into_iter().collect();
+        batch.retain_from(1, |msg| {
+            msg.append(b"!");
+            msg.len() != 3
+        });
+        assert_eq!(batch.bytes(), 1 + 4 + 2);
+        let left: Vec<_> = std::iter::from_fn(|| batch.pop()).collect();
+        assert_eq!(left, ["a", "ccc!", "e!"]);
+        assert_eq!(batch.bytes(), 0);
+        batch.retain_from(7, |_| unreachable!("there is none"));
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 mod parse;
+mod target;
 
 /// Where to dial or listen, parsed from a URL such as `tcp://127.0.0.1:5555`.
 ///
@@ -15,6 +16,8 @@ mod parse;
 /// | `tcp://host:port` | TCP; `tcp4` and `tcp6` force the family |
 /// | `tcp://*:port`, `tcp://:port` | listen on all interfaces |
 /// | `tcp://host:0`, `tcp://host` | listen on a port that the system chooses |
+/// | `tls+tcp://host:port` | the same with TLS, where this is built with the feature `tls`; also `tls+tcp4`, `tls+tcp6` |
+/// | `ws://host:port/path?query` | WebSocket, on port 80 if none is given; `ws4` and `ws6` force the family |
 /// | `ipc://path`, `unix://path` | a local socket file; everything behind `://` is the path |
 /// | `abstract://name` | a local socket without a file, on Linux; `%00` stands for a NUL byte, and so on |
 /// | `socket://` | listen for connected descriptors that the program hands in |
@@ -50,6 +53,27 @@ pub enum Address {
         /// The port; 0 lets the system choose one to listen on.
         port: u16,
     },
+    /// TLS over TCP.
+    Tls {
+        /// The IP version asked for.
+        family: IpFamily,
+        /// Whom to dial, and for whom the certificate has to be; or which interface to listen on.
+        host: Host,
+        /// The port; 0 lets the system choose one to listen on.
+        port: u16,
+    },
+    /// WebSocket over TCP.
+    Ws {
+        /// The IP version asked for.
+        family: IpFamily,
+        /// Whom to dial, or which interface to listen on.
+        host: Host,
+        /// The port; 0 lets the system choose one to listen on.
+        port: u16,
+        /// The path in its canonical form, and the query as given. Listeners share a port by their paths; a query is
+        /// sent and not compared.
+        target: Box<str>,
+    },
     /// A local socket file.
     Ipc {
         /// The file, as given: 1 to 107 bytes without NUL.
@@ -81,7 +105,7 @@ pub enum IpFamily {
     V6,
 }
 
-/// The host of a TCP endpoint.
+/// The host of an endpoint on the network.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Host {
     /// All interfaces; for listening only.
@@ -92,13 +116,31 @@ pub enum Host {
     Name(Box<str>),
 }
 
+impl IpFamily {
+    /// Whether the address is of this version.
+    pub const fn includes(self, ip: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V4 => ip.is_ipv4(),
+            Self::V6 => ip.is_ipv6(),
+        }
+    }
+}
+
 impl Endpoint {
-    /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, `ipc`, `abstract`, `socket` or `inproc`.
+    /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, the same with `tls+` in front, `ws`, `ws4`, `ws6`, `ipc`, `abstract`,
+    /// `socket` or `inproc`.
     pub const fn scheme(&self) -> &'static str {
         match &self.address {
             Address::Tcp { family: IpFamily::Any, .. } => "tcp",
             Address::Tcp { family: IpFamily::V4, .. } => "tcp4",
             Address::Tcp { family: IpFamily::V6, .. } => "tcp6",
+            Address::Tls { family: IpFamily::Any, .. } => "tls+tcp",
+            Address::Tls { family: IpFamily::V4, .. } => "tls+tcp4",
+            Address::Tls { family: IpFamily::V6, .. } => "tls+tcp6",
+            Address::Ws { family: IpFamily::Any, .. } => "ws",
+            Address::Ws { family: IpFamily::V4, .. } => "ws4",
+            Address::Ws { family: IpFamily::V6, .. } => "ws6",
             Address::Ipc { .. } => "ipc",
             Address::Abstract { .. } => "abstract",
             Address::Socket => "socket",
@@ -111,10 +153,12 @@ impl Endpoint {
         &self.address
     }
 
-    /// The TCP port; `None` for other transports.
+    /// The port; `None` for transports without.
     pub const fn port(&self) -> Option<u16> {
         match self.address {
-            Address::Tcp { port, .. } => Some(port),
+            Address::Tcp { port, .. } | Address::Tls { port, .. } | Address::Ws { port, .. } => {
+                Some(port)
+            }
             _ => None,
         }
     }
@@ -122,7 +166,9 @@ impl Endpoint {
     /// The same endpoint with the port that was bound. Other transports have no port and stay as they are.
     pub fn with_port(&self, bound: u16) -> Self {
         let mut endpoint = self.clone();
-        if let Address::Tcp { port, .. } = &mut endpoint.address {
+        if let Address::Tcp { port, .. } | Address::Tls { port, .. } | Address::Ws { port, .. } =
+            &mut endpoint.address
+        {
             *port = bound;
         }
         endpoint
@@ -131,7 +177,9 @@ impl Endpoint {
     /// The same endpoint with the address and port that were bound. Other transports stay as they are.
     pub fn with_socket_addr(&self, bound: SocketAddr) -> Self {
         let mut endpoint = self.with_port(bound.port());
-        if let Address::Tcp { host, .. } = &mut endpoint.address {
+        if let Address::Tcp { host, .. } | Address::Tls { host, .. } | Address::Ws { host, .. } =
+            &mut endpoint.address
+        {
             *host = Host::Ip(bound.ip());
         }
         endpoint
@@ -144,10 +192,14 @@ impl Endpoint {
     /// [`EndpointError::Address`] if the host is a wildcard, the port is 0, or the scheme is `socket`.
     pub fn check_dialable(&self) -> Result<(), EndpointError> {
         let why = match &self.address {
-            Address::Tcp { host: Host::Wildcard, .. } => {
+            Address::Tcp { host: Host::Wildcard, .. }
+            | Address::Tls { host: Host::Wildcard, .. }
+            | Address::Ws { host: Host::Wildcard, .. } => {
                 "a dialer needs a host: write whom to connect to, for example 127.0.0.1"
             }
-            Address::Tcp { port: 0, .. } => {
+            Address::Tcp { port: 0, .. }
+            | Address::Tls { port: 0, .. }
+            | Address::Ws { port: 0, .. } => {
                 "a dialer needs a port: write the one the listener was bound to, for example :5555"
             }
             Address::Socket => {
@@ -164,8 +216,15 @@ impl fmt::Display for Endpoint {
         write!(f, "{}://", self.scheme())?;
         match &self.address {
             // As it was given, most likely; behind a wildcard something has to follow.
-            Address::Tcp { host, port: 0, .. } if *host != Host::Wildcard => write!(f, "{host}"),
-            Address::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
+            Address::Tcp { host, port: 0, .. } | Address::Tls { host, port: 0, .. }
+                if *host != Host::Wildcard =>
+            {
+                write!(f, "{host}")
+            }
+            Address::Tcp { host, port, .. } | Address::Tls { host, port, .. } => {
+                write!(f, "{host}:{port}")
+            }
+            Address::Ws { host, port, target, .. } => write!(f, "{host}:{port}{target}"),
             Address::Ipc { path } => write!(f, "{}", path.display()),
             Address::Abstract { name } => fmt_escaped(name, f),
             Address::Socket => Ok(()),
@@ -279,7 +338,7 @@ impl TryFrom<&std::os::unix::net::SocketAddr> for Endpoint {
 pub enum EndpointError {
     /// No Scalability Protocols transport has this scheme.
     #[error(
-        "{url:?}: no transport has the scheme {scheme:?}; use tcp, tcp4, tcp6, ipc, unix, abstract, socket or inproc"
+        "{url:?}: no transport has the scheme {scheme:?}; use tcp, tcp4, tcp6, tls+tcp, ws, ipc, unix, abstract, socket or inproc"
     )]
     UnknownScheme {
         /// The URL as given.
@@ -287,10 +346,8 @@ pub enum EndpointError {
         /// What stood before `://`.
         scheme: String,
     },
-    /// The scheme is a known one, but this version has no transport for it.
-    #[error(
-        "{url:?}: {scheme} is not in this version, which has tcp, ipc, abstract, socket and inproc; use one of these"
-    )]
+    /// The scheme is a known one, but this build has no transport for it.
+    #[error("{url:?}: {scheme} is not in this build, which has {}; use one of these", parse::BUILT)]
     NotBuilt {
         /// The URL as given.
         url: String,

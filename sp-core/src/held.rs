@@ -78,6 +78,17 @@ impl Frames {
         true
     }
 
+    /// As [`push`](Self::push), for headers of any length. Answers where the payload now stands.
+    pub fn push_slice(&mut self, header: &[u8], payload: &[u8]) -> Option<&mut [u8]> {
+        let bytes = self.bytes.get_or_insert_with(take_spare);
+        let end = self.len + header.len() + payload.len();
+        let (head, body) = bytes.get_mut(self.len..end)?.split_at_mut(header.len());
+        head.copy_from_slice(header);
+        body.copy_from_slice(payload);
+        self.len = end;
+        Some(body)
+    }
+
     /// The frames as they go on the wire.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.as_ref().map_or(&[], |bytes| &bytes[..self.len])
@@ -132,5 +143,9 @@ mod tests {
         assert!(frames.push(b"", &vec![7; FRAMES_BYTES - 7]));
         assert_eq!(frames.len(), FRAMES_BYTES);
         assert!(!frames.push(b"x", b""));
+        assert!(frames.push_slice(b"x", b"").is_none());
+        let mut frames = Frames::new();
+        frames.push_slice(b"1:", b"one").expect("there is room")[0] = b'O';
+        assert_eq!(frames.as_bytes(), b"1:One");
     }
 }

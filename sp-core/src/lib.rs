@@ -20,3 +20,5 @@ pub mod pool;
 pub mod registry;
 pub mod stats;
 pub mod sync;
+pub mod tls;
+pub mod websocket;

@@ -14,12 +14,18 @@ use crate::endpoint::Endpoint;
 use crate::held::Held;
 use crate::id::{PeerId, TimerKey};
 use crate::message::Message;
+use crate::tls::TlsFault;
+use crate::websocket::{FrameFault, UpgradeFault};
 
 /// A protocol number of the Scalability Protocols: `major * 16 + minor`, as sp-wire section 1 lists them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProtocolId(pub u16);
 
 impl ProtocolId {
+    /// Talks with one peer.
+    pub const PAIR0: Self = Self(0x0010);
+    /// Talks with one peer, and counts the devices between.
+    pub const PAIR1: Self = Self(0x0011);
     /// Publishes to every subscriber.
     pub const PUB: Self = Self(0x0020);
     /// Receives what it subscribed to.
@@ -32,16 +38,30 @@ impl ProtocolId {
     pub const PUSH: Self = Self(0x0050);
     /// Collects work.
     pub const PULL: Self = Self(0x0051);
+    /// Asks everybody and collects their answers.
+    pub const SURVEYOR: Self = Self(0x0062);
+    /// Answers surveys.
+    pub const RESPONDENT: Self = Self(0x0063);
+    /// Talks with all its neighbours.
+    pub const BUS: Self = Self(0x0070);
+    /// Talks with everybody, through its neighbours.
+    pub const STAR: Self = Self(0x0640);
 
     /// The pattern's name, if this library knows the number.
     pub const fn name(self) -> Option<&'static str> {
         Some(match self {
+            Self::PAIR0 => "PAIR0",
+            Self::PAIR1 => "PAIR1",
             Self::PUB => "PUB",
             Self::SUB => "SUB",
             Self::REQ => "REQ",
             Self::REP => "REP",
             Self::PUSH => "PUSH",
             Self::PULL => "PULL",
+            Self::SURVEYOR => "SURVEYOR",
+            Self::RESPONDENT => "RESPONDENT",
+            Self::BUS => "BUS",
+            Self::STAR => "STAR",
             _ => return None,
         })
     }
@@ -75,19 +95,24 @@ pub struct PipeInfo {
     pub local_addr: Option<SocketAddr>,
     /// The peer's address, where the transport has one.
     pub peer_addr: Option<SocketAddr>,
+    /// The peer's certificate in DER, where it showed one: over TLS. It has been found good.
+    pub peer_certificate: Option<Arc<[u8]>>,
     /// Who runs the peer, where the transport knows: on ipc under Linux.
     pub credentials: Option<Credentials>,
 }
 
 impl PipeInfo {
-    /// Of a transport that has no addresses and knows nobody.
-    pub const fn without_addresses(
-        endpoint: Arc<Endpoint>,
-        dialed: bool,
-        peer_protocol: ProtocolId,
-    ) -> Self {
-        let (local_addr, peer_addr, credentials) = (None, None, None);
-        Self { endpoint, dialed, peer_protocol, local_addr, peer_addr, credentials }
+    /// For a connection without addresses, certificates and credentials.
+    pub const fn new(endpoint: Arc<Endpoint>, dialed: bool, peer_protocol: ProtocolId) -> Self {
+        Self {
+            endpoint,
+            dialed,
+            peer_protocol,
+            local_addr: None,
+            peer_addr: None,
+            peer_certificate: None,
+            credentials: None,
+        }
     }
 }
 
@@ -292,6 +317,12 @@ pub enum CloseReason {
         /// The octet that came.
         got: u8,
     },
+    /// The HTTP that begins a WebSocket connection was wrong.
+    #[error("no WebSocket connection with what the peer sent: {0}")]
+    BadUpgrade(#[from] UpgradeFault),
+    /// A WebSocket frame was wrong.
+    #[error("the peer sent a bad WebSocket frame: {0}")]
+    BadFrame(#[from] FrameFault),
     /// The pattern's header was malformed.
     #[error("the peer sent a malformed {protocol} header")]
     BadHeader {
@@ -311,6 +342,10 @@ pub enum CloseReason {
         /// Messages that waited and are lost.
         waiting: u64,
     },
+
+    /// TLS was refused by one of the two sides, or broken.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsFault),
 
     /// This side closed the socket or endpoint.
     #[error("closed on this side")]
@@ -348,7 +383,10 @@ impl CloseReason {
     pub const fn fault(&self) -> Fault {
         match self {
             Self::Closed | Self::NotAdmitted | Self::TooMany { .. } => Fault::Caller,
-            Self::Exhausted | Self::Io(_) | Self::Unresolved => Fault::System,
+            Self::Exhausted
+            | Self::Io(_)
+            | Self::Unresolved
+            | Self::Tls(TlsFault::Failed { .. }) => Fault::System,
             _ => Fault::Peer,
         }
     }

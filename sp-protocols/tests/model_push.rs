@@ -95,7 +95,7 @@ impl Pair {
                 prop_assert!(self.is_lacking());
                 prop_assert_eq!(msg.body(), body);
             }
-            Err(Unsent::State(_)) => prop_assert!(false, "a PUSH has no state"),
+            Err(unsent) => prop_assert!(false, "{:?}", unsent),
         }
         Ok(())
     }

@@ -1,11 +1,13 @@
-//! REP against lists of what waits for and from each peer.
+//! REP and RESPONDENT against lists of what waits for and from each peer.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 use sp_core::id::{CtxId, PeerId};
 use sp_protocols::engine::testing::{Effect, Rig, Unsent, with_words};
-use sp_protocols::engine::{Counter, Effects as _, RecvBlocked, Rep, RepOptions};
+use sp_protocols::engine::{
+    Answerer, Asked, Counter, Effects as _, RecvBlocked, RepOptions, Requests, Surveys,
+};
 
 const END_BIT: u32 = 0x8000_0000;
 
@@ -105,14 +107,16 @@ impl Peer {
 }
 
 /// The engine, and beside it what it should do.
-struct Pair {
-    rig: Rig<Rep>,
+struct Pair<A: Asked> {
+    rig: Rig<Answerer<A>>,
     ttl: usize,
     limit: usize,
     limit_bytes: usize,
     peers: BTreeMap<PeerId, Peer>,
     /// Those that are ready, in the order in which they are served.
     line: VecDeque<PeerId>,
+    /// Passed over while a request of theirs was held, in that order.
+    held_up: Vec<PeerId>,
     /// What each context holds: whose request, and its header.
     contexts: BTreeMap<CtxId, Option<(PeerId, Vec<u8>)>>,
     /// Replies made, which tells them apart.
@@ -121,7 +125,23 @@ struct Pair {
     dropped: usize,
 }
 
-impl Pair {
+impl<A: Asked> Pair<A> {
+    fn new(ttl: u8, limit: usize, limit_bytes: usize) -> Self {
+        let options = RepOptions::new().ttl(ttl).queue(limit).queue_bytes(limit_bytes);
+        Self {
+            rig: Rig::with(options),
+            ttl: usize::from(ttl),
+            limit,
+            limit_bytes,
+            peers: BTreeMap::new(),
+            line: VecDeque::new(),
+            held_up: Vec::new(),
+            contexts: BTreeMap::from([(CtxId::MAIN, None)]),
+            made: 0,
+            dropped: 0,
+        }
+    }
+
     fn apply(&mut self, op: Op) -> Result<(), TestCaseError> {
         let peer =
             |which: usize| self.peers.keys().nth(which.checked_rem(self.peers.len())?).copied();
@@ -219,14 +239,15 @@ impl Pair {
     fn room(&mut self, at: PeerId, more: usize) -> Result<(), TestCaseError> {
         self.effects();
         let (is_owed, paused) = (self.rig.world.owes_room(at), self.paused());
+        let too_much = self.parked() >= self.limit_bytes;
         let room = self.rig.world.room_of(at) + more;
         self.rig.set_room(at, room);
         let peer = self.peers.get_mut(&at).unwrap();
         let leaves = peer.parked.drain(..room.min(peer.parked.len()));
         let wanted: Vec<_> = leaves.map(|bytes| Effect::Transmit(at, bytes)).collect();
         if is_owed && room > 0 {
-            peer.passed_over = false;
-            self.stand(at);
+            self.serve(at);
+            self.serve_held_up(too_much);
             self.read_on(&paused);
         }
         let mut effects = self.effects();
@@ -320,6 +341,9 @@ impl Pair {
             let peer = self.peers.get_mut(&id).unwrap();
             if too_much && (held || self.rig.world.room_of(id) == 0) {
                 peer.passed_over = true;
+                if held && !self.held_up.contains(&id) {
+                    self.held_up.push(id);
+                }
                 continue;
             }
             let request = peer.requests.pop_front().unwrap();
@@ -337,9 +361,24 @@ impl Pair {
     }
 
     fn let_go(&mut self, held: Option<(PeerId, Vec<u8>)>) {
-        if let Some((id, _)) = held
-            && let Some(peer) = self.peers.get_mut(&id)
-        {
+        if let Some((id, _)) = held {
+            self.serve(id);
+        }
+    }
+
+    /// Who was passed over because a request of it is held has its turn once fewer replies are parked.
+    fn serve_held_up(&mut self, was_too_much: bool) {
+        if was_too_much && self.parked() < self.limit_bytes {
+            while let Some(id) = self.held_up.first().copied() {
+                self.serve(id);
+            }
+        }
+    }
+
+    /// A peer that was passed over has its turn again.
+    fn serve(&mut self, id: PeerId) {
+        self.held_up.retain(|&other| other != id);
+        if let Some(peer) = self.peers.get_mut(&id) {
             peer.passed_over = false;
             self.stand(id);
         }
@@ -355,8 +394,11 @@ impl Pair {
     }
 
     fn forget(&mut self, id: PeerId, paused: &BTreeSet<PeerId>) -> Peer {
+        let too_much = self.parked() >= self.limit_bytes;
         let lost = self.peers.remove(&id).unwrap();
         self.line.retain(|&other| other != id);
+        self.held_up.retain(|&other| other != id);
+        self.serve_held_up(too_much);
         self.read_on(paused);
         lost
     }
@@ -423,6 +465,15 @@ const CONTEXTS: usize = 4;
 /// More than the longest request or reply counts.
 const LONGEST: usize = 600;
 
+fn check<A: Asked>(mut pair: Pair<A>, ops: Vec<Op>) -> Result<(), TestCaseError> {
+    for op in ops {
+        pair.apply(op)?;
+        let parked = pair.peers.values().map(|peer| peer.parked.len()).max();
+        prop_assert!(parked.is_none_or(|most| most <= CONTEXTS), "one per context");
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn rep_agrees_with_lists(
@@ -431,22 +482,16 @@ proptest! {
         limit_bytes in prop_oneof![1_usize..2500, Just(1 << 20)],
         ops in prop::collection::vec(op(), 0..100),
     ) {
-        let options = RepOptions::new().ttl(ttl).queue(limit).queue_bytes(limit_bytes);
-        let mut pair = Pair {
-            rig: Rig::with(options),
-            ttl: usize::from(ttl),
-            limit,
-            limit_bytes,
-            peers: BTreeMap::new(),
-            line: VecDeque::new(),
-            contexts: BTreeMap::from([(CtxId::MAIN, None)]),
-            made: 0,
-            dropped: 0,
-        };
-        for op in ops {
-            pair.apply(op)?;
-            let parked = pair.peers.values().map(|peer| peer.parked.len()).max();
-            prop_assert!(parked.is_none_or(|most| most <= CONTEXTS), "one per context");
-        }
+        check(Pair::<Requests>::new(ttl, limit, limit_bytes), ops)?;
+    }
+
+    #[test]
+    fn respondent_agrees_with_lists(
+        ttl in 1_u8..9,
+        limit in 1_usize..5,
+        limit_bytes in prop_oneof![1_usize..2500, Just(1 << 20)],
+        ops in prop::collection::vec(op(), 0..100),
+    ) {
+        check(Pair::<Surveys>::new(ttl, limit, limit_bytes), ops)?;
     }
 }

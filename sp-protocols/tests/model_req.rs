@@ -8,7 +8,7 @@ use sp_core::id::{CtxId, PeerId};
 use sp_protocols::engine::testing::{Effect, Rig, Unsent, with_words};
 use sp_protocols::engine::{Counter, Effects as _, RecvBlocked, Req, ReqOptions};
 
-/// The resend time of these tests, in seconds.
+/// The resend time of a socket that has one, in seconds.
 const RESEND: u64 = 10;
 
 #[derive(Clone, Debug)]
@@ -16,7 +16,8 @@ enum Op {
     Open(usize),
     Close(usize),
     Room(usize, usize),
-    OpenCtx,
+    /// With the socket's options, or with a resend time of its own.
+    OpenCtx(Option<Option<u64>>),
     CloseCtx(usize),
     Send(usize, bool),
     Recv(usize, bool),
@@ -34,7 +35,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0_usize..4).prop_map(Op::Open),
         1 => which().prop_map(Op::Close),
         3 => (which(), 0_usize..4).prop_map(|(peer, room)| Op::Room(peer, room)),
-        1 => Just(Op::OpenCtx),
+        1 => prop::option::of(prop::option::of(1_u64..20)).prop_map(Op::OpenCtx),
         1 => which().prop_map(Op::CloseCtx),
         8 => (which(), any::<bool>()).prop_map(|(ctx, wait)| Op::Send(ctx, wait)),
         8 => (which(), any::<bool>()).prop_map(|(ctx, wait)| Op::Recv(ctx, wait)),
@@ -62,6 +63,8 @@ enum State {
 
 #[derive(Debug, Default)]
 struct Talk {
+    /// In seconds, if requests are sent again.
+    resend_time: Option<u64>,
     state: State,
     canceled: bool,
     /// Calls that wait, unwoken ones first known to the rig.
@@ -71,7 +74,7 @@ struct Talk {
 /// The engine, and beside it what it should do.
 struct Pair {
     rig: Rig<Req>,
-    resends: bool,
+    resend_time: Option<u64>,
     /// A send without a peer fails.
     fails: bool,
     talks: BTreeMap<CtxId, Talk>,
@@ -83,12 +86,12 @@ struct Pair {
 
 impl Pair {
     fn new(resends: bool, fails: bool, seed: u64) -> Self {
-        let time = resends.then_some(Duration::from_secs(RESEND));
+        let resend_time = resends.then_some(RESEND);
         Self {
-            rig: Rig::seeded(ReqOptions::new().resend_time(time).fail_without_peer(fails), seed),
-            resends,
+            rig: Rig::seeded(options(resend_time).fail_without_peer(fails), seed),
+            resend_time,
             fails,
-            talks: BTreeMap::from([(CtxId::MAIN, Talk::default())]),
+            talks: BTreeMap::from([(CtxId::MAIN, Talk { resend_time, ..Talk::default() })]),
             peers: Vec::new(),
             ids: Vec::new(),
             now: 0,
@@ -111,14 +114,20 @@ impl Pair {
                     self.rig.set_room(peer, self.rig.world.room_of(peer) + more);
                 }
             }
-            Op::OpenCtx if self.talks.len() < 5 => {
-                self.talks.insert(self.rig.open_ctx(), Talk::default());
+            Op::OpenCtx(own) if self.talks.len() < 5 => {
+                let ctx = match own {
+                    Some(time) => self.rig.open_ctx_with(options(time)),
+                    None => self.rig.open_ctx(),
+                };
+                let resend_time = own.unwrap_or(self.resend_time);
+                self.talks.insert(ctx, Talk { resend_time, ..Talk::default() });
             }
             Op::CloseCtx(which) => {
                 let ctx = ctx(which);
                 self.talks.remove(&ctx);
                 if ctx == CtxId::MAIN {
-                    self.talks.insert(ctx, Talk::default());
+                    let resend_time = self.resend_time;
+                    self.talks.insert(ctx, Talk { resend_time, ..Talk::default() });
                 }
                 self.rig.close_ctx(ctx);
             }
@@ -143,7 +152,7 @@ impl Pair {
                     self.now += 1;
                     for talk in self.talks.values_mut() {
                         if let State::Asked { peer, due, .. } = &mut talk.state
-                            && self.resends
+                            && talk.resend_time.is_some()
                             && *due <= self.now
                         {
                             *peer = None;
@@ -153,7 +162,7 @@ impl Pair {
                     self.check_resent()?;
                 }
             }
-            Op::OpenCtx => {}
+            Op::OpenCtx(_) => {}
         }
         self.settle()
     }
@@ -164,7 +173,7 @@ impl Pair {
             if let State::Asked { peer: to, .. } = &mut talk.state
                 && *to == Some(peer)
             {
-                if self.resends {
+                if talk.resend_time.is_some() {
                     *to = None;
                 } else {
                     talk.state = State::Lost;
@@ -203,8 +212,9 @@ impl Pair {
             prop_assert!(id >= 0x8000_0000 && !self.ids.contains(&id));
             prop_assert_eq!(&sent[0].1[4..], bytes);
             self.ids.push(id);
-            let state = State::Asked { id, body, peer: Some(sent[0].0), due: self.now + RESEND };
-            self.talks.get_mut(&ctx).unwrap().state = state;
+            let talk = self.talks.get_mut(&ctx).unwrap();
+            let due = self.now + talk.resend_time.unwrap_or_default();
+            talk.state = State::Asked { id, body, peer: Some(sent[0].0), due };
         }
         Ok(())
     }
@@ -311,16 +321,16 @@ impl Pair {
             let mut talks = self.talks.values_mut();
             let due_for = talks.find_map(|talk| match &mut talk.state {
                 State::Asked { id: own, body, peer: peer @ None, due } if *own == id => {
-                    Some((*body, peer, due))
+                    Some((*body, peer, due, talk.resend_time.unwrap_or_default()))
                 }
                 _ => None,
             });
-            let Some((body, peer, due)) = due_for else {
+            let Some((body, peer, due, resend_time)) = due_for else {
                 return Err(TestCaseError::fail(format!("{id:#x} went to {to} for no reason")));
             };
             prop_assert_eq!(&bytes[4..], body.to_be_bytes());
             *peer = Some(to);
-            *due = self.now + RESEND;
+            *due = self.now + resend_time;
         }
         let left =
             self.talks.values().any(|talk| matches!(talk.state, State::Asked { peer: None, .. }));
@@ -331,6 +341,10 @@ impl Pair {
     fn has_room(&self) -> bool {
         self.peers.iter().any(|peer| self.rig.world.room_of(*peer) > 0)
     }
+}
+
+fn options(resend_time: Option<u64>) -> ReqOptions {
+    ReqOptions::new().resend_time(resend_time.map(Duration::from_secs))
 }
 
 fn id_of(bytes: &[u8]) -> u32 {

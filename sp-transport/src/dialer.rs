@@ -15,7 +15,6 @@ use crate::backoff::Backoff;
 use crate::listener::abstract_addr;
 use crate::options::DialOptions;
 use crate::runtime::Report;
-use crate::stream::Stream;
 
 /// A dialer in the worker's care: at most one connection at a time.
 pub(crate) struct Dialer {
@@ -85,7 +84,7 @@ pub(crate) fn by_turns(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
 }
 
 /// Starts a TCP connection.
-pub(crate) fn connect_tcp(addr: SocketAddr, options: &DialOptions) -> io::Result<Stream> {
+pub(crate) fn connect_tcp(addr: SocketAddr, options: &DialOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     options.conn.tuning.apply(&socket);
     options.conn.tuning.bind_interface(&socket)?;
@@ -96,16 +95,16 @@ pub(crate) fn connect_tcp(addr: SocketAddr, options: &DialOptions) -> io::Result
 }
 
 /// Connects to a socket file.
-pub(crate) fn connect_ipc(path: &Path) -> io::Result<Stream> {
+pub(crate) fn connect_ipc(path: &Path) -> io::Result<Socket> {
     connect_local(&SockAddr::unix(path)?)
 }
 
 /// Connects to an abstract socket.
-pub(crate) fn connect_abstract(name: &[u8]) -> io::Result<Stream> {
+pub(crate) fn connect_abstract(name: &[u8]) -> io::Result<Socket> {
     connect_local(&abstract_addr(name)?)
 }
 
-fn connect_local(addr: &SockAddr) -> io::Result<Stream> {
+fn connect_local(addr: &SockAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     connect(socket, addr).map_err(|error| match error.kind() {
         // A full backlog; the next attempt may find room.
@@ -114,11 +113,11 @@ fn connect_local(addr: &SockAddr) -> io::Result<Stream> {
     })
 }
 
-fn connect(socket: Socket, addr: &SockAddr) -> io::Result<Stream> {
+fn connect(socket: Socket, addr: &SockAddr) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     match socket.connect(addr) {
-        Ok(()) => Ok(Stream::new(socket)),
-        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(Stream::new(socket)),
+        Ok(()) => Ok(socket),
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(socket),
         Err(error) => Err(error),
     }
 }
@@ -142,6 +141,7 @@ mod tests {
 
     use super::*;
     use crate::runtime::{Owner, Runtime};
+    use crate::wire::ws::Request;
     use crate::wire::{HANDSHAKE_BYTES, handshake};
 
     #[test]
@@ -197,6 +197,25 @@ mod tests {
     /// The time for a handshake is ten seconds for each address; a name with two that are silent would be late.
     #[test]
     fn addresses_that_are_silent_do_not_hold_up_the_one_that_answers() {
+        reaches_the_last("tcp://127.0.0.1:1", |stream| {
+            stream.read_exact(&mut [0; HANDSHAKE_BYTES]).expect("a handshake");
+            stream.write_all(&handshake(ProtocolId::PULL)).expect("it listens");
+        });
+        reaches_the_last("ws://127.0.0.1:1/path", |stream| {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).expect("a request");
+                head.extend(byte);
+            }
+            let request = Request::parse(&head).expect("a request");
+            assert_eq!(request.path(), "/path");
+            let answer = request.answer(Some(ProtocolId::PULL)).expect("it is for a PULL");
+            stream.write_all(&answer).expect("it listens");
+        });
+    }
+
+    fn reaches_the_last(url: &str, answer: impl FnOnce(&mut TcpStream) + Send + 'static) {
         let places = [stuck(), stuck(), stuck()];
         let good = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let answers = good.local_addr().expect("it is bound");
@@ -209,18 +228,18 @@ mod tests {
         };
         let options = DialOptions::new().background(true).handshake_limit(Duration::from_secs(600));
         // The first address is dialled as it stands, and the others come as from a resolver.
-        let id = runtime.dial(&owner, &Endpoint::from(places[0].2), &options).expect("dialled");
+        let url: Endpoint = url.parse().expect("a URL");
+        let url = url.with_socket_addr(places[0].2);
+        let id = runtime.dial(&owner, &url, &options).expect("dialled");
         runtime.resolved(id, vec![places[1].2, places[2].2, answers]);
         let host = thread::spawn(move || {
             let (mut stream, _) = good.accept().expect("a connection");
-            let mut greeting = [0; HANDSHAKE_BYTES];
-            stream.read_exact(&mut greeting).expect("a handshake");
-            stream.write_all(&handshake(ProtocolId::PULL)).expect("it listens");
+            answer(&mut stream);
         });
         // The system itself gives up on a silent address only after minutes.
         let reached = told.recv_timeout(Duration::from_secs(20)).expect("the doorman is asked");
         host.join().expect("the host has done its part");
-        assert_eq!(reached, Some(answers));
+        assert_eq!(reached, Some(answers), "{url}");
         runtime.close_endpoint(id);
         owner.driver.retire(&CloseReason::Closed);
     }

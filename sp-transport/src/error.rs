@@ -20,6 +20,14 @@ pub enum DialError {
         /// What happened.
         why: CloseReason,
     },
+    /// TLS without anything to trust.
+    #[error(
+        "dial {url}: TLS needs an authority to trust; set it with DialOptions::tls (feature tls)"
+    )]
+    NoTls {
+        /// The URL dialled.
+        url: String,
+    },
     /// The socket was closed meanwhile.
     #[error("dial {url}: the socket is closed")]
     Closed {
@@ -45,6 +53,7 @@ const fn advice(why: &CloseReason) -> &'static str {
             "check the address and that the other side listens, or dial in the background to keep trying"
         }
         CloseReason::NotAdmitted => "this socket's own admission refused it",
+        CloseReason::Tls(_) => "check the certificates, names and authorities of both sides",
         CloseReason::WrongProtocol { .. } => "check which pattern listens at this address",
         CloseReason::TooMany { .. } | CloseReason::PeerClosed | CloseReason::Truncated => {
             "the other side turned the connection away; its events say why"
@@ -96,6 +105,12 @@ pub enum ListenError {
         "listen: the descriptor is no listening stream socket; bind it and have it listen first"
     )]
     NotListening,
+    /// TLS without anything to show.
+    #[error("listen {url}: TLS needs a certificate; set it with ListenOptions::tls (feature tls)")]
+    NoTls {
+        /// The URL.
+        url: String,
+    },
     /// The socket is closed.
     #[error("listen {url}: the socket is closed")]
     Closed {
@@ -173,7 +188,7 @@ impl From<AttachError> for io::Error {
 impl From<DialError> for io::Error {
     fn from(error: DialError) -> Self {
         let kind = match &error {
-            DialError::Endpoint(_) => io::ErrorKind::InvalidInput,
+            DialError::Endpoint(_) | DialError::NoTls { .. } => io::ErrorKind::InvalidInput,
             DialError::Failed { why: CloseReason::Io(kind), .. } => *kind,
             DialError::Failed { .. } => io::ErrorKind::ConnectionAborted,
             DialError::Closed { .. } => io::ErrorKind::NotConnected,
@@ -186,7 +201,9 @@ impl From<DialError> for io::Error {
 impl From<ListenError> for io::Error {
     fn from(error: ListenError) -> Self {
         let kind = match &error {
-            ListenError::Endpoint(_) | ListenError::NotListening => io::ErrorKind::InvalidInput,
+            ListenError::Endpoint(_) | ListenError::NotListening | ListenError::NoTls { .. } => {
+                io::ErrorKind::InvalidInput
+            }
             ListenError::InUse { .. } => io::ErrorKind::AddrInUse,
             ListenError::Unresolved { .. } => io::ErrorKind::AddrNotAvailable,
             ListenError::NotASocket { .. } => io::ErrorKind::AlreadyExists,

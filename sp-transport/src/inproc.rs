@@ -149,7 +149,7 @@ impl InprocPipe {
         let make = |end: &End<'_>, other: &End<'_>| {
             Arc::new_cyclic(|me| Self {
                 me: me.clone(),
-                info: PipeInfo::without_addresses(
+                info: PipeInfo::new(
                     Arc::clone(end.endpoint),
                     end.dialed,
                     other.owner.events.protocol(),
@@ -230,6 +230,7 @@ impl InprocPipe {
             if let Some(other) = self.other.get().and_then(Weak::upgrade) {
                 other.lane.heard.store(true, Ordering::Relaxed);
             }
+            delivery.complete_source(target.peer);
             let flow = target.events.arrived(target.peer, &mut delivery);
             let mut queue = lock(&self.lane.queue);
             queue.stalled = delivery.len();
@@ -295,8 +296,7 @@ impl InprocPipe {
         let waiting = std::mem::take(&mut queue.waiting);
         queue.standing.waiting = waiting.len() as u64;
         queue.bytes = 0;
-        queue.stalled = 0;
-        queue.stalled_bytes = 0;
+        (queue.stalled, queue.stalled_bytes) = (0, 0);
         drop(queue);
         drop(waiting);
     }

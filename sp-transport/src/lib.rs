@@ -1,4 +1,4 @@
-//! Transports and I/O workers of the Scalability Protocols library: tcp, ipc and inproc.
+//! Transports and I/O workers of the Scalability Protocols library: tcp, WebSocket, ipc and inproc.
 //!
 //! Programs use the `scalability-protocols` crate. This one carries bytes: it knows connections, framing and
 //! readiness, and no pattern. A socket hands it a [`PipeEvents`](sp_core::pipe::PipeEvents) and gets a
@@ -18,9 +18,11 @@ mod error;
 mod given;
 mod half_open;
 mod inproc;
+mod layers;
 mod listener;
 mod options;
 mod patience;
+mod ports;
 mod resolver;
 mod runtime;
 mod sleep;
@@ -29,6 +31,9 @@ mod sync;
 mod sys;
 mod tcp;
 mod timer;
+#[cfg(feature = "tls")]
+pub mod tls;
+mod upgrade;
 pub mod wire;
 mod worker;
 

@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use sp_core::endpoint::{Address, Endpoint, Host, IpFamily};
-use sp_core::pipe::CloseReason;
+use sp_core::pipe::{CloseReason, ProtocolId};
 
 use crate::error::ListenError;
 use crate::options::ListenOptions;
+use crate::ports::{Place, Port, Route};
 use crate::resolver::look_up_now;
-use crate::stream::Stream;
-use crate::wire::Framing;
+use crate::runtime::EndpointId;
 
 mod permissions;
 
@@ -26,12 +26,26 @@ mod permissions;
 pub(crate) struct Bound {
     /// `None` where connections are handed in.
     pub(crate) socket: Option<Socket>,
-    pub(crate) framing: Framing,
     /// The real address.
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) options: ListenOptions,
+    /// The port of a listener that may share it.
+    pub(crate) place: Option<Place>,
     /// Removes the file of an ipc listener when it is dropped.
-    pub(crate) _file: Option<SocketFile>,
+    _file: Option<SocketFile>,
+}
+
+impl Bound {
+    /// What has no port to share and no file to remove.
+    pub(crate) fn new(socket: Option<Socket>, endpoint: Endpoint, options: &ListenOptions) -> Self {
+        let (endpoint, options) = (Arc::new(endpoint), options.clone());
+        Self { socket, endpoint, options, place: None, _file: None }
+    }
+
+    /// The port, if listeners may share it.
+    pub(crate) fn port(&self) -> Option<&Arc<Port>> {
+        self.place.as_ref().map(Place::port)
+    }
 }
 
 /// A listener in the worker's care.
@@ -49,7 +63,7 @@ pub(crate) struct Listener {
 
 /// What one attempt to accept came to.
 pub(crate) enum Accepted {
-    Peer(Stream, Option<SocketAddr>),
+    Peer(Socket, Option<SocketAddr>),
     /// Nobody is waiting.
     Nobody,
     /// A peer gave up before it was accepted; look again.
@@ -62,7 +76,9 @@ impl Listener {
     /// The limit that one more connection would break, if the listener has `pipes` already.
     pub(crate) fn limit(&self, pipes: usize) -> Option<usize> {
         let options = &self.bound.options;
-        match options.connections_max {
+        // Where listeners share a port it shows only later whose the connection will be.
+        let connections_max = options.connections_max.filter(|_| self.bound.port().is_none());
+        match connections_max {
             Some(limit) if pipes + self.half_open >= limit => Some(limit),
             _ if self.half_open >= options.half_open_max => Some(options.half_open_max),
             _ => None,
@@ -80,7 +96,7 @@ impl Listener {
                 if addr.is_some() {
                     self.bound.options.conn.tuning.apply(&socket);
                 }
-                Accepted::Peer(Stream::new(socket), addr)
+                Accepted::Peer(socket, addr)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Accepted::Nobody,
             Err(error) => match error.raw_os_error() {
@@ -105,18 +121,31 @@ impl Listener {
 }
 
 /// Binds and listens, on the calling thread: names may be looked up, errors are immediate.
-pub(crate) fn bind(endpoint: &Endpoint, options: &ListenOptions) -> Result<Bound, ListenError> {
+///
+/// `id` and `protocol` are the listener's, for clients who say whom they want.
+pub(crate) fn bind(
+    endpoint: &Endpoint,
+    options: &ListenOptions,
+    id: EndpointId,
+    protocol: ProtocolId,
+) -> Result<Bound, ListenError> {
     match endpoint.address() {
-        Address::Tcp { family, host, port } => bind_tcp(endpoint, *family, host, *port, options),
+        Address::Tcp { family, host, port } | Address::Tls { family, host, port } => {
+            let listen = |addr| Ok((listen_tcp(addr, *family, options)?, None));
+            bind_tcp(endpoint, *family, host, *port, options, listen)
+        }
+        Address::Ws { family, host, port, target } => {
+            let listen = |addr| {
+                let route = Route::new(target, id, protocol, options.backlog);
+                let bind = || listen_tcp(addr, *family, options);
+                Port::take(addr, options.conn.tuning.interface.as_deref(), route, bind)
+                    .map(|(place, socket)| (socket, Some(place)))
+            };
+            bind_tcp(endpoint, *family, host, *port, options, listen)
+        }
         Address::Ipc { path } => bind_ipc(endpoint, path, options),
         Address::Abstract { name } => bind_abstract(endpoint, name, options),
-        Address::Socket => Ok(Bound {
-            socket: None,
-            framing: Framing::Length,
-            endpoint: Arc::new(endpoint.clone()),
-            options: options.clone(),
-            _file: None,
-        }),
+        Address::Socket => Ok(Bound::new(None, endpoint.clone(), options)),
         Address::Inproc { .. } => unreachable!("inproc has no descriptor to bind"),
     }
 }
@@ -127,6 +156,7 @@ fn bind_tcp(
     host: &Host,
     port: u16,
     options: &ListenOptions,
+    listen: impl Fn(SocketAddr) -> io::Result<(Socket, Option<Place>)>,
 ) -> Result<Bound, ListenError> {
     let url = || endpoint.to_string();
     let addrs = match host {
@@ -136,17 +166,11 @@ fn bind_tcp(
     };
     let mut failure = None;
     for addr in addrs {
-        match listen_tcp(addr, family, options) {
-            Ok(socket) => {
+        match listen(addr) {
+            Ok((socket, place)) => {
                 let real = socket.local_addr().ok().and_then(|addr| addr.as_socket());
-                let port = real.map_or(port, |real| real.port());
-                return Ok(Bound {
-                    socket: Some(socket),
-                    framing: Framing::Length,
-                    endpoint: Arc::new(endpoint.with_port(port)),
-                    options: options.clone(),
-                    _file: None,
-                });
+                let endpoint = endpoint.with_port(real.map_or(port, |real| real.port()));
+                return Ok(Bound { place, ..Bound::new(Some(socket), endpoint, options) });
             }
             Err(error) => failure = Some(error),
         }
@@ -213,13 +237,8 @@ fn bind_ipc(
     if let Some(mode) = options.permissions {
         permissions::widen(path, mode).map_err(failed)?;
     }
-    Ok(Bound {
-        socket: Some(start(socket, options.backlog).map_err(failed)?),
-        framing: Framing::TypeAndLength,
-        endpoint: Arc::new(endpoint.clone()),
-        options: options.clone(),
-        _file: Some(file),
-    })
+    let socket = start(socket, options.backlog).map_err(failed)?;
+    Ok(Bound { _file: Some(file), ..Bound::new(Some(socket), endpoint.clone(), options) })
 }
 
 fn bind_abstract(
@@ -232,13 +251,8 @@ fn bind_abstract(
         socket.bind(&abstract_addr(name)?)?;
         start(socket, options.backlog)
     };
-    Ok(Bound {
-        socket: Some(listen().map_err(|error| ListenError::from_io(endpoint.to_string(), error))?),
-        framing: Framing::TypeAndLength,
-        endpoint: Arc::new(endpoint.clone()),
-        options: options.clone(),
-        _file: None,
-    })
+    let socket = listen().map_err(|error| ListenError::from_io(endpoint.to_string(), error))?;
+    Ok(Bound::new(Some(socket), endpoint.clone(), options))
 }
 
 /// The address of an abstract socket: a NUL byte and the name, without padding or terminator.
@@ -258,12 +272,17 @@ fn is_alive(addr: &SockAddr) -> bool {
 
 fn start(socket: Socket, backlog: u32) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    listen(&socket, backlog)?;
     Ok(socket)
 }
 
+/// For a socket that listens already: from now on with this backlog.
+pub(crate) fn listen(socket: &Socket, backlog: u32) -> io::Result<()> {
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+}
+
 /// The file of a listening socket, removed with its listener unless it has become somebody else's.
-pub(crate) struct SocketFile {
+struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,

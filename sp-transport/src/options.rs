@@ -5,9 +5,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use sp_core::config::Config;
+use sp_core::endpoint::{Address, Endpoint};
 
 use crate::conn::SendLimits;
+use crate::error::{DialError, ListenError};
 use crate::tcp::Tuning;
+#[cfg(feature = "tls")]
+use crate::tls;
 
 /// What dialers and listeners set alike.
 macro_rules! conn_options {
@@ -75,6 +79,8 @@ pub struct DialOptions {
     pub(crate) reconnect_max: Duration,
     pub(crate) background: bool,
     pub(crate) local_address: Option<IpAddr>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<tls::Client>,
 }
 
 impl DialOptions {
@@ -87,7 +93,31 @@ impl DialOptions {
             reconnect_max: config.reconnect_max,
             background: false,
             local_address: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
+    }
+
+    /// Whom to trust over `tls+tcp` and what to show there. Without it such an endpoint is not dialled.
+    ///
+    /// The handle is kept: what it is [replaced](tls::Client::replace) with counts from the next connection on.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, client: &tls::Client) -> Self {
+        self.tls = Some(client.clone());
+        self
+    }
+
+    /// Whether everything is there that `endpoint` needs.
+    pub(crate) fn check(&self, endpoint: &Endpoint) -> Result<(), DialError> {
+        endpoint.check_dialable()?;
+        #[cfg(feature = "tls")]
+        let lacks = self.tls.is_none();
+        #[cfg(not(feature = "tls"))]
+        let lacks = true;
+        if lacks && matches!(endpoint.address(), Address::Tls { .. }) {
+            return Err(DialError::NoTls { url: endpoint.to_string() });
+        }
+        Ok(())
     }
 
     /// The wait before another attempt: `min` after the first failure, doubled with each further one up to
@@ -130,7 +160,7 @@ impl Default for DialOptions {
 
 impl fmt::Display for DialOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { conn, reconnect_min, reconnect_max, background, local_address } = self;
+        let Self { conn, reconnect_min, reconnect_max, background, local_address, .. } = self;
         write!(
             f,
             "{conn}, reconnect_min={reconnect_min:?}, reconnect_max={reconnect_max:?}, \
@@ -148,6 +178,8 @@ pub struct ListenOptions {
     pub(crate) half_open_max: usize,
     pub(crate) connections_max: Option<usize>,
     pub(crate) permissions: Option<u32>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<tls::Server>,
 }
 
 impl ListenOptions {
@@ -160,7 +192,30 @@ impl ListenOptions {
             half_open_max: config.half_open_max,
             connections_max: None,
             permissions: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
+    }
+
+    /// What to show over `tls+tcp` and whom to let in. Without it such an endpoint is not listened on.
+    ///
+    /// The handle is kept: what it is [replaced](tls::Server::replace) with counts from the next connection on.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, server: &tls::Server) -> Self {
+        self.tls = Some(server.clone());
+        self
+    }
+
+    /// Whether everything is there that `endpoint` needs.
+    pub(crate) fn check(&self, endpoint: &Endpoint) -> Result<(), ListenError> {
+        #[cfg(feature = "tls")]
+        let lacks = self.tls.is_none();
+        #[cfg(not(feature = "tls"))]
+        let lacks = true;
+        if lacks && matches!(endpoint.address(), Address::Tls { .. }) {
+            return Err(ListenError::NoTls { url: endpoint.to_string() });
+        }
+        Ok(())
     }
 
     /// The time a peer has for its handshake.
@@ -169,7 +224,8 @@ impl ListenOptions {
         self
     }
 
-    /// How many connections the system keeps waiting to be accepted.
+    /// How many connections the system keeps waiting to be accepted. Listeners that share a port get as many as the one
+    /// that wants most.
     pub fn backlog(mut self, connections: u32) -> Self {
         self.backlog = connections;
         self
@@ -204,7 +260,7 @@ impl Default for ListenOptions {
 
 impl fmt::Display for ListenOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { conn, backlog, half_open_max, connections_max, permissions } = self;
+        let Self { conn, backlog, half_open_max, connections_max, permissions, .. } = self;
         write!(
             f,
             "{conn}, backlog={backlog}, half_open_max={half_open_max}, \

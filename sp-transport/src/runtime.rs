@@ -53,7 +53,7 @@ pub trait Lingering: Send {
 }
 
 impl EndpointId {
-    fn next() -> Self {
+    pub(crate) fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
@@ -100,8 +100,9 @@ impl Runtime {
         endpoint: &Endpoint,
         options: &ListenOptions,
     ) -> Result<(EndpointId, Arc<Endpoint>), ListenError> {
+        options.check(endpoint)?;
+        let id = EndpointId::next();
         if let Address::Inproc { name } = endpoint.address() {
-            let id = EndpointId::next();
             let endpoint = Arc::new(endpoint.clone());
             // The worker knows the endpoint before anybody can find its name and connect.
             self.worker.send(Command::ListenInproc {
@@ -113,29 +114,34 @@ impl Runtime {
                 .inspect_err(|_| self.worker.close_soon(Which::One(id)))?;
             return Ok((id, endpoint));
         }
-        Ok(self.start(owner, listener::bind(endpoint, options)?))
+        let bound = listener::bind(endpoint, options, id, owner.events.protocol())?;
+        Ok(self.start(id, owner, bound))
     }
 
-    /// Starts a listener on a descriptor that is bound and listens already.
+    /// Starts a listener on a descriptor that is bound and listens already. `endpoint` says what is spoken there.
     pub fn listen_on(
         &self,
         owner: &Owner,
         fd: OwnedFd,
+        endpoint: &Endpoint,
         options: &ListenOptions,
     ) -> Result<(EndpointId, Arc<Endpoint>), ListenError> {
-        Ok(self.start(owner, given::listening(fd, options)?))
+        options.check(endpoint)?;
+        let id = EndpointId::next();
+        let bound = given::listening(fd, endpoint, options, id, owner.events.protocol())?;
+        Ok(self.start(id, owner, bound))
     }
 
-    fn start(&self, owner: &Owner, bound: Bound) -> (EndpointId, Arc<Endpoint>) {
-        let (id, endpoint) = (EndpointId::next(), Arc::clone(&bound.endpoint));
-        self.worker.send(Command::Listen { id, owner: owner.clone(), bound });
+    fn start(&self, id: EndpointId, owner: &Owner, bound: Bound) -> (EndpointId, Arc<Endpoint>) {
+        let endpoint = Arc::clone(&bound.endpoint);
+        self.worker.send(Command::Listen { id, owner: owner.clone(), bound: Box::new(bound) });
         (id, endpoint)
     }
 
     /// Hands a connected descriptor to a listener that was started for `socket://`.
     pub fn attach(&self, id: EndpointId, fd: OwnedFd) -> Result<(), AttachError> {
-        let (stream, peer_addr) = given::connected(fd)?;
-        self.worker.attach(id, stream, peer_addr).map_err(|why| match why {
+        let (socket, peer_addr) = given::connected(fd)?;
+        self.worker.attach(id, socket, peer_addr).map_err(|why| match why {
             CloseReason::TooMany { limit } => AttachError::TooMany { limit },
             _ => AttachError::Closed,
         })
@@ -148,7 +154,7 @@ impl Runtime {
         endpoint: &Endpoint,
         options: &DialOptions,
     ) -> Result<EndpointId, DialError> {
-        endpoint.check_dialable()?;
+        options.check(endpoint)?;
         if !options.background && self.worker.is_current() {
             return Err(DialError::WouldDeadlock { url: endpoint.to_string() });
         }

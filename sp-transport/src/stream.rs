@@ -1,33 +1,185 @@
-//! The byte streams that connections run over.
+//! The byte streams that connections run over: a socket, alone or with layers on it.
 
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::Arc;
 
 use socket2::Socket;
-use sp_core::pipe::Credentials;
+use sp_core::pipe::{CloseReason, Credentials};
 
 use crate::sys;
+use crate::tcp::Tuning;
 
-/// A connected, non-blocking byte stream. Reading and writing need no exclusive access: the kernel orders
-/// them, and this library sees to it that one thread at a time does either.
+#[cfg(feature = "tls")]
+use crate::tls::{self, Tls};
+
+/// A connected, non-blocking byte stream. Reading and writing need no exclusive access: one thread at a time does
+/// either, which this library sees to, and what both share a layer keeps under a lock of its own.
 #[derive(Debug)]
-pub(crate) struct Stream {
-    socket: Socket,
+pub(crate) enum Stream {
+    /// What goes through is what the kernel gets.
+    Plain(Plain),
+    /// The kernel gets it encrypted.
+    #[cfg(feature = "tls")]
+    Tls(Box<Tls>),
+}
+
+/// What one read brought.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chunk {
+    /// Bytes read; 0 at the end of the stream.
+    pub(crate) bytes: usize,
+    /// Nothing is left for now, and an event will announce what comes.
+    pub(crate) drained: bool,
 }
 
 impl Stream {
-    pub(crate) fn new(socket: Socket) -> Self {
+    #[inline]
+    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<Chunk> {
+        match self {
+            Self::Plain(plain) => plain.read(into),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.read(into),
+        }
+    }
+
+    /// Reads into `first` and, if that is filled, into `second`.
+    #[inline]
+    pub(crate) fn read_two(&self, first: &mut [u8], second: &mut [u8]) -> io::Result<Chunk> {
+        match self {
+            Self::Plain(plain) => plain.read_two(first, second),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.read_two(first, second),
+        }
+    }
+
+    /// Answers how many bytes will leave without being offered again. After `WouldBlock` the next write begins
+    /// with the same bytes.
+    #[inline]
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(plain) => plain.write(bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.write_pieces(&[IoSlice::new(bytes)]),
+        }
+    }
+
+    /// As [`write`](Self::write), for several pieces.
+    #[inline]
+    pub(crate) fn write_pieces(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(plain) => plain.write_pieces(pieces),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.write_pieces(pieces),
+        }
+    }
+
+    /// Ends both directions; the descriptor is closed when the last owner drops the stream.
+    pub(crate) fn shutdown(&self) {
+        match self {
+            Self::Plain(plain) => plain.shutdown(),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.shutdown(),
+        }
+    }
+
+    /// The kernel has room again: what the layers themselves have to say leaves.
+    pub(crate) fn writable(&self) {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(tls) = self {
+            tls.writable();
+        }
+    }
+
+    /// Whether bytes may wait within the stream that no event will announce.
+    pub(crate) const fn may_hold_bytes(&self) -> bool {
+        !matches!(self, Self::Plain(_))
+    }
+
+    /// Goes on with the handshake of the layers, until it is through or would block.
+    #[cfg(feature = "tls")]
+    pub(crate) fn shake(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(tls) => tls.shake(),
+        }
+    }
+
+    /// What the peer showed, in DER.
+    pub(crate) fn peer_certificate(&self) -> Option<Arc<[u8]>> {
+        match self {
+            Self::Plain(_) => None,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.peer_certificate(),
+        }
+    }
+
+    /// Whether there is a connection by now.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.plain().socket.peer_addr().is_ok()
+    }
+
+    /// Sets what is set on TCP connections.
+    pub(crate) fn tune(&self, tuning: &Tuning) {
+        tuning.apply(&self.plain().socket);
+    }
+
+    /// Who is at the other end, where the system knows.
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        self.plain().credentials()
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        self.plain().socket.local_addr().ok()?.as_socket()
+    }
+
+    const fn plain(&self) -> &Plain {
+        match self {
+            Self::Plain(plain) => plain,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => &tls.plain,
+        }
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.plain().socket.as_raw_fd()
+    }
+}
+
+/// What an error of a stream means for its connection.
+pub(crate) fn end_reason(error: &io::Error) -> CloseReason {
+    #[cfg(feature = "tls")]
+    if let Some(fault) = tls::fault_of(error) {
+        return CloseReason::Tls(fault);
+    }
+    CloseReason::Io(error.kind())
+}
+
+/// A socket with nothing on it. The kernel orders reads and writes.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    socket: Socket,
+}
+
+impl Plain {
+    pub(crate) const fn new(socket: Socket) -> Self {
         Self { socket }
     }
 
-    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
-        (&self.socket).read(into)
+    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<Chunk> {
+        let asked = into.len();
+        let bytes = (&self.socket).read(into)?;
+        Ok(Chunk::of_kernel(bytes, asked))
     }
 
-    /// Reads into `first` and then into `second`, in one system call.
-    pub(crate) fn read_two(&self, first: &mut [u8], second: &mut [u8]) -> io::Result<usize> {
-        (&self.socket).read_vectored(&mut [IoSliceMut::new(first), IoSliceMut::new(second)])
+    fn read_two(&self, first: &mut [u8], second: &mut [u8]) -> io::Result<Chunk> {
+        let asked = first.len() + second.len();
+        let bytes =
+            (&self.socket).read_vectored(&mut [IoSliceMut::new(first), IoSliceMut::new(second)])?;
+        Ok(Chunk::of_kernel(bytes, asked))
     }
 
     /// Writes without raising SIGPIPE.
@@ -40,25 +192,22 @@ impl Stream {
         self.socket.send_vectored_with_flags(pieces, NO_SIGNAL)
     }
 
-    /// Ends both directions; the descriptor is closed when the last owner drops the stream.
     pub(crate) fn shutdown(&self) {
         // The peer may have been faster; there is nothing left to do either way.
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
 
-    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
-        self.socket.local_addr().ok()?.as_socket()
-    }
-
     /// Who is at the other end, where the system knows.
-    pub(crate) fn credentials(&self) -> Option<Credentials> {
+    fn credentials(&self) -> Option<Credentials> {
         sys::credentials(self.socket.as_fd())
     }
 }
 
-impl AsRawFd for Stream {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+impl Chunk {
+    /// From the kernel a short read means that nothing is left: more bytes raise a new event, and so does the peer's
+    /// close unless it came with these. Saves the system call that would only say so.
+    const fn of_kernel(bytes: usize, asked: usize) -> Self {
+        Self { bytes, drained: bytes < asked }
     }
 }
 

@@ -16,18 +16,20 @@ pub(crate) struct Tuning {
 }
 
 impl Tuning {
-    /// Sets what a connection may go without: none of it is worth a connection that the system refuses it for.
+    /// Sets what a connection may go without: none of it is worth a connection that the system refuses it for. What
+    /// was set before does not shine through, whether by whoever opened the listening descriptor or by another listener
+    /// of a shared port.
     pub(crate) fn apply(&self, socket: &Socket) {
         let _ = socket.set_tcp_nodelay(self.nodelay);
-        if let Some(idle) = self.keepalive {
-            let idle = idle.max(SECOND);
-            let asks = TcpKeepalive::new().with_time(idle).with_interval((idle / ASKS).max(SECOND));
-            let _ = socket.set_tcp_keepalive(&asks.with_retries(ASKS));
-        }
+        let _ = match self.keepalive.map(|idle| idle.max(SECOND)) {
+            Some(idle) => {
+                let asks = TcpKeepalive::new().with_time(idle).with_retries(ASKS);
+                socket.set_tcp_keepalive(&asks.with_interval((idle / ASKS).max(SECOND)))
+            }
+            None => socket.set_keepalive(false),
+        };
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        if self.user_timeout.is_some() {
-            let _ = socket.set_tcp_user_timeout(self.user_timeout);
-        }
+        let _ = socket.set_tcp_user_timeout(self.user_timeout);
     }
 
     /// Keeps a socket to the interface asked for. Not to be gone without: somebody counts on it.

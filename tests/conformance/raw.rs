@@ -16,6 +16,7 @@ use crate::shared::{DEADLINE, Transport, unique};
 pub(crate) enum Wire {
     Tcp,
     Ipc,
+    Ws,
 }
 
 impl Wire {
@@ -26,6 +27,7 @@ impl Wire {
         match self {
             Self::Tcp => Transport::Tcp.url(),
             Self::Ipc => Transport::Ipc.url(),
+            Self::Ws => Transport::Ws.url(),
         }
     }
 
@@ -39,7 +41,18 @@ impl Wire {
         match self {
             Self::Tcp => length.to_be_bytes().to_vec(),
             Self::Ipc => [&[1][..], &length.to_be_bytes()].concat(),
+            // As a client says it, with a mask that changes nothing.
+            Self::Ws => [&ws_head(0x82, 0x80, length)[..], &[0; 4]].concat(),
         }
+    }
+}
+
+/// A WebSocket frame's first byte, and its length in the shortest form.
+pub(crate) fn ws_head(first: u8, masked: u8, length: u64) -> Vec<u8> {
+    match length {
+        0..126 => vec![first, masked | length as u8],
+        126..0x1_0000 => [&[first, masked | 126][..], &(length as u16).to_be_bytes()].concat(),
+        _ => [&[first, masked | 127][..], &length.to_be_bytes()].concat(),
     }
 }
 
@@ -99,7 +112,11 @@ impl Raw {
         if let Some(path) = url.strip_prefix("ipc://") {
             return Self::new(Wire::Ipc, UnixStream::connect(path).expect("a socket file"));
         }
-        let addr = url.strip_prefix("tcp://").expect("tcp or ipc");
+        if let Some(rest) = url.strip_prefix("ws://") {
+            let addr = rest.split('/').next().expect("an address");
+            return Self::new(Wire::Ws, TcpStream::connect(addr).expect("a listener"));
+        }
+        let addr = url.strip_prefix("tcp://").expect("tcp, ws or ipc");
         Self::new(Wire::Tcp, TcpStream::connect(addr).expect("a listener"))
     }
 
@@ -112,6 +129,15 @@ impl Raw {
     pub(crate) fn shake(&mut self, as_protocol: ProtocolId) -> Vec<u8> {
         self.send(&handshake(as_protocol));
         self.read(8)
+    }
+
+    /// Reads a head of HTTP, empty line included.
+    pub(crate) fn http_head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(self.read(1));
+        }
+        String::from_utf8(head).expect("a head is text")
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
@@ -190,7 +216,9 @@ pub(crate) enum RawListener {
 impl RawListener {
     pub(crate) fn new(wire: Wire) -> Self {
         match wire {
-            Wire::Tcp => Self::from(TcpListener::bind("127.0.0.1:0").expect("a free port")),
+            Wire::Tcp | Wire::Ws => {
+                Self::from(TcpListener::bind("127.0.0.1:0").expect("a free port"))
+            }
             Wire::Ipc => {
                 let path = fresh_path();
                 let listener = UnixListener::bind(&path).expect("a fresh path");

@@ -11,7 +11,8 @@ use sp_protocols::engine;
 
 use crate::shared::{Transport, connect, pattern, spawn};
 use crate::support::{
-    DEADLINE, Raw, Scene, Wire, alone, any_closed, block_on, connected, poll_once, recv,
+    DEADLINE, Raw, Scene, Wire, alone, any_closed, block_on, connected, poll_once, recv, split,
+    with_id,
 };
 
 /// A REQ that listens, with its events.
@@ -28,16 +29,6 @@ fn answering(listener: &sp::Listener, events: &Receiver<PipeEvent>) -> (Raw, Pee
     rep.shake(ProtocolId::REP);
     let peer = connected(events);
     (rep, peer)
-}
-
-/// The id of a request and its body.
-fn split(request: &[u8]) -> (u32, &[u8]) {
-    let (id, body) = request.split_first_chunk().expect("a request has an id");
-    (u32::from_be_bytes(*id), body)
-}
-
-fn with_id(id: u32, body: &[u8]) -> Vec<u8> {
-    [&id.to_be_bytes(), body].concat()
 }
 
 const STATE_REQ: RecvError = RecvError::State { protocol: ProtocolId::REQ };
@@ -68,7 +59,7 @@ fn ids_have_the_high_bit_count_up_and_do_not_start_alike() {
 /// sp-wire 8.8 item 95
 #[test]
 fn a_req_receives_only_what_it_has_asked_for() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let (req, rep) = (Req::new().unwrap(), Rep::new().unwrap());
         connect(transport, &rep, &req);
         assert_eq!(req.recv(), Err(STATE_REQ), "nothing asked");
@@ -165,7 +156,7 @@ fn a_reply_without_an_id_closes_its_pipe_and_the_request_goes_elsewhere() {
 /// sp-wire 8.8 item 100
 #[test]
 fn a_request_without_a_peer_waits_until_one_comes() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let (req, rep) = (Req::new().unwrap(), Rep::new().unwrap());
         let full = req.try_send("now").unwrap_err();
         assert!(matches!(&full, TrySendError::Full { .. }), "{full}");
@@ -289,7 +280,7 @@ fn a_receive_that_times_out_ends_its_request() {
 /// sp-wire 8.8 item 105
 #[test]
 fn a_rep_answers_each_request_once() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let (req, rep) = (Req::new().unwrap(), Rep::new().unwrap());
         connect(transport, &rep, &req);
         let unasked = rep.send("nobody asked").unwrap_err();
@@ -413,7 +404,7 @@ fn the_header_ends_with_the_first_word_that_has_the_high_bit() {
 /// sp-wire 8.8 item 114
 #[test]
 fn every_req_gets_its_own_answers() {
-    for transport in Transport::ALL {
+    for transport in Transport::BARE {
         let rep = Rep::new().unwrap();
         let reqs = [(); 3].map(|()| {
             let req = Req::new().unwrap();

@@ -8,15 +8,21 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use sp::{CloseReason, DialOptions, ListenOptions, Listener, Message, PeerId, PipeEvent, Socket};
-use sp_protocols::engine::{self, Engine};
+use sp_protocols::engine::{self, Engine, RecvEngine, SendEngine};
 
 pub(crate) use crate::raw::{Raw, RawListener, Wire, fresh_path, handshake};
+use crate::shared::Transport;
 pub(crate) use crate::shared::{DEADLINE, block_on, unique};
 
 /// A dialer that tries on in the background, quickly.
 pub(crate) fn eager() -> DialOptions {
+    eager_over(Transport::Tcp)
+}
+
+/// As [`eager`], with what the transport needs.
+pub(crate) fn eager_over(transport: Transport) -> DialOptions {
     let pause = Duration::from_millis(2);
-    DialOptions::new().background(true).reconnect(pause, pause)
+    transport.dial_options().background(true).reconnect(pause, pause)
 }
 
 /// A pattern that can be the listening side of a scene.
@@ -93,6 +99,57 @@ impl Host for engine::Sub {
     }
 }
 
+impl Host for engine::Pair {
+    type Guest = Self;
+
+    fn exchange(here: &Socket<Self>, there: &Socket<Self>) {
+        for (from, to) in [(there, here), (here, there)] {
+            let word = unique();
+            from.send_timeout(word.as_str(), DEADLINE).expect("the other one has room");
+            assert_eq!(to.recv_timeout(DEADLINE).expect("a word"), word.as_str());
+        }
+    }
+}
+
+impl Host for engine::Pair1Poly {
+    type Guest = engine::Pair1;
+
+    fn exchange(poly: &Socket<Self>, pair: &Socket<engine::Pair1>) {
+        let (question, answer) = (unique(), unique());
+        pair.send_timeout(question.as_str(), DEADLINE).expect("the other one has room");
+        let got = poly.recv_timeout(DEADLINE).expect("a question");
+        assert_eq!(got, question.as_str());
+        poly.send_to(got.source().expect("a source"), answer.as_str()).expect("it has room");
+        assert_eq!(pair.recv_timeout(DEADLINE).expect("an answer"), answer.as_str());
+    }
+}
+
+/// What the host says for one reaches all: others have to pass over it.
+impl Host for engine::Bus {
+    type Guest = Self;
+
+    fn exchange(here: &Socket<Self>, there: &Socket<Self>) {
+        exchange_among_all(here, there);
+    }
+}
+
+/// As a BUS.
+impl Host for engine::Star {
+    type Guest = Self;
+
+    fn exchange(here: &Socket<Self>, there: &Socket<Self>) {
+        exchange_among_all(here, there);
+    }
+}
+
+fn exchange_among_all<E: SendEngine + RecvEngine>(here: &Socket<E>, there: &Socket<E>) {
+    for (from, to) in [(there, here), (here, there)] {
+        let word = unique();
+        from.send(word.as_str()).expect("it never waits");
+        while to.recv_timeout(DEADLINE).expect("a word") != word.as_str() {}
+    }
+}
+
 /// Exchanges while it has one peer only: the next message goes to any.
 impl Host for engine::Push {
     type Guest = engine::Pull;
@@ -109,6 +166,39 @@ impl Host for engine::Req {
     fn exchange(req: &Socket<Self>, rep: &Socket<engine::Rep>) {
         engine::Rep::exchange(rep, req);
     }
+}
+
+impl Host for engine::Respondent {
+    type Guest = engine::Surveyor;
+
+    fn exchange(respondent: &Socket<Self>, surveyor: &Socket<engine::Surveyor>) {
+        let (question, answer) = (unique(), unique());
+        let context = patient(surveyor);
+        context.send(question.as_str()).expect("a survey is always sent");
+        assert_eq!(respondent.recv_timeout(DEADLINE).expect("a survey"), question.as_str());
+        respondent.send_timeout(answer.as_str(), DEADLINE).expect("there is a survey");
+        assert_eq!(context.recv_timeout(DEADLINE).expect("a response"), answer.as_str());
+    }
+}
+
+impl Host for engine::Surveyor {
+    type Guest = engine::Respondent;
+
+    fn exchange(surveyor: &Socket<Self>, respondent: &Socket<engine::Respondent>) {
+        let (question, answer) = (unique(), unique());
+        let context = patient(surveyor);
+        context.send(question.as_str()).expect("a survey is always sent");
+        // What others were asked came here as well.
+        while respondent.recv_timeout(DEADLINE).expect("a survey") != question.as_str() {}
+        respondent.send_timeout(answer.as_str(), DEADLINE).expect("there is a survey");
+        assert_eq!(context.recv_timeout(DEADLINE).expect("a response"), answer.as_str());
+    }
+}
+
+/// A context whose surveys outlast every test.
+fn patient(surveyor: &Socket<engine::Surveyor>) -> sp::SurveyorContext {
+    let options = sp::SurveyorOptions::new().survey_time(DEADLINE);
+    surveyor.context_with(options).expect("a good survey time")
 }
 
 /// A socket that listens, and a bystander connected to it.
@@ -169,9 +259,26 @@ impl<H: Host> Scene<H> {
     /// A scripted peer with its handshake done.
     pub(crate) fn peer(&self) -> (Raw, PeerId) {
         let mut raw = self.stranger();
-        assert_eq!(raw.shake(H::PEER), handshake(H::SELF));
+        if self.wire == Wire::Ws {
+            raw.send(self.request().as_bytes());
+            assert!(raw.http_head().starts_with("HTTP/1.1 101 "));
+        } else {
+            assert_eq!(raw.shake(H::PEER), handshake(H::SELF));
+        }
         let peer = self.connected();
         (raw, peer)
+    }
+
+    /// What a WebSocket client of this listener says first.
+    pub(crate) fn request(&self) -> String {
+        let url = self.listener.endpoint().to_string();
+        let path = url.rsplit('/').next().expect("a path");
+        let name = H::SELF.to_string().to_lowercase();
+        format!(
+            "GET /{path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Protocol: {name}.sp.nanomsg.org\r\n\r\n"
+        )
     }
 
     pub(crate) fn bystander_works(&self) {
@@ -218,7 +325,7 @@ impl<H: Host> Scene<H> {
     }
 
     /// The offender's stream has ended, and everybody else goes on.
-    fn is_over(&self, mut offender: Raw) {
+    pub(crate) fn is_over(&self, mut offender: Raw) {
         offender.rest();
         self.bystander_works();
         self.newcomer_works();
@@ -252,9 +359,19 @@ pub(crate) fn any_closed(events: &Receiver<PipeEvent>) -> CloseReason {
     }
 }
 
+/// The id of a request or survey and its body.
+pub(crate) fn split(request: &[u8]) -> (u32, &[u8]) {
+    let (id, body) = request.split_first_chunk().expect("a request has an id");
+    (u32::from_be_bytes(*id), body)
+}
+
+pub(crate) fn with_id(id: u32, body: &[u8]) -> Vec<u8> {
+    [&id.to_be_bytes(), body].concat()
+}
+
 /// The next message.
-pub(crate) fn recv<E: engine::RecvEngine>(socket: &Socket<E>) -> Message {
-    socket.recv_timeout(DEADLINE).expect("a message")
+pub(crate) fn recv<E: RecvEngine>(context: &sp::Context<E>) -> Message {
+    context.recv_timeout(DEADLINE).expect("a message")
 }
 
 /// Polls once: afterwards the future is done or stands in line.

@@ -11,9 +11,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use sp::{Listener, PipeEvent, Socket};
+use sp::{DialOptions, ListenOptions, Listener, PipeEvent, Socket};
 use sp_core::clock;
 use sp_protocols::engine::Engine;
+
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 
 /// When a test gives up: far beyond what a loaded machine needs, so that only a hang gets here.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -24,10 +27,20 @@ pub(crate) enum Transport {
     Tcp,
     Ipc,
     Inproc,
+    Ws,
+    /// With certificates on both sides.
+    #[cfg(feature = "tls")]
+    Tls,
 }
 
 impl Transport {
-    pub(crate) const ALL: [Self; 3] = [Self::Tcp, Self::Ipc, Self::Inproc];
+    #[cfg(not(feature = "tls"))]
+    pub(crate) const ALL: [Self; 4] = Self::BARE;
+    #[cfg(feature = "tls")]
+    pub(crate) const ALL: [Self; 5] = [Self::Tcp, Self::Ipc, Self::Inproc, Self::Ws, Self::Tls];
+
+    /// Those that need no options.
+    pub(crate) const BARE: [Self; 4] = [Self::Tcp, Self::Ipc, Self::Inproc, Self::Ws];
 
     /// An address to listen on that nobody else has.
     pub(crate) fn url(self) -> String {
@@ -35,6 +48,32 @@ impl Transport {
             Self::Tcp => "tcp://127.0.0.1:0".to_owned(),
             Self::Ipc => format!("ipc://{}", std::env::temp_dir().join(unique()).display()),
             Self::Inproc => format!("inproc://{}", unique()),
+            Self::Ws => format!("ws://127.0.0.1:0/{}", unique()),
+            #[cfg(feature = "tls")]
+            Self::Tls => "tls+tcp://127.0.0.1:0".to_owned(),
+        }
+    }
+
+    /// Whether its connections are those of tcp, with what is set on these.
+    pub(crate) fn is_over_tcp(self) -> bool {
+        !matches!(self, Self::Ipc | Self::Inproc)
+    }
+
+    /// What a listener needs.
+    pub(crate) fn listen_options(self) -> ListenOptions {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls => ListenOptions::new().tls(&tls::server()),
+            _ => ListenOptions::new(),
+        }
+    }
+
+    /// What a dialer needs.
+    pub(crate) fn dial_options(self) -> DialOptions {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls => DialOptions::new().tls(&tls::client()),
+            _ => DialOptions::new(),
         }
     }
 }
@@ -52,8 +91,9 @@ pub(crate) fn connect<L: Engine, D: Engine>(
     dialing: &Socket<D>,
 ) -> Listener {
     let events = listening.events();
-    let listener = listening.listen(transport.url()).expect("the address is free");
-    dialing.dial(listener.endpoint()).expect("somebody listens");
+    let listener = listening.listen_with(transport.url(), &transport.listen_options());
+    let listener = listener.expect("the address is free");
+    dialing.dial_with(listener.endpoint(), &transport.dial_options()).expect("somebody listens");
     wait_connected(&events);
     listener
 }
@@ -113,7 +153,12 @@ pub(crate) fn spawn<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static)
 impl<T> Task<T> {
     /// What the thread returned; panics as the thread did.
     pub(crate) fn join(self) -> T {
-        match self.end() {
+        self.join_within(DEADLINE)
+    }
+
+    /// As [`join`](Self::join), for a thread that has more to do than a deadline allows.
+    pub(crate) fn join_within(self, limit: Duration) -> T {
+        match self.end_within(limit) {
             Ok(value) => value,
             Err(panic) => std::panic::resume_unwind(panic),
         }
@@ -121,7 +166,11 @@ impl<T> Task<T> {
 
     /// How the thread ended.
     pub(crate) fn end(self) -> thread::Result<T> {
-        let outcome = self.outcome.recv_timeout(DEADLINE).expect("the thread hangs");
+        self.end_within(DEADLINE)
+    }
+
+    fn end_within(self, limit: Duration) -> thread::Result<T> {
+        let outcome = self.outcome.recv_timeout(limit).expect("the thread hangs");
         // What it keeps for itself goes when it ends for good.
         self.thread.join().expect("panics were caught inside");
         outcome

@@ -4,17 +4,19 @@ use std::hint::black_box;
 use std::mem;
 use std::time::Instant;
 
-use sp::{CloseReason, Message, PeerId, PubOptions, RepOptions, ReqOptions};
+use sp::{BusOptions, CloseReason, Message, PeerId, PubOptions, RepOptions, ReqOptions};
 use sp_core::batch::Batch;
 use sp_core::id::{CtxId, Id as _, TimerKey};
 use sp_core::pipe::Backlog;
 use sp_core::pipe::Flow;
 use sp_protocols::engine::{
-    Counter, Effects, Engine, Pub, Pull, PullOptions, Push, PushOptions, RecvEngine as _, Rep, Req,
-    SendEngine as _, Sub, SubOptions,
+    Bus, Counter, Effects, Engine, Pair, Pair1, Pub, Pull, Push, RecvEngine, Rep, Req, SendEngine,
+    Sub, SubOptions,
 };
 
-use super::metric::{ENGINE_PUB_SUB, ENGINE_PUSH_PULL, ENGINE_REQ_REP};
+use super::metric::{
+    ENGINE_BUS, ENGINE_PAIR, ENGINE_PAIR1, ENGINE_PUB_SUB, ENGINE_PUSH_PULL, ENGINE_REQ_REP,
+};
 use super::pool::nanos_each;
 use super::{Cell, Figures};
 use crate::error::{Error, Result};
@@ -28,8 +30,11 @@ pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
     }
     Ok(vec![
         (ENGINE_REQ_REP, req_rep(cell)),
-        (ENGINE_PUSH_PULL, push_pull(cell)),
+        (ENGINE_PUSH_PULL, one_way::<Push, Pull>(cell)),
         (ENGINE_PUB_SUB, pub_sub(cell)),
+        (ENGINE_PAIR, one_way::<Pair, Pair>(cell)),
+        (ENGINE_PAIR1, one_way::<Pair1, Pair1>(cell)),
+        (ENGINE_BUS, bus(cell)),
     ])
 }
 
@@ -51,36 +56,45 @@ fn req_rep(cell: &Cell) -> f64 {
     })
 }
 
-fn push_pull(cell: &Cell) -> f64 {
-    let mut push = Side::new(Push::new(PushOptions::default(), 1), 1);
-    let mut pull = Side::new(Pull::new(PullOptions::default(), 2), 1);
+fn one_way<S: SendEngine, R: RecvEngine>(cell: &Cell) -> f64 {
+    let mut from = Side::new(S::new(S::Options::default(), 1), 1);
+    let mut to = Side::new(R::new(R::Options::default(), 2), 1);
     let body = vec![7; cell.size];
     nanos_each(cell.time / PARTS, BATCH, || {
         for _ in 0..BATCH {
             let mut msg = Message::from(&body[..]);
-            let _ = push.engine.try_send(CtxId::MAIN, &mut msg, &mut push.world);
+            let _ = from.engine.try_send(CtxId::MAIN, &mut msg, &mut from.world);
         }
-        push.world.pass_on(&mut pull);
+        from.world.pass_on(&mut to);
         for _ in 0..BATCH {
             let mut msg = Message::new();
-            let came = pull.engine.try_recv(CtxId::MAIN, &mut msg, &mut pull.world);
+            let came = to.engine.try_recv(CtxId::MAIN, &mut msg, &mut to.world);
             assert!(came.is_ok(), "every message arrives");
             black_box(msg);
         }
     })
 }
 
-/// One publisher with the cell's subscribers, one of which receives.
 fn pub_sub(cell: &Cell) -> f64 {
-    let mut publisher = Side::new(Pub::new(PubOptions::default(), 1), cell.many);
-    let mut sub = Side::new(Sub::new(SubOptions::default(), 2), 1);
-    sub.engine.subscribe(CtxId::MAIN, b"");
+    let mut sub = Sub::new(SubOptions::default(), 2);
+    sub.subscribe(CtxId::MAIN, b"");
+    to_many(cell, Pub::new(PubOptions::default(), 1), sub)
+}
+
+fn bus(cell: &Cell) -> f64 {
+    let bus = |seed| Bus::new(BusOptions::default(), seed);
+    to_many(cell, bus(1), bus(2))
+}
+
+/// One that sends to as many as the cell says, one of which receives.
+fn to_many(cell: &Cell, from: impl SendEngine, to: impl RecvEngine) -> f64 {
+    let (mut from, mut to) = (Side::new(from, cell.many), Side::new(to, 1));
     let body = vec![7; cell.size];
     nanos_each(cell.time / PARTS, cell.many, || {
         let mut msg = Message::from(&body[..]);
-        let _ = publisher.engine.try_send(CtxId::MAIN, &mut msg, &mut publisher.world);
-        publisher.world.pass_on(&mut sub);
-        while sub.engine.try_recv(CtxId::MAIN, &mut msg, &mut sub.world).is_ok() {
+        let _ = from.engine.try_send(CtxId::MAIN, &mut msg, &mut from.world);
+        from.world.pass_on(&mut to);
+        while to.engine.try_recv(CtxId::MAIN, &mut msg, &mut to.world).is_ok() {
             black_box(&msg);
         }
     })
@@ -103,7 +117,7 @@ impl<E: Engine> Side<E> {
     }
 }
 
-/// A world with room for everything and a clock that stands still.
+/// A world with room for everything, a clock that stands still, and nobody who waits.
 struct World {
     now: Instant,
     out: Batch,
@@ -160,13 +174,21 @@ impl Effects for World {
 
     fn wake_send(&mut self, _ctx: CtxId) {}
 
+    fn recv_waits(&self, _ctx: CtxId) -> bool {
+        false
+    }
+
+    fn send_waits(&self, _ctx: CtxId) -> bool {
+        false
+    }
+
     fn arm(&mut self, _key: TimerKey, _at: Instant) {}
 
     fn count(&mut self, _what: Counter) {}
 }
 
 /// A round's time is shared by as many figures.
-const PARTS: u32 = 3;
+const PARTS: u32 = 6;
 
 /// Messages that arrive together, as many as a read of small ones gives.
 const BATCH: usize = 64;

@@ -86,8 +86,14 @@ pub(crate) const ENGINE_REQ_REP: Metric = Metric::new("req-rep", "ns", Better::L
 pub(crate) const ENGINE_PUSH_PULL: Metric = Metric::new("push-pull", "ns", Better::Lower);
 /// A delivery of a message that is published to many.
 pub(crate) const ENGINE_PUB_SUB: Metric = Metric::new("pub-sub", "ns", Better::Lower);
+/// A message through both engines.
+pub(crate) const ENGINE_PAIR: Metric = Metric::new("pair", "ns", Better::Lower);
+/// The same with a count of hops.
+pub(crate) const ENGINE_PAIR1: Metric = Metric::new("pair1", "ns", Better::Lower);
+/// A delivery of a message that is sent to many neighbours.
+pub(crate) const ENGINE_BUS: Metric = Metric::new("bus", "ns", Better::Lower);
 
-const METRICS: [Metric; 28] = [
+const METRICS: [Metric; 31] = [
     P50,
     P99,
     P999,
@@ -116,4 +122,7 @@ const METRICS: [Metric; 28] = [
     ENGINE_REQ_REP,
     ENGINE_PUSH_PULL,
     ENGINE_PUB_SUB,
+    ENGINE_PAIR,
+    ENGINE_PAIR1,
+    ENGINE_BUS,
 ];

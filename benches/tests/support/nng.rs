@@ -19,10 +19,16 @@ use nng_sys as c;
 pub(crate) enum Pattern {
     Req,
     Rep,
+    Surveyor,
+    Respondent,
     Pub,
     Sub,
     Push,
     Pull,
+    Pair,
+    Pair1,
+    Pair1Poly,
+    Bus,
 }
 
 /// An open socket of nng's, closed on drop. Every call ends within the limit given to [`open`](Self::open); one
@@ -39,7 +45,7 @@ pub(crate) struct Nng {
 unsafe impl Send for Nng {}
 
 impl Nng {
-    /// Opens a socket. A SUB receives everything.
+    /// Opens a socket. A SUB receives everything, a SURVEYOR's surveys last until the limit.
     pub(crate) fn open(pattern: Pattern, limit: Duration) -> Self {
         // SAFETY: a null pointer asks for the defaults; doing so again does no harm.
         check("initialise", code(unsafe { c::nng_init(ptr::null()) }));
@@ -47,10 +53,16 @@ impl Nng {
         let open = match pattern {
             Pattern::Req => c::nng_req0_open,
             Pattern::Rep => c::nng_rep0_open,
+            Pattern::Surveyor => c::nng_surveyor0_open,
+            Pattern::Respondent => c::nng_respondent0_open,
             Pattern::Pub => c::nng_pub0_open,
             Pattern::Sub => c::nng_sub0_open,
             Pattern::Push => c::nng_push0_open,
             Pattern::Pull => c::nng_pull0_open,
+            Pattern::Pair => c::nng_pair0_open,
+            Pattern::Pair1 => c::nng_pair1_open,
+            Pattern::Pair1Poly => c::nng_pair1_open_poly,
+            Pattern::Bus => c::nng_bus0_open,
         };
         // SAFETY: `id` is live and is filled by the call; nng has been initialised.
         check("open", unsafe { open(&raw mut id) });
@@ -65,6 +77,11 @@ impl Nng {
         for option in [c::NNG_OPT_RECVTIMEO.as_slice(), c::NNG_OPT_SENDTIMEO] {
             // SAFETY: the socket is open and the option's name ends in a zero byte.
             check("limit", unsafe { c::nng_socket_set_ms(id, option.as_ptr().cast(), limit) });
+        }
+        if pattern == Pattern::Surveyor {
+            let name = c::NNG_OPT_SURVEYOR_SURVEYTIME.as_ptr().cast();
+            // SAFETY: the socket is open and a SURVEYOR, and the option's name ends in a zero byte.
+            check("survey time", unsafe { c::nng_socket_set_ms(id, name, limit) });
         }
         if pattern == Pattern::Sub {
             // SAFETY: the socket is open and a SUB; no byte is read from a topic of length 0.
@@ -114,7 +131,26 @@ impl Nng {
         unsafe { take_body(message) }
     }
 
-    /// One more conversation of a REP.
+    /// As [`recv`](Self::recv), and says whom the message came from.
+    pub(crate) fn recv_from(&self) -> (c::nng_pipe, Vec<u8>) {
+        let mut message = ptr::null_mut();
+        // SAFETY: the socket is open, `message` is live and is filled when the call succeeds.
+        check("receive", unsafe { c::nng_recvmsg(self.id, &raw mut message, 0) });
+        // SAFETY: nng has just handed the message over.
+        unsafe { (c::nng_msg_get_pipe(message), take_body(message)) }
+    }
+
+    /// Sends to one peer of a polyamorous PAIR1.
+    pub(crate) fn send_to(&self, pipe: c::nng_pipe, body: &[u8]) {
+        let message = new_message(body);
+        // SAFETY: the message is ours until it is sent, and nng's afterwards; one that was not sent ends the test.
+        check("send", unsafe {
+            c::nng_msg_set_pipe(message, pipe);
+            c::nng_sendmsg(self.id, message, 0)
+        });
+    }
+
+    /// One more conversation of a REP, SURVEYOR or RESPONDENT.
     pub(crate) fn context(&self) -> NngContext<'_> {
         let mut id = c::nng_ctx::NNG_CTX_INITIALIZER;
         // SAFETY: the socket is open; `id` is live and is filled by the call.
@@ -131,14 +167,9 @@ pub(crate) struct NngContext<'a> {
 
 impl NngContext<'_> {
     pub(crate) fn send(&self, body: &[u8]) {
-        let mut message = ptr::null_mut();
-        // SAFETY: `message` is live and is filled; the body is live while it is copied. A message that was sent is
-        // nng's, and one that was not ends the test.
-        unsafe {
-            check("allocate", c::nng_msg_alloc(&raw mut message, 0));
-            check("fill", c::nng_msg_append(message, body.as_ptr().cast(), body.len()));
-            check("send", c::nng_ctx_sendmsg(self.id, message, 0));
-        }
+        let message = new_message(body);
+        // SAFETY: a message that was sent is nng's, and one that was not ends the test.
+        check("send", unsafe { c::nng_ctx_sendmsg(self.id, message, 0) });
     }
 
     pub(crate) fn recv(&self) -> Vec<u8> {
@@ -155,6 +186,17 @@ impl Drop for NngContext<'_> {
         // SAFETY: the context is ours and is closed once.
         unsafe { c::nng_ctx_close(self.id) };
     }
+}
+
+/// A message of nng's with a copy of `body`, to be sent.
+fn new_message(body: &[u8]) -> *mut c::nng_msg {
+    let mut message = ptr::null_mut();
+    // SAFETY: `message` is live and is filled; the body is live while it is copied.
+    unsafe {
+        check("allocate", c::nng_msg_alloc(&raw mut message, 0));
+        check("fill", c::nng_msg_append(message, body.as_ptr().cast(), body.len()));
+    }
+    message
 }
 
 /// Copies what a message says and frees it.

@@ -1,9 +1,10 @@
-//! The URL grammar: `scheme://host[:port]` for tcp; everything behind `://` as it stands for ipc and inproc, and with
-//! `%` and two digits for a byte for abstract names.
+//! The URL grammar: `scheme://host[:port]` for tcp, with a path and query behind it for ws; everything behind `://` as
+//! it stands for ipc and inproc, and with `%` and two digits for a byte for abstract names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+use super::target::canonical;
 use super::{Address, EndpointError, Host, IpFamily};
 
 /// Reads a URL.
@@ -17,6 +18,12 @@ pub(super) fn address(url: &str) -> Result<Address, EndpointError> {
         "tcp" => tcp(IpFamily::Any, rest),
         "tcp4" => tcp(IpFamily::V4, rest),
         "tcp6" => tcp(IpFamily::V6, rest),
+        "tls+tcp" if HAS_TLS => tls(IpFamily::Any, rest),
+        "tls+tcp4" if HAS_TLS => tls(IpFamily::V4, rest),
+        "tls+tcp6" if HAS_TLS => tls(IpFamily::V6, rest),
+        "ws" => ws(IpFamily::Any, rest),
+        "ws4" => ws(IpFamily::V4, rest),
+        "ws6" => ws(IpFamily::V6, rest),
         "ipc" | "unix" => ipc(rest),
         "abstract" => abstract_name(rest),
         "socket" if rest.is_empty() => Ok(Address::Socket),
@@ -38,6 +45,17 @@ pub(super) fn address(url: &str) -> Result<Address, EndpointError> {
 }
 
 fn tcp(family: IpFamily, rest: &str) -> Result<Address, Fault> {
+    let (host, port) = authority(family, rest)?;
+    Ok(Address::Tcp { family, host, port })
+}
+
+fn tls(family: IpFamily, rest: &str) -> Result<Address, Fault> {
+    let (host, port) = authority(family, rest)?;
+    Ok(Address::Tls { family, host, port })
+}
+
+/// A host and port with nothing around them.
+fn authority(family: IpFamily, rest: &str) -> Result<(Host, u16), Fault> {
     let (authority, path) = match rest.find(['/', '?', '#']) {
         Some(at) => rest.split_at(at),
         None => (rest, ""),
@@ -50,23 +68,37 @@ fn tcp(family: IpFamily, rest: &str) -> Result<Address, Fault> {
     if !matches!(path, "" | "/") {
         return Err(Fault::Address("tcp has no path, query or fragment: end after the port"));
     }
-    let (host, port) = split_port(authority)?;
-    let host = host_of(host)?;
-    let fits = match (&host, family) {
-        (Host::Ip(ip), IpFamily::V4) => ip.is_ipv4(),
-        (Host::Ip(ip), IpFamily::V6) => ip.is_ipv6(),
-        _ => true,
-    };
-    if !fits {
-        return Err(Fault::Address(
-            "the address is of the other IP version than the scheme: use tcp",
-        ));
-    }
-    Ok(Address::Tcp { family, host, port: port_of(port)? })
+    // No port is 0, as in nng.
+    host_and_port(family, authority, 0)
 }
 
-/// Parts the host, brackets included, from the port; no port is 0, as in nng.
-fn split_port(authority: &str) -> Result<(&str, &str), Fault> {
+fn ws(family: IpFamily, rest: &str) -> Result<Address, Fault> {
+    let (authority, target) = match rest.find(['/', '?', '#']) {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    if authority.contains('@') {
+        return Err(Fault::Address(
+            "ws has no user information: leave out what stands before the @",
+        ));
+    }
+    let (host, port) = host_and_port(family, authority, 80)?;
+    Ok(Address::Ws { family, host, port, target: canonical(target).map_err(Fault::Address)? })
+}
+
+fn host_and_port(family: IpFamily, authority: &str, usual: u16) -> Result<(Host, u16), Fault> {
+    let (host, port) = split_port(authority)?;
+    let host = host_of(host)?;
+    if matches!(host, Host::Ip(ip) if !family.includes(ip)) {
+        return Err(Fault::Address(
+            "the address is of the other IP version than the scheme: leave the 4 or 6 out",
+        ));
+    }
+    Ok((host, port.map_or(Ok(usual), port_of)?))
+}
+
+/// Parts the host, brackets included, from the port, if there is one.
+fn split_port(authority: &str) -> Result<(&str, Option<&str>), Fault> {
     let host_end = match authority.strip_prefix('[') {
         Some(inner) => match inner.find(']') {
             // One bracket before the inner text and one behind it.
@@ -77,14 +109,14 @@ fn split_port(authority: &str) -> Result<(&str, &str), Fault> {
     };
     let (host, rest) = authority.split_at(host_end);
     if rest.is_empty() {
-        return Ok((host, "0"));
+        return Ok((host, None));
     }
     match rest.strip_prefix(':') {
         Some("") => Err(Fault::Syntax("write a port behind the colon, or leave the colon out")),
         Some(port) if !host.starts_with('[') && port.contains(':') => {
             Err(Fault::Syntax("put an IPv6 address in brackets, for example tcp://[::1]:5555"))
         }
-        Some(port) => Ok((host, port)),
+        Some(port) => Ok((host, Some(port))),
         None => Err(Fault::Syntax("only :port may follow the bracket")),
     }
 }
@@ -184,10 +216,19 @@ impl Fault {
     }
 }
 
-/// Schemes of other Scalability Protocols libraries.
-const NOT_BUILT: [&str; 16] = [
-    "tls+tcp", "tls+tcp4", "tls+tcp6", "ws", "ws4", "ws6", "wss", "wss4", "wss6", "udp", "udp4",
-    "udp6", "dtls", "dtls4", "dtls6", "fd",
+const HAS_TLS: bool = cfg!(feature = "tls");
+
+/// What to use instead of a scheme that is not built in.
+pub(super) const BUILT: &str = if HAS_TLS {
+    "tcp, tls+tcp, ws, ipc, abstract, socket and inproc"
+} else {
+    "tcp, ws, ipc, abstract, socket and inproc, and tls+tcp with the feature tls"
+};
+
+/// Schemes of other Scalability Protocols libraries, and those of this one that a feature brings.
+const NOT_BUILT: [&str; 13] = [
+    "tls+tcp", "tls+tcp4", "tls+tcp6", "wss", "wss4", "wss6", "udp", "udp4", "udp6", "dtls",
+    "dtls4", "dtls6", "fd",
 ];
 
 /// nng's limit, and the longest name the domain name system has.

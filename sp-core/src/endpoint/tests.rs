@@ -10,6 +10,10 @@ fn tcp(family: IpFamily, host: Host, port: u16) -> Address {
     Address::Tcp { family, host, port }
 }
 
+fn ws(family: IpFamily, host: Host, port: u16, target: &str) -> Address {
+    Address::Ws { family, host, port, target: target.into() }
+}
+
 fn ip(text: &str) -> Host {
     Host::Ip(text.parse().expect("the test has a literal address"))
 }
@@ -58,6 +62,12 @@ fn item_162_urls_are_accepted_as_the_table_lists_them() {
         ("tcp4://*:1", tcp(V4, Host::Wildcard, 1), false),
         ("tcp6://[::1]:1", tcp(V6, ip("::1"), 1), true),
         ("tcp6://host:1", tcp(V6, name("host"), 1), true),
+        ("ws://host", ws(Any, name("host"), 80, "/"), true),
+        ("ws://Host/path?query", ws(Any, name("host"), 80, "/path?query"), true),
+        ("ws://[::1]:8080//a/../b/", ws(Any, ip("::1"), 8080, "/b/"), true),
+        ("ws://*:8080/", ws(Any, Host::Wildcard, 8080, "/"), false),
+        ("ws4://127.0.0.1:0/x", ws(V4, ip("127.0.0.1"), 0, "/x"), false),
+        ("ws6://host?q", ws(V6, name("host"), 80, "/?q"), true),
         ("ipc:///tmp/x.sock", ipc("/tmp/x.sock"), true),
         ("abstract://name%00x", abstracted(b"name\0x"), true),
         ("abstract://a%20b%ffc%25", abstracted(b"a b\xffc%"), true),
@@ -95,10 +105,7 @@ fn item_162_urls_are_refused_as_the_table_lists_them() {
         ("://host:1", Scheme),
         ("http://host:1", Scheme),
         (" tcp://host:1", Scheme),
-        ("tls+tcp://host:4433", NotBuilt),
-        ("ws://host/path?query", NotBuilt),
         ("wss://host", NotBuilt),
-        ("ws6://host", NotBuilt),
         ("udp4://host:1", NotBuilt),
         ("dtls://host:1", NotBuilt),
         ("abstract://", Address),
@@ -126,6 +133,12 @@ fn item_162_urls_are_refused_as_the_table_lists_them() {
         ("tcp://[]:1", Address),
         ("tcp4://[::1]:1", Address),
         ("tcp6://127.0.0.1:1", Address),
+        ("ws://user@host/", Address),
+        ("ws://host:1/a b", Address),
+        ("ws://host:1/%", Address),
+        ("ws://host:1/#fragment", Address),
+        ("ws4://[::1]:1/", Address),
+        ("ws://host:/", Syntax),
         (&long_host, Address),
         ("ipc://", Address),
         ("unix://", Address),
@@ -143,6 +156,31 @@ fn item_162_urls_are_refused_as_the_table_lists_them() {
     }
 }
 
+/// Conformance item 162, the rows of TLS, which a feature brings.
+#[test]
+fn item_162_tls_is_tcp_with_another_scheme_where_it_is_built() {
+    use IpFamily::{Any, V4, V6};
+    let rows = [
+        ("tls+tcp://Host:4433", Any, name("host"), 4433, true),
+        ("tls+tcp://*:0", Any, Host::Wildcard, 0, false),
+        ("tls+tcp4://127.0.0.1:1", V4, ip("127.0.0.1"), 1, true),
+        ("tls+tcp6://[::1]:1/", V6, ip("::1"), 1, true),
+    ];
+    for (url, family, host, port, dialable) in rows {
+        if !cfg!(feature = "tls") {
+            let error = url.parse::<Endpoint>().expect_err("it is not built");
+            assert_eq!(refusal(&error), Refusal::NotBuilt, "{url}");
+            assert!(error.to_string().contains("the feature tls"), "{error}");
+            continue;
+        }
+        let endpoint = parse(url);
+        assert_eq!(*endpoint.address(), Address::Tls { family, host, port }, "{url}");
+        assert_eq!(endpoint.check_dialable().is_ok(), dialable, "{url}");
+        assert_eq!(parse(&endpoint.to_string()), endpoint, "{url}");
+        assert_eq!(endpoint.with_port(7).port(), Some(7));
+    }
+}
+
 #[test]
 fn the_longest_host_and_path_are_accepted() {
     parse(&format!("tcp://{}:1", "h".repeat(255)));
@@ -153,8 +191,10 @@ fn the_longest_host_and_path_are_accepted() {
 fn errors_say_what_to_do() {
     let error = |url: &str| url.parse::<Endpoint>().expect_err("the URL is wrong").to_string();
     assert_eq!(
-        error("ws://host"),
-        r#""ws://host": ws is not in this version, which has tcp, ipc, abstract, socket and inproc; use one of these"#
+        error("wss://host"),
+        r#""wss://host": wss is not in this build, which has "#.to_owned()
+            + parse::BUILT
+            + "; use one of these"
     );
     assert_eq!(
         error("tcp://host:http"),
@@ -162,7 +202,7 @@ fn errors_say_what_to_do() {
     );
     assert_eq!(
         error("zmq://host"),
-        r#""zmq://host": no transport has the scheme "zmq"; use tcp, tcp4, tcp6, ipc, unix, abstract, socket or inproc"#
+        r#""zmq://host": no transport has the scheme "zmq"; use tcp, tcp4, tcp6, tls+tcp, ws, ipc, unix, abstract, socket or inproc"#
     );
 }
 

@@ -50,18 +50,21 @@ impl Message {
         words.iter().map(|word| u32::from_be_bytes(*word))
     }
 
-    /// Replaces the header.
+    /// Replaces the header, which is the program's to set on raw sockets only: others replace or drop it.
     ///
-    /// Answers false and changes nothing if `header` is longer than [`HEADER_MAX`](Self::HEADER_MAX).
-    #[must_use = "a header that is too long is refused"]
-    pub fn set_header(&mut self, header: &[u8]) -> bool {
+    /// Any bytes will do here; whether they make sense is looked at when the message is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`HeaderTooLong`] if it is longer than [`HEADER_MAX`](Self::HEADER_MAX); nothing changes then.
+    pub fn set_header(&mut self, header: &[u8]) -> Result<(), HeaderTooLong> {
         if header.len() > Self::HEADER_MAX {
-            return false;
+            return Err(HeaderTooLong { len: header.len() });
         }
         self.clear_header();
         self.store.prepend(header);
         self.store.set_header_len(header.len());
-        true
+        Ok(())
     }
 
     /// Makes the header part of the body, as a message looks to whoever receives it. Copies nothing.
@@ -74,6 +77,14 @@ impl Message {
         self.store.trim_front(self.header_len());
         self.store.set_header_len(0);
     }
+}
+
+/// A header was to be longer than headers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a header of {len} bytes is too long, 64 bytes are allowed")]
+pub struct HeaderTooLong {
+    /// Bytes that it was to have.
+    pub len: usize,
 }
 
 const WORD: usize = size_of::<u32>();

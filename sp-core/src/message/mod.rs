@@ -10,6 +10,7 @@ mod convert;
 mod header;
 mod store;
 
+pub use header::HeaderTooLong;
 use store::Store;
 
 /// A message. It owns its memory alone and gives it back when dropped.

@@ -138,7 +138,7 @@ impl Model {
             }
             Op::SetHeader(bytes) => {
                 let fits = bytes.len() <= Message::HEADER_MAX;
-                prop_assert_eq!(msg.set_header(bytes), fits);
+                prop_assert_eq!(msg.set_header(bytes).is_ok(), fits);
                 if fits {
                     self.header = bytes.clone();
                 }

@@ -2,9 +2,11 @@
 
 use sp_core::message::Message;
 
+use super::BadOption;
+
 /// How the header of an arrived request turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Header {
+pub enum Header {
     /// It is whole and now stands in the message's header.
     Whole,
     /// It passed more devices than allowed.
@@ -58,11 +60,25 @@ impl Backtrace {
     }
 }
 
+/// Whether a limit on the words of a header is in its range.
+pub(crate) fn check_ttl(ttl: u8) -> Result<(), BadOption> {
+    if (TTL_MIN..=TTL_MAX).contains(&ttl) {
+        return Ok(());
+    }
+    Err(BadOption { option: "ttl", value: ttl.to_string(), allowed: "1 to 15" })
+}
+
+/// What all peers use (sp-wire 3.0).
+pub(crate) const TTL: u8 = 8;
+pub(crate) const TTL_MIN: u8 = 1;
+/// A header holds 16 words, one of which a raw socket may need for itself.
+pub(crate) const TTL_MAX: u8 = 15;
+
 /// Ends a backtrace: set in its last word, the id, and in no other.
 pub(crate) const END_BIT: u32 = 0x8000_0000;
 
 /// A message's header holds 64 bytes.
-const WORDS_MAX: usize = 16;
+const WORDS_MAX: usize = Message::HEADER_MAX / 4;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use sp_core::id::{CtxId, TimerKey};
 
-use super::Effects;
+use super::{Effects, cost};
 
 /// Deadlines in order, of which only the earliest is armed.
 ///
@@ -27,11 +27,13 @@ impl Deadlines {
 
     /// Remembers that `ctx` is to be looked at, at `at`.
     pub(crate) fn push(&mut self, at: Instant, ctx: CtxId) {
+        cost::look();
         self.order.insert((at, ctx));
     }
 
     /// Forgets the deadline `at` of a context that has ended.
     pub(crate) fn remove(&mut self, at: Instant, ctx: CtxId) {
+        cost::look();
         self.order.remove(&(at, ctx));
     }
 
@@ -42,6 +44,7 @@ impl Deadlines {
 
     /// Takes the next context whose deadline is not after `now`.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<CtxId> {
+        cost::look();
         self.order.first().filter(|(at, _)| *at <= now)?;
         self.order.pop_first().map(|(_, ctx)| ctx)
     }

@@ -1,54 +1,34 @@
 //! Who stands in line.
 
-use sp_core::id::{Id, IdMap};
+use sp_core::id::Id;
+
+use super::links::{Ends, Links};
 
 /// Peers or contexts in the order in which they came, each at most once.
-///
-/// A linked list over a table: whoever stands anywhere leaves at once, however long the line.
 #[derive(Debug)]
 pub(crate) struct Line<K> {
-    places: IdMap<K, Place<K>>,
+    links: Links<K>,
     ends: Option<Ends<K>>,
-}
-
-/// Who stands next to one in line.
-#[derive(Debug)]
-struct Place<K> {
-    before: Option<K>,
-    behind: Option<K>,
-}
-
-/// The two ends of a line that is not empty; the same if one stands alone.
-#[derive(Clone, Copy, Debug)]
-struct Ends<K> {
-    first: K,
-    last: K,
 }
 
 impl<K: Id> Line<K> {
     /// Nobody; allocates nothing.
     pub(crate) const fn new() -> Self {
-        Self { places: IdMap::new(), ends: None }
+        Self { links: Links::new(), ends: None }
     }
 
     /// Lets `id` stand at the end, unless it stands in line already.
     pub(crate) fn push(&mut self, id: K) {
-        if self.places.contains(id) {
-            return;
+        if !self.links.contains(id) {
+            self.ends = Some(self.links.push(self.ends, id));
         }
-        let before = self.ends.map(|ends| ends.last);
-        self.insert(id, Place { before, behind: None });
-        self.ends = Some(Ends { first: self.ends.map_or(id, |ends| ends.first), last: id });
     }
 
     /// Lets `id` stand in front, unless it stands in line already.
     pub(crate) fn push_front(&mut self, id: K) {
-        if self.places.contains(id) {
-            return;
+        if !self.links.contains(id) {
+            self.ends = Some(self.links.push_front(self.ends, id));
         }
-        let behind = self.ends.map(|ends| ends.first);
-        self.insert(id, Place { before: None, behind });
-        self.ends = Some(Ends { first: id, last: self.ends.map_or(id, |ends| ends.last) });
     }
 
     /// Takes the first out.
@@ -70,18 +50,9 @@ impl<K: Id> Line<K> {
 
     /// Takes `id` out; answers whether it stood here.
     pub(crate) fn remove(&mut self, id: K) -> bool {
-        let Some(Place { before, behind }) = self.places.remove(id) else { return false };
-        if let Some(place) = before.and_then(|before| self.places.get_mut(before)) {
-            place.behind = behind;
-        }
-        if let Some(place) = behind.and_then(|behind| self.places.get_mut(behind)) {
-            place.before = before;
-        }
-        self.ends = self.ends.and_then(|Ends { first, last }| {
-            let first = if first == id { behind? } else { first };
-            let last = if last == id { before? } else { last };
-            Some(Ends { first, last })
-        });
+        let Some(ends) = self.ends else { return false };
+        let Ok(ends) = self.links.remove(ends, id) else { return false };
+        self.ends = ends;
         true
     }
 
@@ -90,20 +61,14 @@ impl<K: Id> Line<K> {
         self.ends.map(|ends| ends.first)
     }
 
+    /// The one that stands here, if it stands alone.
+    pub(crate) fn only(&self) -> Option<K> {
+        self.ends.filter(|ends| ends.first == ends.last).map(|ends| ends.first)
+    }
+
     /// Whether nobody stands here.
     pub(crate) const fn is_empty(&self) -> bool {
         self.ends.is_none()
-    }
-
-    fn insert(&mut self, id: K, place: Place<K>) {
-        if let Some(next) = place.before.and_then(|before| self.places.get_mut(before)) {
-            next.behind = Some(id);
-        }
-        if let Some(next) = place.behind.and_then(|behind| self.places.get_mut(behind)) {
-            next.before = Some(id);
-        }
-        let former = self.places.insert(id, place);
-        debug_assert!(former.is_none(), "who had the slot of {id:?} before has left the line");
     }
 }
 
@@ -165,6 +130,7 @@ mod tests {
                 }
                 prop_assert_eq!(line.first(), queue.front().copied());
                 prop_assert_eq!(line.is_empty(), queue.is_empty());
+                prop_assert_eq!(line.only(), queue.front().filter(|_| queue.len() == 1).copied());
             }
             let left: Vec<_> = std::iter::from_fn(|| line.pop()).collect();
             prop_assert_eq!(queue, left);

@@ -26,28 +26,49 @@ use sp_core::pipe::{Backlog, CloseReason, Flow, ProtocolId};
 
 pub mod testing;
 
+mod audience;
 mod backtrace;
+mod bus;
 mod contexts;
+mod cost;
+mod couple;
 mod deadlines;
-mod line;
+mod groups;
+mod hops;
+mod inbox;
+pub(crate) mod line;
+mod links;
+mod numbers;
+mod pair;
+mod pair1;
+mod pair1_poly;
 mod prefixes;
 mod publish;
 mod pull;
 mod push;
 mod queue;
+pub mod raw;
 mod rep;
 mod req;
-mod request_ids;
 mod rotation;
+mod star;
 mod subscribe;
+mod surveyor;
+mod topics;
 mod waiters;
 
+pub use bus::{Bus, BusOptions};
+pub use pair::{Pair, PairOptions};
+pub use pair1::{Pair1, Pair1Options};
+pub use pair1_poly::{Pair1Poly, Pair1PolyOptions, SendToBlocked};
 pub use publish::{Pub, PubOptions, SlowSubscriber};
 pub use pull::{Pull, PullOptions};
 pub use push::{Push, PushOptions};
-pub use rep::{Rep, RepOptions};
+pub use rep::{Answerer, Asked, Rep, RepOptions, Requests, Respondent, RespondentOptions, Surveys};
 pub use req::{Req, ReqOptions};
+pub use star::{Star, StarOptions};
 pub use subscribe::{Sub, SubOptions};
+pub use surveyor::{Surveyor, SurveyorOptions};
 
 /// Everything an engine may want from the world.
 pub trait Effects {
@@ -103,17 +124,14 @@ pub trait Effects {
     /// [`RecvBlocked::Empty`].
     ///
     /// With several contexts an engine wakes one that waits, not one that asked in passing; and only a
-    /// request that is waited for is reported as canceled. Answering yes when nobody waits may lose a wake.
-    fn recv_waits(&self, _ctx: CtxId) -> bool {
-        true
-    }
+    /// request that is waited for is reported as canceled. Answering yes when nobody waits may lose a wake, and an
+    /// engine that wakes all of them asks until the answer is no.
+    fn recv_waits(&self, ctx: CtxId) -> bool;
 
     /// Whether a send of `ctx` waits that has not been woken since it was answered [`SendBlocked::Full`].
     ///
     /// Answering yes when nobody waits may lose a wake of another context.
-    fn send_waits(&self, _ctx: CtxId) -> bool {
-        true
-    }
+    fn send_waits(&self, ctx: CtxId) -> bool;
 
     /// Calls [`Engine::timer`] with `key` at `at`, replacing an earlier deadline of that key.
     fn arm(&mut self, key: TimerKey, at: Instant);
@@ -139,9 +157,9 @@ pub trait Effects {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Counter {
-    /// A reply whose request is over or was never made.
+    /// A reply whose request is over or was never made, or a response whose survey is.
     StaleReply,
-    /// A request or reply whose header passed too many devices.
+    /// A message that passed too many devices.
     HopLimit,
     /// A reply whose requester is gone.
     PeerGone,
@@ -149,7 +167,7 @@ pub enum Counter {
     Unanswered,
     /// A request or survey sent again.
     Resent,
-    /// A message that a slow subscriber missed: dropped on the sending side.
+    /// A message that a slow subscriber, respondent or neighbour missed: dropped on the sending side.
     DroppedOnSend,
     /// A subscriber disconnected because it was too slow.
     TooSlow,
@@ -157,6 +175,8 @@ pub enum Counter {
     DroppedOnReceive,
     /// A message that no subscription wanted.
     Unwanted,
+    /// A message whose header was malformed, from a peer that was not closed for it.
+    Malformed,
     /// A message sent to a pattern that receives none.
     Ignored,
     /// A message that was waiting for a peer when the socket's peer went away.
@@ -165,7 +185,7 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter, in the order of their display.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::StaleReply,
         Self::HopLimit,
         Self::PeerGone,
@@ -175,6 +195,7 @@ impl Counter {
         Self::TooSlow,
         Self::DroppedOnReceive,
         Self::Unwanted,
+        Self::Malformed,
         Self::Ignored,
         Self::LostWithPeer,
     ];
@@ -191,6 +212,7 @@ impl Counter {
             Self::TooSlow => "too_slow",
             Self::DroppedOnReceive => "dropped_on_receive",
             Self::Unwanted => "unwanted",
+            Self::Malformed => "malformed",
             Self::Ignored => "ignored",
             Self::LostWithPeer => "lost_with_peer",
         }
@@ -233,6 +255,12 @@ pub trait Engine: Sized + Send + 'static {
     /// one of another context may have its turn. Patterns without contexts need not care.
     fn wake_unused(&mut self, _ctx: CtxId, _fx: &mut impl Effects) {}
 
+    /// Bytes that the engine itself keeps to be sent: a socket that closes waits for them too. Patterns without such
+    /// a queue need not care.
+    fn unsent(&self) -> usize {
+        0
+    }
+
     /// Ends a conversation; what it held is dropped. Its waiting calls are the caller's to end. Patterns without
     /// contexts need not care.
     ///
@@ -261,7 +289,8 @@ pub struct BadOption {
 /// A pattern that sends.
 #[diagnostic::on_unimplemented(
     message = "a `{Self}` socket cannot send",
-    note = "SUB and PULL only receive; send from the PUB or PUSH at the other end"
+    note = "SUB and PULL only receive; send from the PUB or PUSH at the other end",
+    note = "a polyamorous PAIR1 has `send_to`, which names the peer"
 )]
 pub trait SendEngine: Engine {
     /// Accepts `msg` for sending and takes what it needs out of it, or leaves its body alone.
@@ -299,7 +328,7 @@ pub trait RecvEngine: Engine {
 /// A pattern whose receive takes what has come and does nothing else: so it can be done before the program asks.
 #[diagnostic::on_unimplemented(
     message = "a `{Self}` socket has no receiver to hand out",
-    note = "what REQ and REP receive belongs to a conversation; SUB and PULL have receivers"
+    note = "what is a request, a survey or the answer to one belongs to a conversation: receive it there"
 )]
 pub trait FeedEngine: RecvEngine {}
 
@@ -308,11 +337,23 @@ pub trait FeedEngine: RecvEngine {}
 /// [`CtxId::MAIN`] is one of them, always exists and is the socket's own `send` and `recv`.
 #[diagnostic::on_unimplemented(
     message = "a `{Self}` socket has no contexts",
-    note = "REQ and REP have them"
+    note = "REQ, REP, SUB, SURVEYOR and RESPONDENT have them"
 )]
 pub trait ContextEngine: Engine {
     /// Begins a conversation; [`Engine::close_ctx`] ends it.
     fn open_ctx(&mut self) -> CtxId;
+}
+
+/// A pattern each of whose contexts can have options of its own.
+#[diagnostic::on_unimplemented(
+    message = "the contexts of a `{Self}` socket have no options of their own",
+    note = "those of REQ, SUB and SURVEYOR have; options of a REP or RESPONDENT are the socket's"
+)]
+pub trait TunableEngine: ContextEngine {
+    /// Begins a conversation with `options` in place of the socket's.
+    ///
+    /// Options that [`Options::check`] refuses are brought to the nearest that can work.
+    fn open_ctx_with(&mut self, options: Self::Options) -> CtxId;
 }
 
 /// Why a send did not happen.
@@ -322,6 +363,8 @@ pub enum SendBlocked {
     Full,
     /// The pattern's state does not allow a send now; waiting would not help.
     State,
+    /// The message's header, which is the program's on raw sockets, is none that the pattern sends.
+    Header,
     /// No peer is connected, and the socket was told not to wait for one.
     NoPeer,
 }
@@ -333,8 +376,10 @@ pub enum RecvBlocked {
     Empty,
     /// The pattern's state does not allow a receive now; waiting would not help.
     State,
-    /// The request this receive waited for was replaced by a newer one.
+    /// The request or survey this receive waited for was replaced by a newer one.
     Canceled,
     /// The peer that had the request is gone and the request is not to be repeated.
     PeerGone,
+    /// The time of the survey is over, and all that came in time has been received.
+    SurveyOver,
 }

@@ -55,6 +55,16 @@ impl Prefixes {
         true
     }
 
+    /// Every topic, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.all.iter().map(|topic| &**topic)
+    }
+
+    /// Whether there is no topic.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     /// Whether every text begins with a topic: the empty one is among them.
     pub(crate) fn match_all(&self) -> bool {
         // It begins all others, so that it stands alone.

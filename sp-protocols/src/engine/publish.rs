@@ -3,10 +3,11 @@
 use std::fmt;
 
 use sp_core::batch::Batch;
-use sp_core::id::{CtxId, IdMap, PeerId};
+use sp_core::id::{CtxId, PeerId};
 use sp_core::message::Message;
-use sp_core::pipe::{Backlog, CloseReason, Flow, ProtocolId};
+use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
+use super::audience::Audience;
 use super::queue::{DEFAULTS, Limit};
 use super::waiters::Waiters;
 use super::{BadOption, Counter, Effects, Engine, Options, SendBlocked, SendEngine};
@@ -17,49 +18,13 @@ use super::{BadOption, Counter, Effects, Engine, Options, SendBlocked, SendEngin
 /// with [`SlowSubscriber::Block`] does a send ever wait; it never fails. A peer that sends is closed.
 #[derive(Debug)]
 pub struct Pub {
-    peers: IdMap<PeerId, Standing>,
+    audience: Audience,
     policy: SlowSubscriber,
-    limit: Backlog,
-    /// How many peers miss what is published now.
-    missing_out: usize,
     /// Contexts whose send was told to wait for a slow peer.
     senders: Waiters,
 }
 
-/// How a peer takes part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// It gets what is published.
-    Joined,
-    /// Its backlog is full: it gets nothing new until there is room.
-    MissingOut,
-    /// It is being closed.
-    Closing,
-}
-
 impl Pub {
-    /// Whoever misses what is published now, and has room again, gets what comes next.
-    fn readmit(&mut self, fx: &mut impl Effects) {
-        if self.missing_out == 0 {
-            return;
-        }
-        for (peer, standing) in self.peers.iter_mut() {
-            if *standing == Standing::MissingOut && fx.room(peer) {
-                *standing = Standing::Joined;
-                self.missing_out = self.missing_out.saturating_sub(1);
-                fx.join(peer, self.limit);
-            }
-        }
-    }
-
-    /// What is published now is dropped for whoever misses it.
-    fn count_missed(&self, fx: &mut impl Effects) {
-        if self.missing_out > 0 {
-            let missing_out = self.peers.iter().filter(|(_, at)| **at == Standing::MissingOut);
-            missing_out.for_each(|(peer, _)| fx.count_for(peer, Counter::DroppedOnSend, 1));
-        }
-    }
-
     /// Deals with a peer for which as much waits as may. Answers no if the send has to wait for it.
     fn make_room(&mut self, peer: PeerId, fx: &mut impl Effects) -> bool {
         match self.policy {
@@ -67,25 +32,16 @@ impl Pub {
                 let dropped = fx.drop_oldest(peer);
                 fx.count_for(peer, Counter::DroppedOnSend, dropped);
             }
-            SlowSubscriber::DropNewest => {
-                fx.leave(peer);
-                self.peers.insert(peer, Standing::MissingOut);
-                self.missing_out = self.missing_out.saturating_add(1);
-            }
+            SlowSubscriber::DropNewest => self.audience.leave_out(peer, fx),
             SlowSubscriber::Disconnect => {
                 fx.count_for(peer, Counter::TooSlow, 1);
-                self.close(peer, CloseReason::TooSlow { waiting: fx.waiting(peer) }, fx);
+                let why = CloseReason::TooSlow { waiting: fx.waiting(peer) };
+                self.audience.close(peer, why, fx);
             }
             // Asking makes the world say when there is room; there may be some by now.
             SlowSubscriber::Block => return fx.room(peer),
         }
         true
-    }
-
-    fn close(&mut self, peer: PeerId, why: CloseReason, fx: &mut impl Effects) {
-        fx.leave(peer);
-        self.peers.insert(peer, Standing::Closing);
-        fx.close(peer, why);
     }
 
     /// Wakes a send that waits if nobody is slow any more. Its success wakes the next.
@@ -110,29 +66,20 @@ impl Engine for Pub {
     type Options = PubOptions;
 
     fn new(options: PubOptions, _seed: u64) -> Self {
-        let Limit { messages, bytes } = options.limit;
         Self {
-            peers: IdMap::new(),
+            audience: Audience::new(options.limit),
             policy: options.slow_subscriber,
-            limit: Backlog { messages: messages.max(1), bytes: bytes.max(1) },
-            missing_out: 0,
             senders: Waiters::new(),
         }
     }
 
     fn opened(&mut self, peer: PeerId, fx: &mut impl Effects) -> Result<(), CloseReason> {
-        self.peers.insert(peer, Standing::Joined);
-        fx.join(peer, self.limit);
+        self.audience.opened(peer, fx);
         Ok(())
     }
 
     fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
-        let Some(standing) = self.peers.remove(peer) else { return };
-        if standing == Standing::MissingOut {
-            self.missing_out = self.missing_out.saturating_sub(1);
-        }
-        let lost = usize::try_from(fx.waiting(peer)).unwrap_or(usize::MAX);
-        fx.count_times(Counter::LostWithPeer, lost);
+        self.audience.closed(peer, fx);
         self.wake_sender(fx);
     }
 
@@ -142,17 +89,8 @@ impl Engine for Pub {
 
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
         batch.clear();
-        match self.peers.get(peer) {
-            None | Some(Standing::Closing) => {}
-            Some(Standing::MissingOut) => {
-                self.missing_out = self.missing_out.saturating_sub(1);
-                self.close(peer, CloseReason::Unexpected { protocol: Self::SELF }, fx);
-            }
-            Some(Standing::Joined) => {
-                self.close(peer, CloseReason::Unexpected { protocol: Self::SELF }, fx);
-                self.wake_sender(fx);
-            }
-        }
+        self.audience.close(peer, CloseReason::Unexpected { protocol: Self::SELF }, fx);
+        self.wake_sender(fx);
         Flow::More
     }
 }
@@ -165,15 +103,14 @@ impl SendEngine for Pub {
         fx: &mut impl Effects,
     ) -> Result<(), SendBlocked> {
         msg.clear_header();
-        self.readmit(fx);
+        self.audience.readmit(fx);
         while let Some(peer) = fx.slow() {
             if !self.make_room(peer, fx) {
                 self.senders.add(ctx);
                 return Err(SendBlocked::Full);
             }
         }
-        self.count_missed(fx);
-        fx.broadcast(msg);
+        self.audience.broadcast(msg, fx);
         self.wake_sender(fx);
         Ok(())
     }

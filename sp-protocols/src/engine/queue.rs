@@ -27,12 +27,8 @@ impl Limit {
 
     /// Whether both are in their range; names the first that is not.
     pub(crate) fn check(self) -> Result<(), BadOption> {
-        for (option, limit) in [("queue", self.messages), ("queue_bytes", self.bytes)] {
-            if limit == 0 {
-                return Err(BadOption { option, value: limit.to_string(), allowed: "1 or more" });
-            }
-        }
-        Ok(())
+        at_least_one("queue", self.messages)?;
+        at_least_one("queue_bytes", self.bytes)
     }
 }
 
@@ -40,6 +36,53 @@ impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "queue {}, queue_bytes {}", self.messages, self.bytes)
     }
+}
+
+/// How much may wait in each direction of a pattern that sends and receives: the options `recv_queue`, `send_queue` and
+/// `queue_bytes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) recv: usize,
+    pub(crate) send: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Limits {
+    /// The default, with `send` messages to be sent.
+    pub(crate) const fn new(send: usize) -> Self {
+        Self { recv: DEFAULTS.recv_queue_messages, send, bytes: DEFAULTS.queue_bytes }
+    }
+
+    /// What may wait to be received.
+    pub(crate) const fn inbox(self) -> Limit {
+        Limit { messages: self.recv, bytes: self.bytes }
+    }
+
+    /// What may wait to be sent.
+    pub(crate) const fn outbox(self) -> Limit {
+        Limit { messages: self.send, bytes: self.bytes }
+    }
+
+    /// Whether all but `send`, which may be 0 for some, are in their range; names the first that is not.
+    pub(crate) fn check(self) -> Result<(), BadOption> {
+        at_least_one("recv_queue", self.recv)?;
+        at_least_one("queue_bytes", self.bytes)
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { recv, send, bytes } = self;
+        write!(f, "recv_queue {recv}, send_queue {send}, queue_bytes {bytes}")
+    }
+}
+
+/// Whether an option that must not be 0 is not.
+pub(crate) fn at_least_one(option: &'static str, value: usize) -> Result<(), BadOption> {
+    if value > 0 {
+        return Ok(());
+    }
+    Err(BadOption { option, value: value.to_string(), allowed: "1 or more" })
 }
 
 /// A queue with a limit. Its room is kept from use to use, so that steady traffic allocates nothing.
@@ -131,6 +174,13 @@ impl Queue {
         if self.is_empty() && self.messages.capacity() > 0 && spares.batches.len() < SPARES_MAX {
             spares.batches.push(std::mem::take(&mut self.messages));
         }
+    }
+
+    /// Shows `keep` the messages from the `start`th on, which it may change, and drops those it does not want.
+    pub(crate) fn retain_from(&mut self, start: usize, keep: impl FnMut(&mut Message) -> bool) {
+        self.load.remove(cost_of_all(&self.messages));
+        self.messages.retain_from(start, keep);
+        self.load.add(cost_of_all(&self.messages));
     }
 
     /// Drops the messages that `keep` does not want and says how many there were.

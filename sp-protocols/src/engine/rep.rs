@@ -1,5 +1,6 @@
-//! REP: answers requests.
+//! REP and RESPONDENT: answer what they are asked.
 
+use std::marker::PhantomData;
 use std::{fmt, mem};
 
 use sp_core::batch::Batch;
@@ -7,7 +8,7 @@ use sp_core::id::{CtxId, IdMap, PeerId};
 use sp_core::message::Message;
 use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
-use super::backtrace::{Backtrace, Header, read_header};
+use super::backtrace::{Backtrace, Header, TTL, TTL_MAX, TTL_MIN, check_ttl, read_header};
 use super::contexts::Contexts;
 use super::line::Line;
 use super::queue::{DEFAULTS, Limit, Load, Spares, cost, cost_of_all};
@@ -20,6 +21,38 @@ use super::{
 use link::Link;
 
 mod link;
+
+/// Answers requests.
+pub type Rep = Answerer<Requests>;
+
+/// Answers surveys: to it each is a request. One that it leaves unanswered costs nothing.
+pub type Respondent = Answerer<Surveys>;
+
+/// What an [`Answerer`] is asked: all that tells one pattern from the other.
+pub trait Asked: fmt::Debug + Send + 'static {
+    /// The number of those who ask.
+    const BY: ProtocolId;
+    /// The number of those who answer.
+    const OF: ProtocolId;
+}
+
+/// REQ asks one REP.
+#[derive(Debug)]
+pub enum Requests {}
+
+/// SURVEYOR asks every RESPONDENT.
+#[derive(Debug)]
+pub enum Surveys {}
+
+impl Asked for Requests {
+    const BY: ProtocolId = ProtocolId::REQ;
+    const OF: ProtocolId = ProtocolId::REP;
+}
+
+impl Asked for Surveys {
+    const BY: ProtocolId = ProtocolId::SURVEYOR;
+    const OF: ProtocolId = ProtocolId::RESPONDENT;
+}
 
 /// Receives a request and sends the reply to it back the way it came; each context holds one request.
 ///
@@ -39,7 +72,7 @@ mod link;
 ///   room: one at a time of each peer whose pipe has some. So no more is ever parked than the limit and one
 ///   reply per context.
 #[derive(Debug)]
-pub struct Rep {
+pub struct Answerer<A> {
     ttl: u8,
     /// Of the requests of one peer.
     limit: Limit,
@@ -55,7 +88,10 @@ pub struct Rep {
     line: Line<PeerId>,
     /// Peers told to stop that nothing but the requests of others keeps from going on.
     held_back: Line<PeerId>,
+    /// Peers passed over because a context holds a request of theirs.
+    held_up: Line<PeerId>,
     receivers: Waiters,
+    asked: PhantomData<A>,
 }
 
 /// One context: the request it has received and not yet answered.
@@ -64,9 +100,9 @@ struct Conversation {
     hold: Option<(PeerId, Backtrace)>,
 }
 
-impl Engine for Rep {
-    const SELF: ProtocolId = ProtocolId::REP;
-    const PEER: ProtocolId = ProtocolId::REQ;
+impl<A: Asked> Engine for Answerer<A> {
+    const SELF: ProtocolId = A::OF;
+    const PEER: ProtocolId = A::BY;
     type Options = RepOptions;
 
     fn new(options: RepOptions, _seed: u64) -> Self {
@@ -75,14 +111,16 @@ impl Engine for Rep {
             ttl: options.ttl.clamp(TTL_MIN, TTL_MAX),
             // Half of the bytes, so that a flood from one peer alone does not keep out the rest.
             limit: Limit { messages, bytes: bytes / 2 },
-            contexts: Contexts::new(),
+            contexts: Contexts::new(Conversation::default()),
             peers: IdMap::new(),
             spares: Spares::default(),
             waiting: Load::new(bytes),
             parked: Load::new(bytes),
             line: Line::new(),
             held_back: Line::new(),
+            held_up: Line::new(),
             receivers: Waiters::new(),
+            asked: PhantomData,
         }
     }
 
@@ -95,10 +133,11 @@ impl Engine for Rep {
         let Some(link) = self.peers.remove(peer) else { return };
         self.line.remove(peer);
         self.held_back.remove(peer);
+        self.held_up.remove(peer);
         self.waiting.remove(link.requests.bytes());
-        self.parked.remove(cost_of_all(&link.replies));
         fx.count_times(Counter::LostWithPeer, link.requests.len());
         fx.count_times(Counter::PeerGone, link.replies.len());
+        self.unpark(cost_of_all(&link.replies), fx);
         // It may have been the one whose turn it was to go on, or have left room for others to.
         self.read_on(fx);
     }
@@ -108,13 +147,15 @@ impl Engine for Rep {
         if link.is_ready() {
             return;
         }
+        let mut left = 0_usize;
         while !link.replies.is_empty() && fx.room(peer) {
             if let Some(mut msg) = link.replies.pop() {
-                self.parked.remove(cost(&msg));
+                left = left.saturating_add(cost(&msg));
                 fx.transmit(peer, &mut msg);
             }
         }
         self.serve_again(peer, fx);
+        self.unpark(left, fx);
     }
 
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
@@ -162,7 +203,7 @@ impl Engine for Rep {
     }
 
     fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects) {
-        let Some(ended) = self.contexts.close(ctx) else { return };
+        let Some(ended) = self.contexts.close(ctx, Conversation::default()) else { return };
         self.leave_unanswered(ended.hold, fx);
         self.receivers.remove(ctx);
         fx.wake_recv(ctx);
@@ -170,7 +211,7 @@ impl Engine for Rep {
     }
 }
 
-impl SendEngine for Rep {
+impl<A: Asked> SendEngine for Answerer<A> {
     fn try_send(
         &mut self,
         ctx: CtxId,
@@ -199,7 +240,7 @@ impl SendEngine for Rep {
     }
 }
 
-impl RecvEngine for Rep {
+impl<A: Asked> RecvEngine for Answerer<A> {
     fn try_recv(
         &mut self,
         ctx: CtxId,
@@ -226,21 +267,24 @@ impl RecvEngine for Rep {
     }
 }
 
-impl ContextEngine for Rep {
+impl<A: Asked> ContextEngine for Answerer<A> {
     fn open_ctx(&mut self) -> CtxId {
-        self.contexts.open()
+        self.contexts.open(Conversation::default())
     }
 }
 
-impl Rep {
+impl<A: Asked> Answerer<A> {
     /// Takes the first request of the peer whose turn it is.
     fn next_request(&mut self, into: &mut Message, fx: &impl Effects) -> Option<PeerId> {
         while let Some(peer) = self.line.pop() {
             let Some(link) = self.peers.get_mut(peer) else { continue };
             debug_assert!(link.is_ready(), "{peer} stands in line");
             if self.parked.is_full() && (!fx.room(peer) || link.held > 0) {
-                // It comes back when it has room, or when a request of it is held no more.
+                // It comes back when it has room, or when a request of it is held no more or fewer replies are parked.
                 link.passed_over = true;
+                if link.held > 0 {
+                    self.held_up.push(peer);
+                }
                 continue;
             }
             if !link.requests.pop_into(into) {
@@ -303,6 +347,7 @@ impl Rep {
     fn serve_again(&mut self, peer: PeerId, fx: &mut impl Effects) {
         let Some(link) = self.peers.get_mut(peer) else { return };
         link.passed_over = false;
+        self.held_up.remove(peer);
         if link.is_ready() {
             self.line.push(peer);
             self.receivers.wake_recv(link.requests.len(), fx);
@@ -311,6 +356,21 @@ impl Rep {
             self.held_back.push(peer);
         }
         self.read_on(fx);
+    }
+
+    /// Replies that cost `bytes` are parked no more.
+    ///
+    /// Once fewer are parked than may be, those held up have their turn: the context that holds a request of theirs
+    /// may wait for the next one, and would wait for ever.
+    fn unpark(&mut self, bytes: usize, fx: &mut impl Effects) {
+        let was_full = self.parked.is_full();
+        self.parked.remove(bytes);
+        if !was_full || self.parked.is_full() {
+            return;
+        }
+        while let Some(peer) = self.held_up.pop() {
+            self.serve_again(peer, fx);
+        }
     }
 
     /// A context no longer holds a request of `peer`.
@@ -337,6 +397,9 @@ impl Rep {
         }
     }
 }
+
+/// What can be set of a [`Respondent`]: what can be of a [`Rep`], with surveys for requests.
+pub type RespondentOptions = RepOptions;
 
 /// What can be set of a [`Rep`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -385,10 +448,7 @@ impl Default for RepOptions {
 
 impl Options for RepOptions {
     fn check(&self) -> Result<(), BadOption> {
-        if !(TTL_MIN..=TTL_MAX).contains(&self.ttl) {
-            let value = self.ttl.to_string();
-            return Err(BadOption { option: "ttl", value, allowed: "1 to 15" });
-        }
+        check_ttl(self.ttl)?;
         self.limit.check()
     }
 }
@@ -398,12 +458,6 @@ impl fmt::Display for RepOptions {
         write!(f, "ttl {}, {}", self.ttl, self.limit)
     }
 }
-
-/// What all peers use (sp-wire 3.0).
-const TTL: u8 = 8;
-const TTL_MIN: u8 = 1;
-/// A header holds 16 words, one of which a raw socket may need for itself.
-const TTL_MAX: u8 = 15;
 
 #[cfg(test)]
 mod tests;

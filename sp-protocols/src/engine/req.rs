@@ -10,13 +10,14 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
 use super::contexts::Contexts;
 use super::deadlines::Deadlines;
+use super::groups::Groups;
 use super::line::Line;
-use super::request_ids::RequestIds;
+use super::numbers::RequestIds;
 use super::rotation::Rotation;
 use super::waiters::Waiters;
 use super::{
     BadOption, ContextEngine, Counter, Effects, Engine, Options, RecvBlocked, RecvEngine,
-    SendBlocked, SendEngine,
+    SendBlocked, SendEngine, TunableEngine,
 };
 
 use conversation::{Conversation, Request, State};
@@ -38,11 +39,14 @@ mod conversation;
 /// the id decides whose reply it is, not the pipe it comes from. Requests go to the peers in turn.
 #[derive(Debug)]
 pub struct Req {
-    resend_time: Option<Duration>,
+    /// What contexts start from that have no options of their own.
+    options: ReqOptions,
     contexts: Contexts<Conversation>,
     /// Exactly the requests of contexts in state asked.
     ids: RequestIds,
     peers: Rotation,
+    /// Contexts by the peer that they asked last, noted there, whether or not it has answered.
+    asked: Groups<PeerId, CtxId>,
     /// Contexts whose request is to be sent again when a pipe has room; some may turn out not to want it any
     /// more. While this is not empty every pipe is known to be full.
     resends: Line<CtxId>,
@@ -58,11 +62,13 @@ impl Engine for Req {
     type Options = ReqOptions;
 
     fn new(options: ReqOptions, seed: u64) -> Self {
+        let needs_peer = options.fail_without_peer;
         Self {
-            resend_time: options.resend_time.filter(|every| !every.is_zero()),
-            contexts: Contexts::new(),
+            contexts: Contexts::new(Conversation::new(&options)),
+            options,
             ids: RequestIds::new(seed),
-            peers: Rotation::new().needing_peer(options.fail_without_peer),
+            peers: Rotation::new().needing_peer(needs_peer),
+            asked: Groups::new(),
             resends: Line::new(),
             deadlines: Deadlines::new(RESEND),
             senders: Waiters::new(),
@@ -77,12 +83,14 @@ impl Engine for Req {
 
     fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
         self.peers.remove(peer);
-        for (ctx, talk) in self.contexts.iter_mut() {
+        while let Some(ctx) = self.asked.pop(peer) {
+            let Some(talk) = self.contexts.get_mut(ctx) else { continue };
+            talk.asked_last = None;
             let State::Asked(request) = &mut talk.state else { continue };
             if request.peer != Some(peer) {
                 continue;
             }
-            if self.resend_time.is_some() {
+            if talk.resend_time.is_some() {
                 request.peer = None;
                 self.resends.push(ctx);
             } else {
@@ -157,9 +165,13 @@ impl Engine for Req {
     }
 
     fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects) {
-        let Some(ended) = self.contexts.close(ctx) else { return };
+        let fresh = Conversation::new(&self.options);
+        let Some(ended) = self.contexts.close(ctx, fresh) else { return };
         if let State::Asked(request) = &ended.state {
             self.ids.remove(request.id);
+        }
+        if let Some(peer) = ended.asked_last {
+            self.asked.remove(peer, ctx);
         }
         if let Some(at) = ended.deadline {
             self.deadlines.remove(at, ctx);
@@ -191,12 +203,12 @@ impl SendEngine for Req {
         let id = self.ids.assign(ctx);
         let fits = msg.push_header(id);
         debug_assert!(fits, "the header was empty");
-        // Shared with its header on: a shared message that is changed moves to a buffer of its own.
-        let kept = self.resend_time.map(|_| msg.share());
-        fx.transmit(peer, msg);
         if let Some(talk) = self.contexts.get_mut(ctx) {
+            // Shared with its header on: a shared message that is changed moves to a buffer of its own.
+            let kept = talk.resend_time.map(|_| msg.share());
             talk.state = State::Asked(Request { id, kept, peer: None, due: None });
         }
+        fx.transmit(peer, msg);
         self.note_sent(ctx, peer, fx);
         self.senders.wake_send(&mut self.peers, fx);
         Ok(())
@@ -228,7 +240,13 @@ impl RecvEngine for Req {
 
 impl ContextEngine for Req {
     fn open_ctx(&mut self) -> CtxId {
-        self.contexts.open()
+        self.contexts.open(Conversation::new(&self.options))
+    }
+}
+
+impl TunableEngine for Req {
+    fn open_ctx_with(&mut self, options: ReqOptions) -> CtxId {
+        self.contexts.open(Conversation::new(&options))
     }
 }
 
@@ -260,7 +278,13 @@ impl Req {
         let Some(talk) = self.contexts.get_mut(ctx) else { return };
         let State::Asked(request) = &mut talk.state else { return };
         request.peer = Some(to);
-        request.due = self.resend_time.and_then(|every| fx.now().checked_add(every));
+        if talk.asked_last != Some(to) {
+            if let Some(before) = talk.asked_last.replace(to) {
+                self.asked.remove(before, ctx);
+            }
+            self.asked.push(to, ctx);
+        }
+        request.due = talk.resend_time.and_then(|every| fx.now().checked_add(every));
         let Some(due) = request.due else { return };
         if talk.deadline.is_none() {
             talk.deadline = Some(due);
@@ -270,7 +294,7 @@ impl Req {
     }
 }
 
-/// What can be set of a [`Req`].
+/// What can be set of a [`Req`], and of each of its contexts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReqOptions {
     resend_time: Option<Duration>,

@@ -7,65 +7,89 @@ use sp_core::id::{CtxId, PeerId};
 use sp_core::message::Message;
 use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
-use super::prefixes::Prefixes;
-use super::queue::{DEFAULTS, Limit, Queue};
-use super::waiters::Waiters;
-use super::{BadOption, Counter, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine};
+use super::contexts::Contexts;
+use super::line::Line;
+use super::queue::{DEFAULTS, Limit};
+use super::topics::Topics;
+use super::{
+    BadOption, ContextEngine, Counter, Effects, Engine, FeedEngine, Options, RecvBlocked,
+    RecvEngine, TunableEngine,
+};
 
-/// Receives the messages that begin with one of its topics; sends nothing.
+use subscriber::Subscriber;
+
+mod subscriber;
+
+/// Receives the messages that begin with one of its topics; sends nothing. Each context has topics and a queue of
+/// its own, and gets every message that it wants.
 ///
 /// Without a topic nothing is received; the empty topic matches all. Topics stay on this side: every message
-/// travels and those that no topic matches are dropped here. A publisher is never paused: when the queue is
+/// travels and those that no topic matches are dropped here. A publisher is never paused: when a queue is
 /// full messages are lost, the oldest or the newest as set, and counted.
 #[derive(Debug)]
 pub struct Sub {
-    topics: Prefixes,
-    inbox: Queue,
-    prefer_new: bool,
-    /// Messages dropped for want of room since [`missed`](Self::missed) was last asked.
-    missed: u64,
-    receivers: Waiters,
+    /// What contexts start from that have no options of their own.
+    options: SubOptions,
+    contexts: Contexts<Subscriber>,
+    /// Exactly the contexts that have a topic.
+    subscribed: Line<CtxId>,
+    /// Every topic of every context.
+    topics: Topics,
+    /// Who wants the message that is being handed out; kept for its room.
+    wanting: Vec<CtxId>,
 }
 
 impl Sub {
-    /// Receives messages that begin with `topic` from now on. `false` if that was so already.
-    ///
-    /// There is one context as yet: for another than [`CtxId::MAIN`] nothing happens.
+    /// Lets `ctx` receive messages that begin with `topic` from now on. `false` if it did already.
     pub fn subscribe(&mut self, ctx: CtxId, topic: &[u8]) -> bool {
-        ctx == CtxId::MAIN && self.topics.insert(topic)
-    }
-
-    /// Takes `topic` back, and drops waiting messages that no other topic matches. `false` if it was not
-    /// subscribed to.
-    ///
-    /// A topic counts once however often it was subscribed to.
-    pub fn unsubscribe(&mut self, ctx: CtxId, topic: &[u8], fx: &mut impl Effects) -> bool {
-        if ctx != CtxId::MAIN || !self.topics.remove(topic) {
+        let Some(subscriber) = self.contexts.get_mut(ctx) else { return false };
+        if !subscriber.topics.insert(topic) {
             return false;
         }
-        let topics = &self.topics;
-        let unwanted = self.inbox.retain(|msg| topics.matches(msg.body()));
-        fx.count_times(Counter::Unwanted, unwanted);
+        self.topics.insert(topic, ctx);
+        self.subscribed.push(ctx);
         true
     }
 
-    /// How many messages were dropped for want of room since this was last asked.
-    pub fn missed(&mut self, ctx: CtxId) -> u64 {
-        if ctx == CtxId::MAIN { std::mem::take(&mut self.missed) } else { 0 }
+    /// Takes `topic` back from `ctx`, and drops what waits there that no other topic of it matches. `false` if it
+    /// was not subscribed to.
+    ///
+    /// A topic counts once however often it was subscribed to.
+    pub fn unsubscribe(&mut self, ctx: CtxId, topic: &[u8], fx: &mut impl Effects) -> bool {
+        let Some(subscriber) = self.contexts.get_mut(ctx) else { return false };
+        if !subscriber.topics.remove(topic) {
+            return false;
+        }
+        subscriber.drop_unwanted(fx);
+        self.topics.remove(topic, ctx);
+        if subscriber.topics.is_empty() {
+            self.subscribed.remove(ctx);
+        }
+        true
     }
 
-    fn keep(&mut self, msg: Message, fx: &mut impl Effects) {
-        let mut drop_one = |msg: &Message| match msg.source() {
-            Some(peer) => fx.count_for(peer, Counter::DroppedOnReceive, 1),
-            None => fx.count(Counter::DroppedOnReceive),
-        };
-        let dropped = if self.prefer_new {
-            self.inbox.push_dropping_oldest(msg, drop_one)
-        } else {
-            usize::from(self.inbox.push(msg).inspect_err(|msg| drop_one(msg)).is_err())
-        };
-        self.missed = self.missed.saturating_add(dropped as u64);
-        self.receivers.wake_recv(1, fx);
+    /// How many messages `ctx` has missed for want of room since this was last asked.
+    pub fn missed(&mut self, ctx: CtxId) -> u64 {
+        self.contexts.get_mut(ctx).map_or(0, |subscriber| std::mem::take(&mut subscriber.missed))
+    }
+
+    /// Gives each context that wants it a share of `msg`, and the last one `msg` itself. Answers no if none does.
+    fn hand_out(&mut self, mut msg: Message, fx: &mut impl Effects) -> bool {
+        self.wanting.clear();
+        self.wanting.extend(self.topics.matching(msg.body()));
+        // One that has several topics wants it once.
+        self.wanting.sort_unstable();
+        self.wanting.dedup();
+        let Some((&last, others)) = self.wanting.split_last() else { return false };
+        for &ctx in others {
+            if let Some(subscriber) = self.contexts.get_mut(ctx) {
+                subscriber.keep(msg.share(), ctx, fx);
+            }
+        }
+        if let Some(subscriber) = self.contexts.get_mut(last) {
+            subscriber.keep(msg, last, fx);
+        }
+        true
     }
 }
 
@@ -76,11 +100,11 @@ impl Engine for Sub {
 
     fn new(options: SubOptions, _seed: u64) -> Self {
         Self {
-            topics: Prefixes::new(),
-            inbox: Queue::new(options.limit),
-            prefer_new: options.prefer_new,
-            missed: 0,
-            receivers: Waiters::new(),
+            contexts: Contexts::new(Subscriber::new(&options)),
+            options,
+            subscribed: Line::new(),
+            topics: Topics::new(),
+            wanting: Vec::new(),
         }
     }
 
@@ -93,21 +117,28 @@ impl Engine for Sub {
     fn room(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
 
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
-        if self.topics.match_all() {
-            // As many as fit at once, at no cost for each.
-            let kept = self.inbox.take_from(batch);
-            self.receivers.wake_recv(kept, fx);
+        if let Some(only) = self.subscribed.only()
+            && let Some(subscriber) = self.contexts.get_mut(only)
+        {
+            subscriber.take_from(peer, batch, only, fx);
         }
         let mut unwanted = 0_usize;
         while let Some(msg) = batch.pop() {
-            if self.topics.matches(msg.body()) {
-                self.keep(msg, fx);
-            } else {
-                unwanted = unwanted.saturating_add(1);
-            }
+            unwanted = unwanted.saturating_add(usize::from(!self.hand_out(msg, fx)));
         }
         fx.count_for(peer, Counter::Unwanted, unwanted);
         Flow::More
+    }
+
+    fn close_ctx(&mut self, ctx: CtxId, fx: &mut impl Effects) {
+        let fresh = Subscriber::new(&self.options);
+        let Some(ended) = self.contexts.close(ctx, fresh) else { return };
+        for topic in ended.topics.iter() {
+            self.topics.remove(topic, ctx);
+        }
+        self.subscribed.remove(ctx);
+        fx.count_times(Counter::Unwanted, ended.messages.len());
+        fx.wake_recv(ctx);
     }
 }
 
@@ -118,27 +149,26 @@ impl RecvEngine for Sub {
         into: &mut Message,
         _fx: &mut impl Effects,
     ) -> Result<(), RecvBlocked> {
-        if ctx != CtxId::MAIN {
-            return Err(RecvBlocked::State);
-        }
-        if self.inbox.pop_into(into) {
-            return Ok(());
-        }
-        self.receivers.add(ctx);
-        Err(RecvBlocked::Empty)
-    }
-
-    fn recv_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
-        // It may have been the one that was woken.
-        if !self.inbox.is_empty() {
-            self.receivers.wake_recv(1, fx);
-        }
+        let subscriber = self.contexts.get_mut(ctx).ok_or(RecvBlocked::State)?;
+        if subscriber.messages.pop_into(into) { Ok(()) } else { Err(RecvBlocked::Empty) }
     }
 }
 
 impl FeedEngine for Sub {}
 
-/// What can be set of a [`Sub`].
+impl ContextEngine for Sub {
+    fn open_ctx(&mut self) -> CtxId {
+        self.contexts.open(Subscriber::new(&self.options))
+    }
+}
+
+impl TunableEngine for Sub {
+    fn open_ctx_with(&mut self, options: SubOptions) -> CtxId {
+        self.contexts.open(Subscriber::new(&options))
+    }
+}
+
+/// What can be set of a [`Sub`], and of each of its contexts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubOptions {
     limit: Limit,

@@ -6,6 +6,7 @@
 //! without room or to one that is closed.
 
 mod calls;
+mod contexts;
 mod link;
 
 use std::collections::BTreeMap;
@@ -16,9 +17,7 @@ use sp_core::id::{CtxId, Id as _, PeerId, TimerKey};
 use sp_core::message::Message;
 use sp_core::pipe::{Backlog, CloseReason, Flow};
 
-use super::{
-    ContextEngine, Counter, Effects, Engine, RecvBlocked, RecvEngine, SendBlocked, SendEngine,
-};
+use super::{Counter, Effects, Engine, RecvBlocked, RecvEngine, SendBlocked, SendEngine};
 
 pub use calls::Unsent;
 use calls::{Calls, take_one};
@@ -344,6 +343,11 @@ impl<E: Engine> Rig<E> {
         self.world.now = end;
     }
 
+    /// Lets `time` pass, and timers that come up be late.
+    pub fn advance_silently(&mut self, time: Duration) {
+        self.world.now = self.world.now.checked_add(time).unwrap_or(self.world.now);
+    }
+
     /// Compares what has been recorded with `wanted`, and forgets it.
     #[track_caller]
     pub fn expect(&mut self, wanted: impl IntoIterator<Item = Effect>) {
@@ -402,6 +406,7 @@ impl<E: SendEngine> Rig<E> {
         self.engine.try_send(ctx, &mut msg, &mut self.world).map_err(|blocked| match blocked {
             SendBlocked::Full => Unsent::Full(msg),
             SendBlocked::State => Unsent::State(msg),
+            SendBlocked::Header => Unsent::Header(msg),
             SendBlocked::NoPeer => Unsent::NoPeer(msg),
         })
     }
@@ -472,20 +477,6 @@ impl<E: RecvEngine> Rig<E> {
     /// Receives at most `limit` messages in the main context; their bodies.
     pub fn recv_all(&mut self, limit: usize) -> Vec<Vec<u8>> {
         (0..limit).map_while(|_| self.recv().ok()).map(|msg| msg.body().to_vec()).collect()
-    }
-}
-
-impl<E: ContextEngine> Rig<E> {
-    /// Opens a context.
-    pub fn open_ctx(&mut self) -> CtxId {
-        self.engine.open_ctx()
-    }
-
-    /// Closes a context; its waiting calls end.
-    pub fn close_ctx(&mut self, ctx: CtxId) {
-        self.world.receives.end(ctx);
-        self.world.sends.end(ctx);
-        self.engine.close_ctx(ctx, &mut self.world);
     }
 }
 

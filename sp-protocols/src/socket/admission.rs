@@ -21,7 +21,7 @@ pub(crate) type Admit = dyn Fn(&PipeInfo) -> Admission + Send + Sync;
 
 impl<E: Engine> Socket<E> {
     /// Has `decide` say about each new connection, of dialers and listeners alike, whether it is wanted: it is told
-    /// which endpoint made it and, where the transport knows, the peer's address and who runs it. It is asked after
+    /// which endpoint made it and, where the transport knows, the peer's address, its certificate and who runs it. It is asked after
     /// the handshake and before a message passes. What another call gave before is replaced; connections that exist
     /// stay.
     ///

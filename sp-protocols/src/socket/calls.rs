@@ -27,8 +27,8 @@ impl<E: Engine> Context<E> {
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`], [`SendError::State`] where the pattern allows no send now, or [`SendError::NoPeer`]
-    /// where the socket was told not to wait for a peer.
+    /// [`SendError::Closed`], [`SendError::NoPeer`] where the socket was told not to wait for a peer, or another where
+    /// the pattern allows no such send now.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError>
     where
         E: SendEngine,
@@ -55,6 +55,7 @@ impl<E: Engine> Context<E> {
                 Err(TrySendError::Full { protocol, message })
             }
             Err(Unsent::State) => Err(TrySendError::State { protocol, message }),
+            Err(Unsent::BadHeader) => Err(TrySendError::BadHeader { protocol, message }),
             Err(Unsent::NoPeer) => Err(TrySendError::NoPeer { protocol, message }),
             Err(Unsent::Closed) => Err(TrySendError::Closed { protocol, message }),
         }
@@ -174,7 +175,8 @@ impl<E: Engine> Context<E> {
     /// Receives the next message, waiting for at most `timeout`.
     ///
     /// On REQ a receive that times out ends the request: its reply is dropped should it come later, and the next
-    /// step is another send. To wait on for the same reply use [`recv_async`](Self::recv_async) and drop it.
+    /// step is another send. To wait on for the same reply use [`recv_async`](Self::recv_async) and drop it. On
+    /// SURVEYOR the survey goes on, and the next receive may get a response to it.
     ///
     /// # Errors
     ///
@@ -359,7 +361,7 @@ impl<E: Engine> Context<E> {
 impl<E: SendEngine> Context<E> {
     /// One try.
     #[inline]
-    fn attempt_send(
+    pub(super) fn attempt_send(
         &self,
         core: &mut Core<E>,
         deferred: &mut Deferred,
@@ -373,6 +375,7 @@ impl<E: SendEngine> Context<E> {
         sent.map_err(|blocked| match blocked {
             SendBlocked::Full => Unsent::Full,
             SendBlocked::State => Unsent::State,
+            SendBlocked::Header => Unsent::BadHeader,
             SendBlocked::NoPeer => Unsent::NoPeer,
         })
     }
@@ -395,7 +398,7 @@ impl<E: SendEngine> Context<E> {
 impl<E: RecvEngine> Context<E> {
     /// One try.
     #[inline]
-    fn attempt_recv(
+    pub(super) fn attempt_recv(
         &self,
         core: &mut Core<E>,
         deferred: &mut Deferred,
@@ -422,6 +425,7 @@ impl<E: RecvEngine> Context<E> {
             RecvBlocked::State => Unreceived::State,
             RecvBlocked::Canceled => Unreceived::Canceled,
             RecvBlocked::PeerGone => Unreceived::PeerGone,
+            RecvBlocked::SurveyOver => Unreceived::SurveyOver,
         })
     }
 

@@ -7,17 +7,19 @@ use sp_core::id::CtxId;
 
 use super::core::Shared;
 use super::{Handle, Socket};
-use crate::engine::{ContextEngine, Engine};
+use crate::engine::{BadOption, ContextEngine, Engine, Options as _, Sub, TunableEngine};
 
 /// One conversation on a socket: all that sends and receives.
 ///
-/// Every socket has one from the start and dereferences to it, so these calls are a socket's own. A REQ and a REP
-/// can have any number of others, which share the socket's connections and nothing else:
+/// Every socket has one from the start and dereferences to it, so these calls are a socket's own. Sockets of some
+/// patterns can have any number of others, which share the socket's connections and nothing else:
 ///
 /// - Each context of a REQ has its own outstanding request and gets the reply to it, in whatever order replies
 ///   come. A new `send` cancels the request of this context only.
 /// - Each context of a REP holds the request that it received last and answers that one. A request goes to one of
 ///   the contexts that wait to receive.
+/// - Each context of a SURVEYOR has its own survey, with its own time and responses. A RESPONDENT is as a REP.
+/// - Each context of a SUB has its own topics and queue. A message goes to every context that wants it.
 ///
 /// ```
 /// # use sp_protocols::sockets as sp;
@@ -45,9 +47,9 @@ use crate::engine::{ContextEngine, Engine};
 /// A context costs no thread, no connection and no descriptor: thousands are fine, in as many threads or tasks as
 /// one likes. It keeps its socket open, and [`Socket::close`] ends its calls with an error.
 ///
-/// Dropping a context ends its conversation and no other. The request it has outstanding is over, and a reply that
-/// comes nevertheless is dropped and counted as `stale_replies`; the request it holds stays unanswered, counted as
-/// `unanswered`.
+/// Dropping a context ends its conversation and no other. The request or survey it has outstanding is over, and a
+/// reply that comes nevertheless is dropped and counted as `stale_replies`; the request it holds stays unanswered,
+/// counted as `unanswered`; messages that wait in it alone are dropped and counted as `unwanted`.
 pub struct Context<E: Engine> {
     handle: Arc<Handle<E>>,
     id: CtxId,
@@ -62,6 +64,56 @@ impl<E: Engine> Socket<E> {
         let handle = self.handle();
         let id = handle.shared.engine(|engine, _| engine.open_ctx());
         Context { handle, id }
+    }
+}
+
+impl<E: Engine> Socket<E> {
+    /// Begins another conversation on this socket, with options of its own in place of the socket's.
+    ///
+    /// ```
+    /// # use sp_protocols::sockets as sp;
+    /// # use sp_protocols::engine::ReqOptions;
+    /// use std::time::Duration;
+    ///
+    /// let req = sp::Req::new()?;
+    /// let hasty = req.context_with(ReqOptions::new().resend_time(Some(Duration::from_secs(2))))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If an option is out of its range.
+    pub fn context_with(&self, options: E::Options) -> Result<Context<E>, BadOption>
+    where
+        E: TunableEngine,
+    {
+        options.check()?;
+        let handle = self.handle();
+        let id = handle.shared.engine(|engine, _| engine.open_ctx_with(options));
+        Ok(Context { handle, id })
+    }
+}
+
+impl Context<Sub> {
+    /// Receives messages that begin with `topic` from now on. The empty topic matches every message.
+    ///
+    /// Subscriptions stay on this side: a publisher sends everything to everybody. Subscribing twice is
+    /// subscribing once.
+    pub fn subscribe(&self, topic: impl AsRef<[u8]>) {
+        let (ctx, topic) = (self.id, topic.as_ref());
+        self.shared().engine(|sub, _| sub.subscribe(ctx, topic));
+    }
+
+    /// Takes a subscription back; messages already received that no longer match are dropped. Answers whether
+    /// there was one.
+    pub fn unsubscribe(&self, topic: impl AsRef<[u8]>) -> bool {
+        let (ctx, topic) = (self.id, topic.as_ref());
+        self.shared().engine(|sub, fx| sub.unsubscribe(ctx, topic, fx))
+    }
+
+    /// How many messages were dropped since the last call because this context received too slowly.
+    pub fn missed(&self) -> u64 {
+        self.shared().engine(|sub, _| sub.missed(self.id))
     }
 }
 

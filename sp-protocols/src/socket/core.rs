@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use sp_core::batch::Batch;
+use sp_core::clock;
 use sp_core::config::Config;
 use sp_core::endpoint::Endpoint;
 use sp_core::id::{CtxId, PeerId, SocketId, TimerKey};
@@ -72,7 +73,7 @@ impl<E: Engine> Shared<E> {
         let core = Core {
             engine: E::new(options.clone(), seed()),
             lines: Lines::new(Arc::clone(&driver)),
-            waiters: Waiters::default(),
+            waiters: Waiters::new(),
             returned: VecDeque::new(),
             closed: false,
         };
@@ -182,6 +183,20 @@ impl<E: Engine> Shared<E> {
         lock(&self.core).lines.all.len()
     }
 
+    /// Closes the socket unless it is closed. Nobody waits: what is queued leaves in the background, for the linger
+    /// time at the most.
+    pub(crate) fn abandon(self: &Arc<Self>) {
+        if !self.begin_close() {
+            return;
+        }
+        let Some(runtime) = self.runtime() else { return };
+        runtime.abandon_endpoints_of(self.id);
+        self.flush();
+        let until = clock::now() + Config::new().linger;
+        // The worker ends it: whoever is here may be a task's waker inside the driver.
+        runtime.linger(Box::new(Farewell(Arc::clone(self))), until);
+    }
+
     /// Everything that waits is written, as far as the kernel takes it.
     pub(crate) fn flush(&self) {
         self.step(|core, deferred| core.lines.hurry(deferred));
@@ -190,7 +205,8 @@ impl<E: Engine> Shared<E> {
 
     /// Bytes that wait to be sent.
     pub(crate) fn unsent(&self) -> usize {
-        lock(&self.core).lines.unsent()
+        let core = lock(&self.core);
+        core.lines.unsent() + core.engine.unsent()
     }
 
     /// What only the socket knows of `peer`, added to its statistics: bytes that wait to be sent, and what the engine
@@ -205,7 +221,10 @@ impl<E: Engine> Shared<E> {
     }
 
     pub(crate) fn is_drained(&self) -> bool {
-        self.unsent() == 0
+        let core = lock(&self.core);
+        // What the engine keeps leaves only while there is a peer: at the end no new one comes.
+        let kept = if core.lines.all.is_empty() { 0 } else { core.engine.unsent() };
+        core.lines.unsent() + kept == 0
     }
 
     /// What passed since the socket was opened.
@@ -219,7 +238,7 @@ impl<E: Engine> Shared<E> {
     pub(crate) fn drain(&self, until: Instant) {
         self.flush();
         while !self.is_drained() {
-            let now = sp_core::clock::now();
+            let now = clock::now();
             if now >= until {
                 return;
             }
@@ -389,7 +408,7 @@ impl<E: Engine> PipeEvents for Shared<E> {
 }
 
 /// The end of a socket whose last handle was dropped while messages were still on their way.
-pub(crate) struct Farewell<E: Engine>(pub(crate) Arc<Shared<E>>);
+struct Farewell<E: Engine>(Arc<Shared<E>>);
 
 impl<E: Engine> Lingering for Farewell<E> {
     fn is_drained(&self) -> bool {

@@ -76,35 +76,64 @@ impl<E: Engine> Socket<E> {
         U::Error: Into<EndpointError>,
     {
         let endpoint = url.try_into().map_err(Into::into)?;
-        let closed = || ListenError::Closed { url: endpoint.to_string() };
-        self.start(closed, |runtime, owner| runtime.listen(owner, &endpoint, options))
+        self.start(&endpoint, |runtime, owner| runtime.listen(owner, &endpoint, options))
     }
 
     /// Accepts connections on a descriptor that is bound and listens already, such as one that a supervisor opened
     /// and handed down: on systemd's socket activation, the descriptors from 3 on.
     ///
-    /// The URL follows from the address it is bound to. It becomes non-blocking, for whoever shares it as well, and
-    /// belongs to the listener from now on; a socket file stays when the listener ends.
+    /// `url` says what is spoken there: `tcp://*`, `tls+tcp://*`, `ws://*/path`, `ipc://path` or `abstract://name`; its
+    /// host, port, path of a file or name count for nothing, for the descriptor has its own. Several paths of WebSocket
+    /// may listen on copies of one descriptor. What concerns binding, which is the options' `backlog`, `interface` and
+    /// `permissions`, is as whoever opened the descriptor had it.
+    ///
+    /// The descriptor becomes non-blocking, for whoever shares it as well, and belongs to the listener from now on; a
+    /// socket file stays when the listener ends.
+    ///
+    /// ```
+    /// # use sp_protocols::sockets as sp;
+    /// use std::net::TcpListener;
+    /// use sp::{Pull, Push};
+    /// use sp_transport::ListenOptions;
+    ///
+    /// let inherited = TcpListener::bind("127.0.0.1:0")?;
+    /// let pull = Pull::new()?;
+    /// let listener = pull.listen_on(inherited, "ws://*/jobs", &ListenOptions::new())?;
+    /// let push = Push::new()?;
+    /// push.dial(listener.endpoint())?;
+    /// push.send("by WebSocket")?;
+    /// assert_eq!(pull.recv()?, "by WebSocket");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`ListenError::NotListening`] if the descriptor is something else, of tcp or a local stream.
-    pub fn listen_on(
+    /// [`ListenError::NotListening`] if the descriptor is no listening stream socket, otherwise [`ListenError`] as for
+    /// [`listen`](Self::listen), also if the URL is for addresses of another kind than the descriptor's.
+    pub fn listen_on<U>(
         &self,
         fd: impl Into<OwnedFd>,
+        url: U,
         options: &ListenOptions,
-    ) -> Result<Listener, ListenError> {
-        let closed = || ListenError::Closed { url: "on a descriptor".to_owned() };
-        self.start(closed, |runtime, owner| runtime.listen_on(owner, fd.into(), options))
+    ) -> Result<Listener, ListenError>
+    where
+        U: TryInto<Endpoint>,
+        U::Error: Into<EndpointError>,
+    {
+        let endpoint = url.try_into().map_err(Into::into)?;
+        self.start(&endpoint, |runtime, owner| {
+            runtime.listen_on(owner, fd.into(), &endpoint, options)
+        })
     }
 
     fn start(
         &self,
-        closed: impl Fn() -> ListenError,
+        endpoint: &Endpoint,
         start: impl FnOnce(&Runtime, &Owner) -> Result<(EndpointId, Arc<Endpoint>), ListenError>,
     ) -> Result<Listener, ListenError> {
         let shared = self.shared();
-        let runtime = shared.runtime().filter(|_| !shared.is_closed()).ok_or_else(&closed)?;
+        let closed = || ListenError::Closed { url: endpoint.to_string() };
+        let runtime = shared.runtime().filter(|_| !shared.is_closed()).ok_or_else(closed)?;
         let (id, endpoint) = start(&runtime, &shared.owner())?;
         if shared.is_closed() {
             // Closed meanwhile, perhaps before the worker knew of the listener.

@@ -36,9 +36,17 @@ pub enum SendError {
         /// The message that was not sent.
         message: Message,
     },
-    /// The pattern allows no send now: there is no request to answer.
-    #[error("send on {protocol}: there is no request to answer; receive one first")]
+    /// The pattern allows no send now: there is nothing to answer.
+    #[error("send on {protocol}: there is nothing to answer; receive first")]
     State {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
+    /// The header of the message is none that this pattern sends. Only raw sockets look at it.
+    #[error("send on {protocol}: the message's header is none that this raw socket sends")]
+    BadHeader {
         /// The pattern.
         protocol: ProtocolId,
         /// The message that was not sent.
@@ -84,9 +92,25 @@ pub enum TrySendError {
         /// The message that was not sent.
         message: Message,
     },
-    /// The pattern allows no send now: there is no request to answer.
-    #[error("try_send on {protocol}: there is no request to answer; receive one first")]
+    /// The peer that the message was for is not connected, or no more.
+    #[error("send on {protocol}: the peer that the message was for is gone")]
+    PeerGone {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
+    /// The pattern allows no send now: there is nothing to answer.
+    #[error("try_send on {protocol}: there is nothing to answer; receive first")]
     State {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
+    /// The header of the message is none that this pattern sends. Only raw sockets look at it.
+    #[error("try_send on {protocol}: the message's header is none that this raw socket sends")]
+    BadHeader {
         /// The pattern.
         protocol: ProtocolId,
         /// The message that was not sent.
@@ -108,6 +132,7 @@ impl SendError {
         match self {
             Self::Closed { message, .. }
             | Self::State { message, .. }
+            | Self::BadHeader { message, .. }
             | Self::NoPeer { message, .. }
             | Self::TimedOut { message, .. } => message,
         }
@@ -135,7 +160,9 @@ impl TrySendError {
         match self {
             Self::Full { message, .. }
             | Self::Closed { message, .. }
+            | Self::PeerGone { message, .. }
             | Self::State { message, .. }
+            | Self::BadHeader { message, .. }
             | Self::NoPeer { message, .. } => message,
         }
     }
@@ -166,14 +193,14 @@ pub enum RecvError {
         /// The pattern.
         protocol: ProtocolId,
     },
-    /// The pattern allows no receive now: no request is outstanding.
-    #[error("receive on {protocol}: no request is outstanding; send one first")]
+    /// The pattern allows no receive now: nothing has been asked that is not answered.
+    #[error("receive on {protocol}: nothing has been asked; send first")]
     State {
         /// The pattern.
         protocol: ProtocolId,
     },
-    /// The request that this receive waited for was replaced by a newer one.
-    #[error("receive on {protocol}: the request was replaced by a newer one")]
+    /// The request or survey that this receive waited for was replaced by a newer one.
+    #[error("receive on {protocol}: what was asked was replaced by something newer")]
     Canceled {
         /// The pattern.
         protocol: ProtocolId,
@@ -184,7 +211,13 @@ pub enum RecvError {
         /// The pattern.
         protocol: ProtocolId,
     },
-    /// Nothing came in time.
+    /// The time of the survey is over, and every response that came in time has been received.
+    #[error("receive on {protocol}: the survey is over; send another")]
+    SurveyOver {
+        /// The pattern.
+        protocol: ProtocolId,
+    },
+    /// Nothing came in time; another receive may succeed.
     #[error("receive on {protocol}: nothing came in time")]
     TimedOut {
         /// The pattern.
@@ -205,9 +238,14 @@ pub enum TryRecvError {
 }
 
 impl RecvError {
-    /// Whether time ran out.
+    /// Whether the time that the receive was given ran out.
     pub const fn is_timeout(&self) -> bool {
         matches!(self, Self::TimedOut { .. })
+    }
+
+    /// Whether the time of the survey is over: no response comes any more.
+    pub const fn is_survey_over(&self) -> bool {
+        matches!(self, Self::SurveyOver { .. })
     }
 
     /// Whether the socket is closed.
@@ -244,7 +282,10 @@ impl From<TrySendError> for io::Error {
             TrySendError::Closed { .. } | TrySendError::NoPeer { .. } => {
                 io::ErrorKind::NotConnected
             }
-            TrySendError::State { .. } => io::ErrorKind::InvalidInput,
+            TrySendError::PeerGone { .. } => io::ErrorKind::ConnectionReset,
+            TrySendError::State { .. } | TrySendError::BadHeader { .. } => {
+                io::ErrorKind::InvalidInput
+            }
         };
         Self::new(kind, error)
     }
@@ -263,7 +304,7 @@ impl From<SendError> for io::Error {
     fn from(error: SendError) -> Self {
         let kind = match &error {
             SendError::Closed { .. } | SendError::NoPeer { .. } => io::ErrorKind::NotConnected,
-            SendError::State { .. } => io::ErrorKind::InvalidInput,
+            SendError::State { .. } | SendError::BadHeader { .. } => io::ErrorKind::InvalidInput,
             SendError::TimedOut { .. } => io::ErrorKind::TimedOut,
         };
         Self::new(kind, error)
@@ -277,7 +318,7 @@ impl From<RecvError> for io::Error {
             RecvError::State { .. } => io::ErrorKind::InvalidInput,
             RecvError::Canceled { .. } => io::ErrorKind::Interrupted,
             RecvError::PeerGone { .. } => io::ErrorKind::ConnectionReset,
-            RecvError::TimedOut { .. } => io::ErrorKind::TimedOut,
+            RecvError::SurveyOver { .. } | RecvError::TimedOut { .. } => io::ErrorKind::TimedOut,
         };
         Self::new(kind, error)
     }
@@ -308,6 +349,8 @@ pub(super) enum Unsent {
     Full,
     /// The pattern allows none now.
     State,
+    /// The pattern has no such header.
+    BadHeader,
     /// There is no peer, and none is waited for.
     NoPeer,
     /// The socket is closed.
@@ -320,6 +363,7 @@ impl Unsent {
         match self {
             Self::Full => SendError::TimedOut { protocol, message },
             Self::State => SendError::State { protocol, message },
+            Self::BadHeader => SendError::BadHeader { protocol, message },
             Self::NoPeer => SendError::NoPeer { protocol, message },
             Self::Closed => SendError::Closed { protocol, message },
         }
@@ -335,6 +379,7 @@ pub(super) enum Unreceived {
     State,
     Canceled,
     PeerGone,
+    SurveyOver,
     /// The socket is closed.
     Closed,
 }
@@ -347,6 +392,7 @@ impl Unreceived {
             Self::State => RecvError::State { protocol },
             Self::Canceled => RecvError::Canceled { protocol },
             Self::PeerGone => RecvError::PeerGone { protocol },
+            Self::SurveyOver => RecvError::SurveyOver { protocol },
             Self::Closed => RecvError::Closed { protocol },
         }
     }

@@ -4,6 +4,7 @@
 //! the socket's lock and carried out after it is released.
 
 use std::cell::RefCell;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
@@ -58,13 +59,21 @@ pub(crate) struct Lines {
     holding: Vec<PeerId>,
     /// Peers that get what is broadcast one by one.
     audience: Vec<PeerId>,
+    /// Something was broadcast since the last hurry.
+    has_broadcast: bool,
     /// Where the others read along.
     driver: Arc<Driver>,
 }
 
 impl Lines {
     pub(crate) const fn new(driver: Arc<Driver>) -> Self {
-        Self { all: IdMap::new(), holding: Vec::new(), audience: Vec::new(), driver }
+        Self {
+            all: IdMap::new(),
+            holding: Vec::new(),
+            audience: Vec::new(),
+            has_broadcast: false,
+            driver,
+        }
     }
 
     pub(crate) fn remove(&mut self, peer: PeerId) -> Option<Line> {
@@ -85,15 +94,27 @@ impl Lines {
         }
     }
 
-    /// Lets everything leave that is held, now: the caller has nothing to add for the moment.
+    /// Lets everything leave that is held or was broadcast, now: the caller has nothing to add for the moment.
     #[inline]
     pub(crate) fn hurry(&mut self, deferred: &mut Deferred) {
+        if mem::take(&mut self.has_broadcast) {
+            self.hurry_broadcasts(deferred);
+        }
         for peer in self.holding.drain(..) {
             let Some(line) = self.all.get_mut(peer) else { continue };
             line.listed = false;
             line.pipe.commit(&mut line.held);
             deferred.lists().urgent.push(Arc::clone(&line.pipe));
         }
+    }
+
+    fn hurry_broadcasts(&self, deferred: &mut Deferred) {
+        let lists = deferred.lists();
+        if let Some(broadcast) = self.driver.broadcast() {
+            lists.broadcast = Some((Arc::clone(broadcast), Flush::Urgent));
+        }
+        let audience = self.audience.iter().filter_map(|peer| self.all.get(*peer));
+        lists.urgent.extend(audience.map(|line| Arc::clone(&line.pipe)));
     }
 
     /// Bytes that wait to be sent.
@@ -182,12 +203,13 @@ impl Effects for Live<'_> {
     }
 
     fn broadcast(&mut self, msg: &mut Message) {
+        self.lines.has_broadcast = true;
         if let Some(broadcast) = self.lines.driver.broadcast()
             && broadcast.publish(msg)
         {
-            self.deferred.lists().broadcast = Some(Arc::clone(broadcast));
+            self.deferred.lists().broadcast = Some((Arc::clone(broadcast), Flush::Now));
         }
-        let audience = std::mem::take(&mut self.lines.audience);
+        let audience = mem::take(&mut self.lines.audience);
         if let Some((last, others)) = audience.split_last() {
             // Each but the last gets a share; so a single subscriber gets the message itself.
             for peer in others {
@@ -262,7 +284,7 @@ pub(crate) struct Deferred {
 
 #[derive(Default)]
 struct Lists {
-    broadcast: Option<Arc<Broadcast>>,
+    broadcast: Option<(Arc<Broadcast>, Flush)>,
     urgent: Vec<Arc<dyn Pipe>>,
     flush: Vec<Arc<dyn Pipe>>,
     resume: Vec<Arc<dyn Pipe>>,
@@ -308,8 +330,8 @@ impl Deferred {
 
 impl Lists {
     fn carry_out(mut self: Box<Self>, arm: impl Fn(TimerKey, Instant)) -> u64 {
-        if let Some(broadcast) = self.broadcast.take() {
-            broadcast.flush();
+        if let Some((broadcast, how)) = self.broadcast.take() {
+            broadcast.flush(how);
         }
         self.urgent.drain(..).for_each(|pipe| pipe.flush(Flush::Urgent));
         for (nth, pipe) in self.flush.drain(..).enumerate() {

@@ -8,6 +8,7 @@ mod attendant;
 mod calls;
 mod context;
 mod core;
+pub(crate) mod device;
 mod endpoints;
 mod error;
 mod foreign;
@@ -45,11 +46,12 @@ use std::time::Duration;
 
 use sp_core::clock;
 use sp_core::config::Config;
-use sp_core::id::{CtxId, SocketId};
+use sp_core::id::{PeerId, SocketId};
+use sp_core::message::Message;
 use sp_core::stats::Stats;
 
-use self::core::{Farewell, Shared, traffic_of};
-use crate::engine::{Engine, Sub};
+use self::core::{Shared, traffic_of};
+use crate::engine::{Engine, Pair1Poly, SendToBlocked};
 
 /// A socket of the pattern `E`.
 ///
@@ -164,41 +166,36 @@ impl<E: Engine> Socket<E> {
     }
 }
 
-impl Socket<Sub> {
-    /// Receives messages that begin with `topic` from now on. The empty topic matches every message.
+impl Socket<Pair1Poly> {
+    /// Sends `message` to one peer, if that can take it now. It never waits, so that no peer holds up the others.
     ///
-    /// Subscriptions stay on this side: a publisher sends everything to everybody. Subscribing twice is
-    /// subscribing once.
-    pub fn subscribe(&self, topic: impl AsRef<[u8]>) {
-        let topic = topic.as_ref();
-        self.shared().engine(|sub, _| sub.subscribe(CtxId::MAIN, topic));
-    }
-
-    /// Takes a subscription back; messages already received that no longer match are dropped. Answers whether
-    /// there was one.
-    pub fn unsubscribe(&self, topic: impl AsRef<[u8]>) -> bool {
-        let topic = topic.as_ref();
-        self.shared().engine(|sub, fx| sub.unsubscribe(CtxId::MAIN, topic, fx))
-    }
-
-    /// How many messages were dropped since the last call because this socket received too slowly.
-    pub fn missed(&self) -> u64 {
-        self.shared().engine(|sub, _| sub.missed(CtxId::MAIN))
+    /// Who the peers are is told by [`Message::source`] of what they send, by [`peers`](Self::peers) and by
+    /// [`events`](Self::events).
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] if the peer is slow, [`TrySendError::PeerGone`] if it is not connected, or no more, and
+    /// [`TrySendError::Closed`]. Each gives the message back.
+    pub fn send_to(&self, peer: PeerId, message: impl Into<Message>) -> Result<(), TrySendError> {
+        let (shared, protocol) = (self.shared(), Pair1Poly::SELF);
+        let mut message = message.into();
+        if shared.is_closed() {
+            return Err(TrySendError::Closed { protocol, message });
+        }
+        match shared.engine(|poly, fx| poly.send_to(peer, &mut message, fx)) {
+            Ok(()) => Ok(()),
+            Err(SendToBlocked::Full) => {
+                shared.driver.needs_worker();
+                Err(TrySendError::Full { protocol, message })
+            }
+            Err(SendToBlocked::PeerGone) => Err(TrySendError::PeerGone { protocol, message }),
+        }
     }
 }
 
 impl<E: Engine> Drop for Handle<E> {
     fn drop(&mut self) {
-        let shared = &self.shared;
-        if !shared.begin_close() {
-            return;
-        }
-        let Some(runtime) = shared.runtime() else { return };
-        runtime.abandon_endpoints_of(shared.id);
-        shared.flush();
-        let until = clock::now() + Config::new().linger;
-        // The worker ends it: a destructor neither waits nor, run by a task's waker inside the driver, can.
-        runtime.linger(Box::new(Farewell(Arc::clone(shared))), until);
+        self.shared.abandon();
     }
 }
 

@@ -51,7 +51,9 @@ use super::error::{OpenError, RecvError, SendError};
 use super::futures::Registration;
 use super::live::Deferred;
 use super::wait::Side;
-use crate::engine::{self, ContextEngine, Engine, RecvEngine, SendEngine};
+use crate::engine::{
+    self, BadOption, ContextEngine, Engine, RecvEngine, SendEngine, TunableEngine,
+};
 
 /// A socket of the pattern `E` whose calls are for tasks on tokio.
 ///
@@ -191,7 +193,23 @@ impl<E: Engine> Socket<E> {
     where
         E: ContextEngine,
     {
-        Context { context: self.socket.context(), ear: Arc::clone(&self.ear) }
+        self.listening_to(self.socket.context())
+    }
+
+    /// Begins another conversation with options of its own, as [`super::Socket::context_with`].
+    ///
+    /// # Errors
+    ///
+    /// As [`super::Socket::context_with`].
+    pub fn context_with(&self, options: E::Options) -> Result<Context<E>, BadOption>
+    where
+        E: TunableEngine,
+    {
+        self.socket.context_with(options).map(|context| self.listening_to(context))
+    }
+
+    fn listening_to(&self, context: super::Context<E>) -> Context<E> {
+        Context { context, ear: Arc::clone(&self.ear) }
     }
 }
 
@@ -281,6 +299,10 @@ impl<E: Engine> fmt::Debug for Context<E> {
 pub type Req = Socket<engine::Req>;
 /// Answers questions, on tokio; see [`crate::sockets::Rep`].
 pub type Rep = Socket<engine::Rep>;
+/// Asks everybody, on tokio; see [`crate::sockets::Surveyor`].
+pub type Surveyor = Socket<engine::Surveyor>;
+/// Answers surveys, on tokio; see [`crate::sockets::Respondent`].
+pub type Respondent = Socket<engine::Respondent>;
 /// Publishes, on tokio; see [`crate::sockets::Pub`].
 pub type Pub = Socket<engine::Pub>;
 /// Subscribes, on tokio; see [`crate::sockets::Sub`].
@@ -289,6 +311,18 @@ pub type Sub = Socket<engine::Sub>;
 pub type Push = Socket<engine::Push>;
 /// Collects work, on tokio; see [`crate::sockets::Pull`].
 pub type Pull = Socket<engine::Pull>;
+
+/// Talks with one other, on tokio; see [`crate::sockets::Pair`].
+pub type Pair = Socket<engine::Pair>;
+/// Talks with one other, through devices too, on tokio; see [`crate::sockets::Pair1`].
+pub type Pair1 = Socket<engine::Pair1>;
+/// Talks with many, each on its own, on tokio; see [`crate::sockets::Pair1Poly`]. `send_to` is the socket's own: it
+/// never waits.
+pub type Pair1Poly = Socket<engine::Pair1Poly>;
+/// Sends to all its neighbours, on tokio; see [`crate::sockets::Bus`].
+pub type Bus = Socket<engine::Bus>;
+/// Sends to everybody near and far, on tokio; see [`crate::sockets::Star`].
+pub type Star = Socket<engine::Star>;
 
 /// Where the poll set is heard on this runtime: by one task at a time, since tokio wakes one.
 struct Ear {

@@ -17,11 +17,15 @@ use sp_core::sync::thread::{self, Thread};
 use sp_core::sync::{Mutex, lock, thread_local};
 use sp_transport::{Drive, Driver};
 
+use crate::engine::line::Line;
+
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Send,
     Recv,
+    /// The end of the socket, which ends the other two as well.
+    Close,
 }
 
 /// Names one registration.
@@ -29,11 +33,10 @@ pub(crate) enum Side {
 pub(crate) struct Ticket(u64);
 
 /// The waiters of one socket, first come first woken.
-#[derive(Default)]
 pub(crate) struct Waiters {
     contexts: IdMap<CtxId, Lines>,
-    /// How many wait, in all lines.
-    count: usize,
+    /// Exactly the contexts with somebody in line to send or receive.
+    waiting: Line<CtxId>,
     next: u64,
 }
 
@@ -43,6 +46,7 @@ pub(crate) struct Lines {
     // Tickets ascend in each.
     send: VecDeque<Waiter>,
     recv: VecDeque<Waiter>,
+    close: VecDeque<Waiter>,
 }
 
 struct Waiter {
@@ -51,6 +55,11 @@ struct Waiter {
 }
 
 impl Waiters {
+    /// Nobody.
+    pub(crate) const fn new() -> Self {
+        Self { contexts: IdMap::new(), waiting: Line::new(), next: 0 }
+    }
+
     /// Registers a waiter at the end of its line.
     pub(crate) fn add(&mut self, ctx: CtxId, side: Side, waker: Waker) -> Ticket {
         let ticket = Ticket(self.next);
@@ -58,9 +67,11 @@ impl Waiters {
         if !self.contexts.contains(ctx) {
             self.contexts.insert(ctx, Lines::default());
         }
-        if let Some(line) = self.line(ctx, side) {
-            line.push_back(Waiter { ticket, waker });
-            self.count += 1;
+        if let Some(lines) = self.contexts.get_mut(ctx) {
+            lines.of(side).push_back(Waiter { ticket, waker });
+            if side != Side::Close {
+                self.waiting.push(ctx);
+            }
         }
         ticket
     }
@@ -69,11 +80,10 @@ impl Waiters {
     ///
     /// Its waker is to be dropped when the socket's lock is released: it may be the last that holds a task.
     pub(crate) fn remove(&mut self, ctx: CtxId, side: Side, ticket: Ticket) -> Option<Waker> {
-        let line = self.line(ctx, side)?;
-        let at = line.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()?;
-        let waiter = line.remove(at)?;
-        self.count -= 1;
-        Some(waiter.waker)
+        self.take(ctx, side, |line| {
+            let at = line.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()?;
+            line.remove(at)
+        })
     }
 
     /// Puts another waker in place of a waiter's, which keeps its place in line, and returns the one before; nothing
@@ -86,45 +96,44 @@ impl Waiters {
         ticket: Ticket,
         waker: Waker,
     ) -> Option<Waker> {
-        let line = self.line(ctx, side)?;
+        let line = self.contexts.get_mut(ctx)?.of(side);
         let at = line.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()?;
         Some(std::mem::replace(&mut line.get_mut(at)?.waker, waker))
     }
 
     /// Takes the first of a line, to be woken.
     pub(crate) fn pop(&mut self, ctx: CtxId, side: Side) -> Option<Waker> {
-        let waiter = self.line(ctx, side)?.pop_front()?;
-        self.count -= 1;
-        Some(waiter.waker)
+        self.take(ctx, side, VecDeque::pop_front)
     }
 
     /// Forgets a context that has ended. Its calls have ended before it; only futures that were never dropped may
     /// still be here, whose wakers are to be dropped when the socket's lock is released.
     pub(crate) fn end(&mut self, ctx: CtxId) -> Option<Lines> {
-        let lines = self.contexts.remove(ctx)?;
-        self.count -= lines.send.len() + lines.recv.len();
-        Some(lines)
+        self.waiting.remove(ctx);
+        self.contexts.remove(ctx)
     }
 
-    /// Somebody who waits, whom a thread that drove can leave that to.
+    /// Somebody who waits to send or receive, whom a thread that drove can leave that to.
     pub(crate) fn anybody(&self) -> Option<&Waker> {
-        let mut lines = self.contexts.iter().flat_map(|(_, lines)| [&lines.recv, &lines.send]);
-        lines.find_map(|line| line.front()).map(|waiter| &waiter.waker)
+        let lines = self.contexts.get(self.waiting.first()?)?;
+        lines.recv.front().or_else(|| lines.send.front()).map(|waiter| &waiter.waker)
     }
 
     /// Takes everybody, to be woken.
     pub(crate) fn drain(&mut self) -> Vec<Waker> {
-        self.count = 0;
+        self.waiting = Line::new();
         let lines = self.contexts.iter_mut();
         lines
-            .flat_map(|(_, lines)| lines.send.drain(..).chain(lines.recv.drain(..)))
+            .flat_map(|(_, Lines { send, recv, close })| {
+                send.drain(..).chain(recv.drain(..)).chain(close.drain(..))
+            })
             .map(|waiter| waiter.waker)
             .collect()
     }
 
-    /// Whether nobody waits.
+    /// Whether nobody waits to send or receive.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.count == 0
+        self.waiting.is_empty()
     }
 
     /// Whether anybody is in a line.
@@ -132,15 +141,32 @@ impl Waiters {
         self.contexts.get(ctx).is_some_and(|lines| match side {
             Side::Send => !lines.send.is_empty(),
             Side::Recv => !lines.recv.is_empty(),
+            Side::Close => !lines.close.is_empty(),
         })
     }
 
-    fn line(&mut self, ctx: CtxId, side: Side) -> Option<&mut VecDeque<Waiter>> {
+    fn take(
+        &mut self,
+        ctx: CtxId,
+        side: Side,
+        pick: impl FnOnce(&mut VecDeque<Waiter>) -> Option<Waiter>,
+    ) -> Option<Waker> {
         let lines = self.contexts.get_mut(ctx)?;
-        Some(match side {
-            Side::Send => &mut lines.send,
-            Side::Recv => &mut lines.recv,
-        })
+        let waiter = pick(lines.of(side))?;
+        if lines.send.is_empty() && lines.recv.is_empty() {
+            self.waiting.remove(ctx);
+        }
+        Some(waiter.waker)
+    }
+}
+
+impl Lines {
+    const fn of(&mut self, side: Side) -> &mut VecDeque<Waiter> {
+        match side {
+            Side::Send => &mut self.send,
+            Side::Recv => &mut self.recv,
+            Side::Close => &mut self.close,
+        }
     }
 }
 
@@ -255,7 +281,7 @@ mod tests {
 
     #[test]
     fn waiters_are_woken_in_the_order_they_came() {
-        let mut waiters = Waiters::default();
+        let mut waiters = Waiters::new();
         let parker = Parker::take();
         let first = waiters.add(CtxId::MAIN, Side::Recv, parker.waker());
         let second = waiters.add(CtxId::MAIN, Side::Recv, parker.waker());
@@ -270,7 +296,7 @@ mod tests {
     #[test]
     fn the_end_of_a_context_takes_nobody_else_off_the_lines() {
         let [x, y] = [1, 2].map(|index| CtxId::from_parts(index, 0));
-        let mut waiters = Waiters::default();
+        let mut waiters = Waiters::new();
         let parker = Parker::take();
         for (ctx, side) in [(x, Side::Send), (x, Side::Recv), (y, Side::Recv)] {
             waiters.add(ctx, side, parker.waker());
@@ -279,8 +305,9 @@ mod tests {
         assert!(waiters.end(x).is_none(), "it has ended");
         assert!(!waiters.waits(x, Side::Recv) && waiters.waits(y, Side::Recv));
         assert!(!waiters.is_empty());
+        assert!(waiters.anybody().is_some());
         assert_eq!(waiters.drain().len(), 1);
-        assert!(waiters.is_empty());
+        assert!(waiters.is_empty() && waiters.anybody().is_none());
     }
 
     #[test]

@@ -49,8 +49,8 @@ pub(super) struct Chunk {
 #[derive(Debug)]
 pub(super) enum Body {
     Frames(PooledBuf),
-    /// One message's framing and payload.
-    Large(PooledBuf, PooledBuf),
+    /// One message's framing and payload, and the same of its further fragments.
+    Large(PooledBuf, PooledBuf, Vec<PooledBuf>),
 }
 
 /// A part of a chunk that belongs to one pipe alone.
@@ -64,7 +64,9 @@ impl Body {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Frames(buf) => buf.len(),
-            Self::Large(header, payload) => header.len() + payload.len(),
+            Self::Large(header, payload, more) => {
+                header.len() + payload.len() + more.iter().map(|piece| piece.len()).sum::<usize>()
+            }
         }
     }
 
@@ -77,7 +79,10 @@ impl Body {
                 part.trim_front(from);
                 Self::Frames(part)
             }
-            Self::Large(header, payload) => Self::Large(header.share(), payload.share()),
+            Self::Large(header, payload, more) => {
+                let more = more.iter().map(PooledBuf::share).collect();
+                Self::Large(header.share(), payload.share(), more)
+            }
         }
     }
 
@@ -86,9 +91,10 @@ impl Body {
         let bytes = self.len();
         match self {
             Self::Frames(buf) => into.push_back(Piece::Frames(buf)),
-            Self::Large(header, payload) => {
+            Self::Large(header, payload, more) => {
                 into.push_back(Piece::Frames(header));
                 into.push_back(Piece::Large(payload));
+                into.extend(more.into_iter().map(Piece::Large));
             }
         }
         bytes
@@ -101,9 +107,12 @@ impl Body {
                 let Ok(Some(payload)) = framing.decode_header(&buf[offset..], None) else {
                     unreachable!("what stands here was encoded here")
                 };
-                (framing.header_bytes() + payload, payload)
+                (framing.header_bytes(payload) + payload, payload)
             }
-            Self::Large(_, payload) => (self.len(), payload.len()),
+            Self::Large(_, payload, more) => {
+                let fragments = more.iter().skip(1).step_by(2);
+                (self.len(), payload.len() + fragments.map(|part| part.len()).sum::<usize>())
+            }
         }
     }
 
@@ -111,9 +120,10 @@ impl Body {
     pub(super) fn forget(&mut self, frame: usize) {
         match self {
             Self::Frames(buf) => buf.trim_front(frame),
-            Self::Large(header, payload) => {
+            Self::Large(header, payload, more) => {
                 header.clear();
                 payload.clear();
+                more.clear();
             }
         }
     }

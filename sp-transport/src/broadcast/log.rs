@@ -184,19 +184,20 @@ impl Log {
             return 0;
         }
         let payload = msg.payload_len();
-        let frame = self.framing.header_bytes() + payload;
+        let frame = self.framing.header_bytes(payload) + payload;
         self.head.pass(payload);
         let large = if payload >= GATHER_BYTES { msg.share().take_buf() } else { None };
         if let Some(large) = large {
-            let mut header = BufferPool::global().take(self.framing.header_bytes());
-            self.framing.encode_header(payload, |bytes| header.extend_from_slice(bytes));
-            self.begin(Body::Large(header, large));
+            self.append_large(large);
         } else {
             let framing = self.framing;
             let put = |room: &mut [u8]| {
-                let (header, body) = room.split_at_mut(framing.header_bytes());
-                framing.encode_header(payload, |bytes| header.copy_from_slice(bytes));
+                let (header, body) = room.split_at_mut(framing.header_bytes(payload));
+                let mask = framing.encode_header(payload, |bytes| header.copy_from_slice(bytes));
                 body.copy_from_slice(msg.payload());
+                if let Some(mask) = mask {
+                    mask.apply(body, 0);
+                }
                 Ok(frame)
             };
             let added = self.frames_with_room(frame).fill_with(frame, put);
@@ -207,6 +208,22 @@ impl Log {
             tail.readers += std::mem::take(&mut self.caught_up);
         }
         frame
+    }
+
+    fn append_large(&mut self, payload: PooledBuf) {
+        let mut first = None;
+        let mut more = Vec::new();
+        self.framing.encode_large(payload, |bytes, part| {
+            let mut header = BufferPool::global().take(bytes.len());
+            header.extend_from_slice(bytes);
+            match &first {
+                None => first = Some((header, part)),
+                Some(_) => more.extend([header, part]),
+            }
+        });
+        if let Some((header, part)) = first {
+            self.begin(Body::Large(header, part, more));
+        }
     }
 
     /// Lets pipes take everything that has been appended.
@@ -342,11 +359,11 @@ impl Log {
         Standing { waiting: cursor.standing.waiting.max(waiting), ..cursor.standing }
     }
 
-    /// Bytes that wait for a pipe, and how many of these it may take now; framing included.
+    /// Bytes that wait for a pipe, and how many of these it may take now; framing included, each as the smallest.
     pub(super) fn waiting(&self, key: usize) -> (usize, usize) {
         let Some(cursor) = self.cursors.get(key) else { return (0, 0) };
-        let frames =
-            |lag: Mark| lag.payload as usize + lag.messages as usize * self.framing.header_bytes();
+        let header = self.framing.header_bytes(0);
+        let frames = |lag: Mark| lag.payload as usize + lag.messages as usize * header;
         let own = frames(cursor.own_lag);
         if !cursor.joined {
             return (own, own);

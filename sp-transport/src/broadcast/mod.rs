@@ -36,13 +36,15 @@ pub struct Broadcast {
     free_bytes: AtomicU64,
     /// Whose connections these are.
     driver: Weak<Driver>,
+    /// Somebody sent something since the last flush: this is a conversation.
+    heard: AtomicBool,
     /// The worker looks after the broadcasts. Only the worker touches this.
     tended: AtomicBool,
 }
 
 struct State {
     /// One for each framing.
-    logs: [Log; FRAMINGS.len()],
+    logs: [Log; Framing::ALL.len()],
     /// A snapshot for sweeps; copied when it changes during one.
     pipes: Arc<Vec<Weak<StreamPipe>>>,
     pacer: Pacer,
@@ -54,7 +56,7 @@ struct State {
 impl Broadcast {
     pub(crate) fn new(driver: Weak<Driver>) -> Arc<Self> {
         let state = State {
-            logs: FRAMINGS.map(Log::new),
+            logs: Framing::ALL.map(Log::new),
             pipes: Arc::default(),
             pacer: Pacer::new(),
             fresh_messages: 0,
@@ -66,6 +68,7 @@ impl Broadcast {
             free_messages: AtomicU64::new(0),
             free_bytes: AtomicU64::new(0),
             driver,
+            heard: AtomicBool::new(false),
             tended: AtomicBool::new(false),
         })
     }
@@ -93,13 +96,18 @@ impl Broadcast {
     }
 
     /// Sees to it that what was published leaves. Called under no lock.
-    pub fn flush(&self) {
+    pub fn flush(&self, how: Flush) {
+        let heard = self.heard.swap(false, Ordering::Relaxed);
         let (decision, direct) = {
             let mut state = lock(&self.state);
-            // To write to more takes longer than waking the worker.
             let few = state.pipes.len() <= DIRECT_PIPES_MAX;
-            let (pressing, how) = (state.pressing(), if few { Flush::Now } else { Flush::Soon });
-            let decision = state.pacer.flush(pressing, how, false);
+            let how = match how {
+                // To write to more takes longer than waking the worker.
+                Flush::Now if !few => Flush::Soon,
+                how => how,
+            };
+            let pressing = state.pressing();
+            let decision = state.pacer.flush(pressing, how, heard);
             let direct = (decision == Decision::Delegate).then(|| state.release());
             (decision, direct)
         };
@@ -239,7 +247,7 @@ impl Tail {
         limit: Backlog,
         pipe: Weak<StreamPipe>,
     ) -> Self {
-        let log = FRAMINGS.iter().position(|other| *other == framing).unwrap_or_default();
+        let log = Framing::ALL.iter().position(|other| *other == framing).unwrap_or_default();
         let mut state = lock(&broadcast.state);
         let key = state.logs[log].add(peer, limit);
         Arc::make_mut(&mut state.pipes).push(pipe);
@@ -289,6 +297,11 @@ impl Tail {
         self.broadcast.release();
     }
 
+    /// Something came in on the connection.
+    pub(crate) fn heard(&self) {
+        self.broadcast.heard.store(true, Ordering::Relaxed);
+    }
+
     /// The connection is closed: drops what waits for it.
     pub(crate) fn retire(&self, pipe: &Weak<StreamPipe>) {
         let mut state = lock(&self.broadcast.state);
@@ -312,8 +325,6 @@ impl fmt::Debug for Tail {
         f.debug_struct("Tail").field("key", &self.key).finish_non_exhaustive()
     }
 }
-
-const FRAMINGS: [Framing; 2] = [Framing::Length, Framing::TypeAndLength];
 
 /// Connections that one call writes to by itself: each write costs as much as waking the worker.
 const DIRECT_PIPES_MAX: usize = 4;

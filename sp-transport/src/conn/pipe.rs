@@ -101,6 +101,7 @@ impl StreamPipe {
 
     /// The driver saw room in the kernel.
     pub(crate) fn writable(&self) {
+        self.stream.writable();
         let flushed = self.tx.writable(&self.stream);
         self.follow(flushed);
     }
@@ -135,6 +136,20 @@ impl StreamPipe {
     /// Where the driver keeps the connection.
     pub(crate) fn slot(&self) -> Option<usize> {
         self.slot.get().copied()
+    }
+
+    /// The peer asked the connection itself, and this is the answer.
+    pub(crate) fn answer(&self, frame: &[u8]) {
+        if self.tx.queue_control(frame) {
+            self.flush(Flush::Now);
+        }
+    }
+
+    /// The connection is about to end because of `why`: says so if the wire has a way to.
+    pub(crate) fn say_goodbye(&self, why: &CloseReason) {
+        if let Some(frame) = self.framing.farewell(why) {
+            self.tx.say_last(&self.stream, &frame);
+        }
     }
 
     /// The driver lets go of the connection: nothing is sent or received any more.

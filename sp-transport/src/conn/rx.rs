@@ -11,8 +11,8 @@ use sp_core::id::PeerId;
 use sp_core::pipe::{CloseReason, Flow};
 use sp_core::pool::{AlignedBytes, BufferPool, PooledBuf};
 
-use crate::stream::Stream;
-use crate::wire::{Decoder, Framing, LARGE_BODY_BYTES};
+use crate::stream::{Chunk, Stream, end_reason};
+use crate::wire::{AnyDecoder, Framing, LARGE_BODY_BYTES};
 
 /// What a turn of reading came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ thread_local! {
 /// One connection's receiving side.
 #[derive(Debug)]
 pub(crate) struct Rx {
-    decoder: Decoder,
+    decoder: AnyDecoder,
     /// Bytes read and not decoded yet.
     carry: Option<PooledBuf>,
     /// The carry may hold whole messages: the engine paused before they were decoded.
@@ -71,14 +71,28 @@ pub(crate) struct Rx {
 }
 
 impl Rx {
-    pub(crate) fn new(framing: Framing, limit: Option<u64>, peer: PeerId) -> Self {
-        let decoder = Decoder::new(framing, limit).from_peer(peer);
-        Self { decoder, carry: None, undecoded: false, stalled: None, closing: false }
+    /// `early` is what came before there was a pipe.
+    pub(crate) fn new(framing: Framing, limit: Option<u64>, peer: PeerId, early: &[u8]) -> Self {
+        let decoder = AnyDecoder::new(framing, limit, peer);
+        let undecoded = !early.is_empty();
+        let mut rx = Self { decoder, carry: None, undecoded, stalled: None, closing: false };
+        rx.keep(early);
+        rx
+    }
+
+    /// Whether there is something to decode that no event will announce.
+    pub(crate) const fn is_ready(&self) -> bool {
+        self.undecoded
     }
 
     /// An event said that the peer has closed. It is the last one.
     pub(crate) const fn peer_closes(&mut self) {
         self.closing = true;
+    }
+
+    /// What the peer asked the connection itself, answered.
+    pub(crate) fn take_answer(&mut self) -> Option<Vec<u8>> {
+        self.decoder.take_answer()
     }
 
     /// Reads, decodes and delivers until nothing is left, the engine pauses, or the share is used up.
@@ -102,18 +116,26 @@ impl Rx {
             let read = match self.read(stream, shared) {
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Progress::Drained,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Progress::Ended(CloseReason::Io(error.kind())),
+                // The stream has worked for a while and brought nothing yet; others have their turn first.
+                Err(error) if error.kind() == ErrorKind::Interrupted => return Progress::More,
+                Err(error) => {
+                    let why = end_reason(&error);
+                    let cut = self.is_in_message() && error.kind() == ErrorKind::UnexpectedEof;
+                    return Progress::Ended(if cut { CloseReason::Truncated } else { why });
+                }
             };
             if read.got == 0 {
-                return Progress::Ended(self.end_reason());
+                let cut = self.is_in_message();
+                return Progress::Ended(if cut {
+                    CloseReason::Truncated
+                } else {
+                    CloseReason::PeerClosed
+                });
             }
             if let Some(progress) = self.decode(read.filled, shared, &mut deliver) {
                 return progress;
             }
-            // On a stream a short read means that nothing is left: more bytes raise a new event, and so does
-            // the peer's close unless it came with these. Saves the system call that would only say so.
-            if read.got < read.asked && !self.closing {
+            if read.drained && !self.closing {
                 return Progress::Drained;
             }
             share = share.saturating_sub(read.got);
@@ -142,26 +164,24 @@ impl Rx {
     fn read(&mut self, stream: &Stream, shared: &mut ReadBuf) -> io::Result<Read> {
         let ReadBuf { bytes, batch, .. } = shared;
         let mut room = 0;
-        let mut total = 0;
+        let mut chunk = Chunk { bytes: 0, drained: false };
         let large = self.decoder.read_large(batch, |space| {
             room = space.len();
-            total = stream.read_two(space, &mut bytes[..READ_BYTES])?;
-            Ok(total.min(room))
+            chunk = stream.read_two(space, &mut bytes[..READ_BYTES])?;
+            Ok(chunk.bytes.min(room))
         });
         if let Some(large) = large {
             large?;
-            return Ok(Read {
-                got: total,
-                asked: room + READ_BYTES,
-                filled: total.saturating_sub(room),
-            });
+            let Chunk { bytes: got, drained } = chunk;
+            return Ok(Read { got, drained, filled: got.saturating_sub(room) });
         }
         let carried = self.carry.as_ref().map_or(0, |carry| carry.len());
-        let got = stream.read(&mut bytes[carried..carried + READ_BYTES])?;
+        let Chunk { bytes: got, drained } =
+            stream.read(&mut bytes[carried..carried + READ_BYTES])?;
         if got > 0 {
             self.restore_carry(shared);
         }
-        Ok(Read { got, asked: READ_BYTES, filled: carried + got })
+        Ok(Read { got, drained, filled: carried + got })
     }
 
     /// Decodes the first `filled` bytes of the shared buffer and delivers them. Answers what ends the turn.
@@ -222,18 +242,15 @@ impl Rx {
         carry.len()
     }
 
-    fn end_reason(&self) -> CloseReason {
-        if self.carry.is_some() || self.decoder.is_in_large() {
-            CloseReason::Truncated
-        } else {
-            CloseReason::PeerClosed
-        }
+    const fn is_in_message(&self) -> bool {
+        self.carry.is_some() || self.decoder.is_in_large()
     }
 }
 
 struct Read {
     got: usize,
-    asked: usize,
+    /// The stream has nothing more for now.
+    drained: bool,
     /// Bytes at the front of the shared buffer to decode.
     filled: usize,
 }

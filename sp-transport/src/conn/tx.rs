@@ -12,7 +12,7 @@ use sp_core::message::Message;
 use sp_core::pipe::Flush;
 use sp_core::pool::{BufferPool, PooledBuf};
 use sp_core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use sp_core::sync::{Mutex, lock};
+use sp_core::sync::{Mutex, lock, try_lock};
 
 use super::pacer::Pacer;
 use super::writer::{Decision, STREAM_FLUSH_BYTES, Turn};
@@ -149,20 +149,55 @@ impl Tx {
             return false;
         }
         let payload_bytes = msg.payload_len();
-        let frame_bytes = self.framing.header_bytes() + payload_bytes;
         let large = if payload_bytes >= GATHER_BYTES { msg.take_buf() } else { None };
-        let header_bytes = self.framing.header_bytes();
-        let frames = match large {
-            Some(_) => queue.frames_with_room(header_bytes, header_bytes),
-            None => queue.frames_with_room(frame_bytes, FRAMES_BYTES),
+        let frame_bytes = match large {
+            Some(payload) => self.queue_large(&mut queue, payload),
+            None => {
+                let frame_bytes = self.framing.header_bytes(payload_bytes) + payload_bytes;
+                let frames = queue.frames_with_room(frame_bytes, FRAMES_BYTES);
+                let put = |header: &[u8]| frames.extend_from_slice(header);
+                let mask = self.framing.encode_header(payload_bytes, put);
+                let at = frames.len();
+                frames.extend_from_slice(msg.payload());
+                if let Some(mask) = mask {
+                    mask.apply(&mut frames[at..], 0);
+                }
+                frame_bytes
+            }
         };
-        self.framing.encode_header(payload_bytes, |header| frames.extend_from_slice(header));
-        match large {
-            Some(payload) => queue.pieces.push_back(Piece::Large(payload)),
-            None => frames.extend_from_slice(msg.payload()),
-        }
         wants_flush |= self.queued(&mut queue, 1, frame_bytes);
         wants_flush
+    }
+
+    /// Frames a payload that leaves from its own memory. Answers how many bytes that makes.
+    fn queue_large(&self, queue: &mut Queue, payload: PooledBuf) -> usize {
+        let mut bytes = 0;
+        self.framing.encode_large(payload, |header, part| {
+            bytes += header.len() + part.len();
+            queue.frames_with_room(header.len(), header.len()).extend_from_slice(header);
+            queue.pieces.push_back(Piece::Large(part));
+        });
+        bytes
+    }
+
+    /// Queues a frame that is no message. Answers whether a flush has to follow; dropped if too much waits already.
+    pub(crate) fn queue_control(&self, frame: &[u8]) -> bool {
+        let mut queue = lock(&self.queue);
+        if queue.closed || !self.has_room(&queue) {
+            return false;
+        }
+        queue.frames_with_room(frame.len(), frame.len()).extend_from_slice(frame);
+        self.queued(&mut queue, 0, frame.len())
+    }
+
+    /// Writes `frame` now, as the last one, unless another is being written.
+    pub(crate) fn say_last(&self, stream: &Stream, frame: &[u8]) {
+        if let Some(flight) = try_lock(&self.flight)
+            && flight.pieces.is_empty()
+        {
+            // The peer may be gone or the kernel full: then there is no goodbye.
+            let _ = stream.write(frame);
+        }
     }
 
     /// Frames `msg` behind what is held, which is taken over once it is worth a write.
@@ -265,6 +300,7 @@ impl Tx {
     /// Something came in on this connection.
     pub(crate) fn heard(&self) {
         self.heard.store(true, Ordering::Relaxed);
+        self.tail().inspect(|tail| tail.heard());
     }
 
     /// Drops what waits and takes nothing more.

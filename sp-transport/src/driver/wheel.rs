@@ -183,6 +183,9 @@ impl Wheel {
             pipe.events().arrived(*peer, batch)
         });
         read_buf.put_back();
+        if let Some(answer) = rx.take_answer() {
+            pipe.answer(&answer);
+        }
         match progress {
             Progress::Drained => {}
             // A pause that was taken back meanwhile left mail; nothing to do here.
@@ -235,6 +238,9 @@ impl Wheel {
         {
             return self.end(key, CloseReason::Io(error.kind()), driver);
         }
+        if self.conns[key].rx.is_ready() || pipe.stream().may_hold_bytes() {
+            self.list(key);
+        }
         // Whatever was wished before there was a slot.
         self.attend(key, &pipe, driver);
     }
@@ -257,6 +263,7 @@ impl Wheel {
         driver.streams.store(!self.conns.is_empty(), Ordering::Relaxed);
         // Fails only for a descriptor that never was registered.
         let _ = self.poll.registry().deregister(&mut SourceFd(&conn.pipe.fd()));
+        conn.pipe.say_goodbye(&why);
         conn.pipe.shut();
         driver.shorten_lease();
         conns().unregister(conn.entry.id());

@@ -8,9 +8,9 @@ use sp_core::message::Message;
 use sp_core::pipe::CloseReason;
 use sp_core::pool::{BufferPool, PooledBuf};
 
-use super::sp::Framing;
+use super::framing::Framing;
 
-/// Turns the bytes of one connection into messages.
+/// Turns the bytes of one connection into messages, where these have their length in front.
 ///
 /// Complete messages are taken straight out of the bytes offered. What is left at the end, the beginning of
 /// one more message, is the caller's to keep and to offer again with more behind it; only a body of at least
@@ -69,7 +69,7 @@ impl Decoder {
                 continue;
             }
             let Some(payload_bytes) = self.framing.decode_header(rest, self.limit)? else { break };
-            let Some(behind) = rest.get(self.framing.header_bytes()..) else { break };
+            let Some(behind) = rest.get(self.framing.header_bytes(payload_bytes)..) else { break };
             if let Some(next) = batch.push_front_of(behind, payload_bytes, self.source) {
                 rest = next;
                 continue;
@@ -93,13 +93,9 @@ impl Decoder {
         read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
     ) -> Option<io::Result<usize>> {
         let large = self.large.as_mut()?;
-        large.make_room();
-        let got = large.buf.fill_with(large.missing, read);
-        if let Ok(got) = got {
-            large.missing = large.missing.saturating_sub(got);
-            if large.missing == 0 {
-                self.finish_large(batch);
-            }
+        let got = large.fill_with(read);
+        if large.missing == 0 {
+            self.finish_large(batch);
         }
         Some(got)
     }
@@ -120,30 +116,36 @@ impl Decoder {
 
 /// A body on its way into a buffer that grows as it comes: an announced length is never believed.
 #[derive(Debug)]
-struct LargeBody {
-    buf: PooledBuf,
-    missing: usize,
+pub(super) struct LargeBody {
+    pub(super) buf: PooledBuf,
+    pub(super) missing: usize,
 }
 
 impl LargeBody {
-    fn new(payload_bytes: usize) -> Self {
+    pub(super) fn new(payload_bytes: usize) -> Self {
         let first = payload_bytes.min(FIRST_BUFFER_BYTES);
         Self { buf: BufferPool::global().take(first), missing: payload_bytes }
     }
 
     /// Takes what belongs to this body from `bytes` and returns the rest.
-    fn append<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+    pub(super) fn append<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let (mine, rest) = bytes.split_at_checked(self.missing).unwrap_or((bytes, &[]));
         self.buf.extend_from_slice(mine);
         self.missing = self.missing.saturating_sub(mine.len());
         rest
     }
 
-    /// Doubles the buffer when it is full.
-    fn make_room(&mut self) {
+    /// Lets `read` write into the buffer, which is doubled when it is full.
+    pub(super) fn fill_with(
+        &mut self,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         if self.buf.room() == 0 {
             self.buf.reserve(self.missing.min(self.buf.len().max(FIRST_BUFFER_BYTES)));
         }
+        let got = self.buf.fill_with(self.missing, read)?;
+        self.missing = self.missing.saturating_sub(got);
+        Ok(got)
     }
 }
 

@@ -9,10 +9,13 @@
 )]
 
 mod decoder;
+mod framing;
 mod sp;
+pub mod ws;
 
 pub use decoder::{Decoder, LARGE_BODY_BYTES};
-pub use sp::{Framing, HANDSHAKE_BYTES, check_handshake, handshake};
+pub use framing::{AnyDecoder, Framing};
+pub use sp::{HANDSHAKE_BYTES, check_handshake, handshake};
 
 #[cfg(test)]
 mod tests;

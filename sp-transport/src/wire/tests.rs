@@ -98,7 +98,7 @@ fn the_frames_of_the_reference_are_written_and_read_byte_for_byte() {
 fn a_frame_header_says_nothing_until_it_is_whole() {
     for framing in FRAMINGS {
         let frame = encode(framing, [&[7; 300]]);
-        for known in 0..framing.header_bytes() {
+        for known in 0..framing.header_bytes(300) {
             assert_eq!(
                 framing.decode_header(&frame[..known], None),
                 Ok(None),
@@ -137,7 +137,7 @@ fn a_length_above_the_limit_is_refused_as_soon_as_it_is_known() {
             None => Ok(Some(announced as usize)),
         };
         for framing in FRAMINGS {
-            let mut header = vec![1; framing.header_bytes() - 8];
+            let mut header = vec![1; framing.header_bytes(0) - 8];
             header.extend(announced.to_be_bytes());
             assert_eq!(framing.decode_header(&header, limit), expected, "{framing:?} {announced}");
             let mut decoder = Decoder::new(framing, limit);
@@ -170,15 +170,18 @@ fn splits_around_every_border_give_the_same_messages() {
         let bytes = encode(framing, &sent);
         let mut at = 0;
         for size in sizes {
-            for border in
-                [at, at + 1, at + framing.header_bytes(), at + framing.header_bytes() + size]
-            {
+            for border in [
+                at,
+                at + 1,
+                at + framing.header_bytes(size),
+                at + framing.header_bytes(size) + size,
+            ] {
                 for cut in border.saturating_sub(1)..=border + 1 {
                     let got = read(framing, None, &bytes, &[cut, cut + 1]);
                     assert_eq!(got, (sent.to_vec(), None), "{framing:?} cut at {cut}");
                 }
             }
-            at += framing.header_bytes() + size;
+            at += framing.header_bytes(size) + size;
         }
     }
 }
@@ -186,7 +189,7 @@ fn splits_around_every_border_give_the_same_messages() {
 #[test]
 fn an_announced_length_gets_one_buffer_until_bytes_come() {
     for framing in FRAMINGS {
-        let mut header = vec![1; framing.header_bytes() - 8];
+        let mut header = vec![1; framing.header_bytes(0) - 8];
         header.extend((1u64 << 40).to_be_bytes());
         let mut reader = Reader::new(framing, None);
         reader.feed(&header).unwrap();
@@ -299,7 +302,7 @@ impl Reader {
         if let Err(Some(why)) = decoded {
             return Err(why);
         }
-        assert!(self.carry.len() < self.framing.header_bytes() + LARGE_BODY_BYTES);
+        assert!(self.carry.len() < self.framing.header_bytes(LARGE_BODY_BYTES) + LARGE_BODY_BYTES);
         assert!(!self.decoder.is_in_large() || self.carry.is_empty());
         Ok(())
     }
@@ -334,8 +337,8 @@ fn plainly_read(
     loop {
         match framing.decode_header(rest, limit) {
             Err(why) => return (got, Some(why)),
-            Ok(Some(len)) if rest.len() - framing.header_bytes() >= len => {
-                let (payload, behind) = rest[framing.header_bytes()..].split_at(len);
+            Ok(Some(len)) if rest.len() - framing.header_bytes(len) >= len => {
+                let (payload, behind) = rest[framing.header_bytes(len)..].split_at(len);
                 got.push(payload.to_vec());
                 rest = behind;
             }
@@ -347,7 +350,9 @@ fn plainly_read(
 fn encode<B: AsRef<[u8]>>(framing: Framing, payloads: impl IntoIterator<Item = B>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for payload in payloads {
-        framing.encode_header(payload.as_ref().len(), |header| bytes.extend_from_slice(header));
+        let mask =
+            framing.encode_header(payload.as_ref().len(), |header| bytes.extend_from_slice(header));
+        assert_eq!(mask, None);
         bytes.extend_from_slice(payload.as_ref());
     }
     bytes

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Registry, Token};
 use slab::Slab;
+use socket2::Socket;
 use sp_core::endpoint::Endpoint;
 use sp_core::id::{SocketId, TimerKey};
 use sp_core::pipe::{CloseReason, Pipe, PipeEvents};
@@ -22,7 +23,6 @@ use crate::listener::Bound;
 use crate::resolver::Addresses;
 use crate::runtime::{EndpointId, Lingering, Owner};
 use crate::sleep::Sleep;
-use crate::stream::Stream;
 use crate::sync;
 
 /// One request to a worker.
@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Listen {
         id: EndpointId,
         owner: Owner,
-        bound: Bound,
+        bound: Box<Bound>,
     },
     ListenInproc {
         id: EndpointId,
@@ -53,7 +53,7 @@ pub(crate) enum Command {
     /// A connection for a listener.
     Attach {
         id: EndpointId,
-        stream: Stream,
+        socket: Socket,
         peer_addr: Option<SocketAddr>,
         done: Sender<Result<(), CloseReason>>,
     },
@@ -187,11 +187,11 @@ impl WorkerHandle {
     pub(crate) fn attach(
         &self,
         id: EndpointId,
-        stream: Stream,
+        socket: Socket,
         peer_addr: Option<SocketAddr>,
     ) -> Result<(), CloseReason> {
         let (done, taken) = bounded(1);
-        self.send(Command::Attach { id, stream, peer_addr, done });
+        self.send(Command::Attach { id, socket, peer_addr, done });
         if self.is_current() {
             return Ok(());
         }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use socket2::Socket;
 use sp_core::clock;
 use sp_core::endpoint::{Address, Host};
 use sp_core::pipe::CloseReason;
@@ -13,8 +14,6 @@ use crate::dialer::{self, NEXT_ADDRESS};
 use crate::inproc;
 use crate::resolver::Addresses;
 use crate::runtime::EndpointId;
-use crate::stream::Stream;
-use crate::wire::Framing;
 
 impl Worker {
     /// Starts a dialer's next attempt.
@@ -25,17 +24,23 @@ impl Worker {
             return;
         };
         match endpoint.address() {
-            Address::Tcp { host: Host::Ip(ip), port, .. } => {
+            Address::Tcp { host: Host::Ip(ip), port, .. }
+            | Address::Tls { host: Host::Ip(ip), port, .. }
+            | Address::Ws { host: Host::Ip(ip), port, .. } => {
                 dialer.addresses = [SocketAddr::new(*ip, *port)].into();
                 self.connect_next(id, CloseReason::Unresolved);
             }
-            Address::Tcp { host: Host::Name(name), port, family } => {
+            Address::Tcp { host: Host::Name(name), port, family }
+            | Address::Tls { host: Host::Name(name), port, family }
+            | Address::Ws { host: Host::Name(name), port, family, .. } => {
                 let handle = self.handle.clone();
                 self.resolver.look_up(name, *port, *family, move |addresses| {
                     handle.send(Command::Resolved { id, addresses });
                 });
             }
-            Address::Tcp { host: Host::Wildcard, .. } => {
+            Address::Tcp { host: Host::Wildcard, .. }
+            | Address::Tls { host: Host::Wildcard, .. }
+            | Address::Ws { host: Host::Wildcard, .. } => {
                 unreachable!("an endpoint without a host is refused before it is dialled")
             }
             Address::Ipc { path } => {
@@ -61,9 +66,9 @@ impl Worker {
     }
 
     /// What came of connecting to a local socket, which is done or has failed at once.
-    fn connected_here(&mut self, id: EndpointId, connected: io::Result<Stream>) {
+    fn connected_here(&mut self, id: EndpointId, connected: io::Result<Socket>) {
         match connected {
-            Ok(stream) => self.shake_hands(id, stream, Framing::TypeAndLength, None),
+            Ok(socket) => self.shake_hands(id, socket, None),
             Err(error) => self.attempt_failed(id, None, CloseReason::Io(error.kind())),
         }
     }
@@ -86,12 +91,12 @@ impl Worker {
             dialer.turn += 1;
             let Some(addr) = dialer.addresses.pop_front() else { break };
             match dialer::connect_tcp(addr, &dialer.options) {
-                Ok(stream) => {
+                Ok(socket) => {
                     if !dialer.addresses.is_empty() {
                         let due = Due::NextAddress { id, turn: dialer.turn };
                         self.timers.add(clock::after(clock::now(), NEXT_ADDRESS), due);
                     }
-                    return self.shake_hands(id, stream, Framing::Length, Some(addr));
+                    return self.shake_hands(id, socket, Some(addr));
                 }
                 Err(error) => why = CloseReason::Io(error.kind()),
             }
@@ -110,15 +115,19 @@ impl Worker {
         }
     }
 
-    /// One of a dialer's addresses has answered. The others are let go before a word is said to them, so that no peer
-    /// takes this socket for two.
-    pub(super) fn answered(&mut self, key: usize) {
+    /// If one of several addresses of a dialer has answered, the others are let go before a word is said to them, so that
+    /// no peer takes this socket for two.
+    pub(super) fn leave_rivals(&mut self, key: usize) {
         let Some(Source::HalfOpen(half_open)) = self.sources.get(key) else { return };
         let Some(Ep { role: Role::Dialer(dialer), .. }) =
             self.endpoints.get_mut(&half_open.origin.endpoint)
         else {
             return;
         };
+        let is_only_one = dialer.trying.len() == 1 && dialer.addresses.is_empty();
+        if is_only_one || !half_open.layers.stream.is_connected() {
+            return;
+        }
         dialer.turn += 1;
         let rivals: Vec<usize> =
             dialer.trying.iter().copied().filter(|rival| *rival != key).collect();

@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 
 use mio::Interest;
 use mio::unix::SourceFd;
+use socket2::Socket;
 use sp_core::clock;
 use sp_core::endpoint::Endpoint;
 use sp_core::pipe::{CloseReason, Pipe, PipeInfo, ProtocolId};
@@ -18,11 +19,9 @@ use super::{Due, HANDSHAKE_POLLING, Origin, Source, Tag, Which, Worker};
 use crate::conn::{Conn, PipeSpec, Rx, StreamPipe};
 use crate::dialer::Dialer;
 use crate::half_open::{HalfOpen, Step};
+use crate::layers::{End, Layers};
 use crate::listener::{Accepted, Bound, Listener, PAUSE_FIRST, PAUSE_LAST};
-use crate::options::ConnOptions;
 use crate::runtime::{EndpointId, Owner};
-use crate::stream::Stream;
-use crate::wire::Framing;
 
 /// A dialer or listener and the pipes it made.
 pub(crate) struct Ep {
@@ -48,10 +47,17 @@ impl Ep {
         Self { owner, endpoint, pipes: BTreeMap::new(), role }
     }
 
-    fn options(&self) -> Option<&ConnOptions> {
+    fn connections_max(&self) -> Option<usize> {
         match &self.role {
-            Role::Dialer(dialer) => Some(&dialer.options.conn),
-            Role::Listener(listener) => Some(&listener.bound.options.conn),
+            Role::Listener(listener) => listener.bound.options.connections_max,
+            Role::Dialer(_) | Role::InprocListener => None,
+        }
+    }
+
+    fn end(&self) -> Option<End<'_>> {
+        match &self.role {
+            Role::Dialer(dialer) => Some(End::Dialing(&dialer.options)),
+            Role::Listener(listener) => Some(End::Listening(&listener.bound)),
             Role::InprocListener => None,
         }
     }
@@ -104,8 +110,8 @@ impl Worker {
             if listener.waits_for_timer {
                 return;
             }
-            let (stream, peer_addr) = match listener.accept() {
-                Accepted::Peer(stream, addr) => (stream, addr),
+            let (socket, peer_addr) = match listener.accept() {
+                Accepted::Peer(socket, addr) => (socket, addr),
                 Accepted::Nobody => return,
                 Accepted::Gone => continue,
                 Accepted::Exhausted(why) => {
@@ -121,9 +127,7 @@ impl Worker {
                 owner.events.refused(endpoint, peer_addr, CloseReason::TooMany { limit });
                 continue;
             }
-            listener.half_open += 1;
-            let framing = listener.bound.framing;
-            self.shake_hands(id, stream, framing, peer_addr);
+            self.shake_hands(id, socket, peer_addr);
         }
         if let Some(Ep { role: Role::Listener(listener), .. }) = self.endpoints.get_mut(&id) {
             // More may wait, and no new event would say so.
@@ -136,7 +140,7 @@ impl Worker {
     pub(super) fn attach(
         &mut self,
         id: EndpointId,
-        stream: Stream,
+        socket: Socket,
         peer_addr: Option<SocketAddr>,
     ) -> Result<(), CloseReason> {
         let Some(Ep { role: Role::Listener(listener), owner, pipes, endpoint }) =
@@ -149,33 +153,36 @@ impl Worker {
             owner.events.refused(endpoint, peer_addr, why.clone());
             return Err(why);
         }
-        listener.half_open += 1;
-        let framing = listener.bound.framing;
-        self.shake_hands(id, stream, framing, peer_addr);
+        self.shake_hands(id, socket, peer_addr);
         Ok(())
     }
 
     pub(super) fn shake_hands(
         &mut self,
         id: EndpointId,
-        stream: Stream,
-        framing: Framing,
+        socket: Socket,
         peer_addr: Option<SocketAddr>,
     ) {
         let Some(ep) = self.endpoints.get_mut(&id) else { return };
-        let Some(options) = ep.options() else { return };
-        let limit = options.handshake_limit;
+        let Some(end) = ep.end() else { return };
+        let limit = end.conn().handshake_limit;
         let serial = self.next_serial;
         self.next_serial += 1;
-        let protocol = ep.owner.events.protocol();
-        let fd = stream.as_raw_fd();
+        let fd = socket.as_raw_fd();
+        let layers = match Layers::new(socket, ep.endpoint.address(), &*ep.owner.events, end) {
+            Ok(layers) => layers,
+            Err(why) => return self.came_to_nothing(id, peer_addr, why),
+        };
+        if let Role::Listener(listener) = &mut ep.role {
+            listener.half_open += 1;
+        }
         let slot = self.sources.vacant_entry();
         let key = slot.key();
         let now = clock::now();
         let deadline = self.timers.add(clock::after(now, limit), Due::HandshakeLimit(key));
         self.expected = Some(now + HANDSHAKE_POLLING);
         let origin = Origin { endpoint: id, serial };
-        let half_open = HalfOpen::new(stream, framing, protocol, origin, deadline, peer_addr);
+        let half_open = HalfOpen { layers, origin, deadline, peer_addr };
         slot.insert(Source::HalfOpen(Box::new(half_open)));
         if let Role::Dialer(dialer) = &mut ep.role {
             dialer.trying.push(key);
@@ -197,9 +204,7 @@ impl Worker {
             }
             Some(Source::HalfOpen(half_open)) => {
                 let step = half_open.advance();
-                if half_open.has_spoken() {
-                    self.answered(key);
-                }
+                self.leave_rivals(key);
                 step
             }
         };
@@ -220,7 +225,7 @@ impl Worker {
         }
         let Source::HalfOpen(half_open) = self.sources.remove(key) else { return None };
         self.timers.cancel(half_open.deadline);
-        let fd = half_open.stream.as_raw_fd();
+        let fd = half_open.layers.stream.as_raw_fd();
         // Fails only if it never was registered.
         let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
         match self.endpoints.get_mut(&half_open.origin.endpoint).map(|ep| &mut ep.role) {
@@ -233,8 +238,8 @@ impl Worker {
 
     fn half_open_failed(&mut self, key: usize, why: CloseReason) {
         let Some(half_open) = self.take_half_open(key) else { return };
-        half_open.stream.shutdown();
-        self.came_to_nothing(half_open.origin.endpoint, half_open.peer_addr, why);
+        half_open.turn_away(&why);
+        self.came_to_nothing(half_open.endpoint(), half_open.peer_addr, why);
     }
 
     fn came_to_nothing(&mut self, id: EndpointId, addr: Option<SocketAddr>, why: CloseReason) {
@@ -251,26 +256,33 @@ impl Worker {
     /// Both sides have said who they are.
     fn shaken(&mut self, key: usize, got: ProtocolId) {
         let Some(half_open) = self.take_half_open(key) else { return };
-        let origin = half_open.origin;
-        let id = origin.endpoint;
+        let id = half_open.endpoint();
+        let origin = Origin { endpoint: id, ..half_open.origin };
         let Some(ep) = self.endpoints.get(&id) else { return };
         let wanted = ep.owner.events.peer_protocol();
         let addr = half_open.peer_addr;
         if got != wanted {
-            half_open.stream.shutdown();
+            half_open.layers.stream.shutdown();
             return self.came_to_nothing(id, addr, CloseReason::WrongProtocol { got, wanted });
         }
-        let Some(options) = ep.options().cloned() else { return };
+        if let Some(limit) = ep.connections_max().filter(|limit| ep.pipes.len() >= *limit) {
+            half_open.layers.stream.shutdown();
+            return self.came_to_nothing(id, addr, CloseReason::TooMany { limit });
+        }
+        let Some(options) = ep.end().map(|end| end.conn().clone()) else { return };
         let owner = ep.owner.clone();
-        let HalfOpen { stream, framing, .. } = *half_open;
+        let Layers { stream, framing, early, .. } = half_open.layers;
+        if id != half_open.origin.endpoint {
+            // Another listener of the port has accepted it, and tuned it as its own.
+            stream.tune(&options.tuning);
+        }
         let info = PipeInfo {
-            endpoint: Arc::clone(&ep.endpoint),
-            dialed: matches!(ep.role, Role::Dialer(_)),
-            peer_protocol: got,
             local_addr: stream.local_addr(),
             peer_addr: addr,
+            peer_certificate: stream.peer_certificate(),
             // Nobody vouches for who has an address on a network.
             credentials: if addr.is_some() { None } else { stream.credentials() },
+            ..PipeInfo::new(Arc::clone(&ep.endpoint), matches!(ep.role, Role::Dialer(_)), got)
         };
         if let Err(why) = owner.events.admit(&info) {
             stream.shutdown();
@@ -294,7 +306,7 @@ impl Worker {
                     peer: Some(peer),
                     control: Arc::clone(&pipe) as Arc<dyn ConnControl>,
                 });
-                let rx = Rx::new(framing, options.recv_max, peer);
+                let rx = Rx::new(framing, options.recv_max, peer, &early);
                 if owner.driver.adopt(Conn { pipe, rx, peer, entry, origin, listed: false }) {
                     self.list(owner.driver);
                 }
@@ -362,9 +374,9 @@ impl Worker {
             self.sources.retain(|_, source| match source {
                 Source::HalfOpen(half_open) if half_open.origin.endpoint == id => {
                     timers.cancel(half_open.deadline);
-                    let fd = half_open.stream.as_raw_fd();
+                    let fd = half_open.layers.stream.as_raw_fd();
                     let _ = poll.registry().deregister(&mut SourceFd(&fd));
-                    half_open.stream.shutdown();
+                    half_open.layers.stream.shutdown();
                     false
                 }
                 _ => true,

@@ -147,7 +147,7 @@ impl Worker {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Listen { id, owner, bound } => self.start_listener(id, owner, bound),
+            Command::Listen { id, owner, bound } => self.start_listener(id, owner, *bound),
             Command::ListenInproc { id, owner, endpoint } => {
                 self.endpoints.insert(id, Ep::inproc_listener(owner, endpoint));
             }
@@ -155,9 +155,9 @@ impl Worker {
                 self.start_dialer(id, owner, endpoint, dialer);
             }
             Command::Resolved { id, addresses } => self.resolved(id, addresses),
-            Command::Attach { id, stream, peer_addr, done } => {
+            Command::Attach { id, socket, peer_addr, done } => {
                 // On this thread nobody waits for the answer.
-                let _ = done.send(self.attach(id, stream, peer_addr));
+                let _ = done.send(self.attach(id, socket, peer_addr));
             }
             Command::Close { which, done } => {
                 self.close(which);

@@ -419,6 +419,28 @@ fn while_too_much_is_parked_only_requests_whose_replies_find_room_are_handed_out
 }
 
 #[test]
+fn who_waits_with_a_request_held_gets_the_next_of_that_peer_once_less_is_parked() {
+    for peer_is_lost in [false, true] {
+        let mut rig = narrow();
+        let (deaf, reader) = (rig.peer_with_room(0), rig.peer());
+        request(&mut rig, deaf, "");
+        next(&mut rig);
+        rig.send([0; 11 * COST]).unwrap();
+        request(&mut rig, reader, "1");
+        request(&mut rig, reader, "2");
+        assert_eq!(next(&mut rig), b"1");
+        assert_eq!(rig.recv_waiting(CtxId::MAIN), Err(RecvBlocked::Empty));
+        if peer_is_lost {
+            rig.close(deaf);
+        } else {
+            rig.set_room(deaf, 1);
+        }
+        assert_eq!(rig.world.woken_recv(), Some(CtxId::MAIN));
+        assert_eq!(rig.recv_waiting(CtxId::MAIN).unwrap(), "2");
+    }
+}
+
+#[test]
 fn a_request_given_up_lets_the_next_of_its_peer_be_handed_out() {
     for close in [false, true] {
         let mut rig = narrow();
@@ -502,4 +524,21 @@ fn options_outside_their_range_are_refused_by_name() {
     assert_eq!(RepOptions::new().queue(0).check().unwrap_err().option, "queue");
     assert_eq!(RepOptions::new().queue_bytes(0).check().unwrap_err().option, "queue_bytes");
     assert_eq!(RepOptions::default().to_string(), "ttl 8, queue 128, queue_bytes 16777216");
+}
+
+/// sp-wire 8.9 item 122
+#[test]
+fn a_respondent_answers_surveys_as_a_rep_answers_requests() {
+    let mut rig = Rig::<Respondent>::new();
+    assert!(matches!(rig.send("me"), Err(Unsent::State(msg)) if msg == "me"));
+    let a = rig.peer();
+    let nine: Vec<u32> = (1..=8).chain([ID]).collect();
+    let _ = rig.arrive(a, [with_words(&nine, "far"), with_words(&nine[1..], "near")]);
+    assert_eq!(rig.counted(), [Counter::HopLimit]);
+    assert_eq!(rig.recv().unwrap(), "near");
+    rig.send("me").unwrap();
+    assert_eq!(rig.transmitted(), [(a, with_words(&nine[1..], "me"))]);
+    assert!(matches!(rig.send("me"), Err(Unsent::State(_))));
+    let _ = rig.arrive(a, [with_words(&[1, 2], "")]);
+    rig.expect([Effect::Close(a, CloseReason::BadHeader { protocol: ProtocolId::RESPONDENT })]);
 }

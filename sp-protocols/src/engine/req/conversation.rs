@@ -1,16 +1,19 @@
 //! One context of a REQ: what it has asked and what has become of it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sp_core::id::{CtxId, PeerId};
 use sp_core::message::Message;
 
-use crate::engine::request_ids::RequestIds;
+use super::ReqOptions;
+use crate::engine::numbers::RequestIds;
 use crate::engine::{Effects, RecvBlocked};
 
 /// A context's state, and what is still owed to its receive.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Conversation {
+    /// After what time its requests are sent again, if ever.
+    pub(super) resend_time: Option<Duration>,
     pub(super) state: State,
     /// A receive was told that nothing is there. It may wait, or have asked in passing.
     was_empty: bool,
@@ -18,6 +21,8 @@ pub(super) struct Conversation {
     canceled: bool,
     /// What stands among the deadlines for this context.
     pub(super) deadline: Option<Instant>,
+    /// To whom a request of it went last, if that one is still there: where it stands among those who asked.
+    pub(super) asked_last: Option<PeerId>,
 }
 
 /// Where a conversation stands.
@@ -47,6 +52,17 @@ pub(super) struct Request {
 }
 
 impl Conversation {
+    pub(super) fn new(options: &ReqOptions) -> Self {
+        Self {
+            resend_time: options.resend_time.filter(|every| !every.is_zero()),
+            state: State::Idle,
+            was_empty: false,
+            canceled: false,
+            deadline: None,
+            asked_last: None,
+        }
+    }
+
     /// What a receive gets now.
     pub(super) fn take_reply(
         &mut self,

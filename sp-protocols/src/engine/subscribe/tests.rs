@@ -19,6 +19,12 @@ fn received(topics: &[&str], sent: &[&str]) -> Vec<String> {
     rig.recv_all(99).into_iter().map(|body| String::from_utf8(body).unwrap()).collect()
 }
 
+/// What waits in `ctx`.
+fn received_in(rig: &mut Rig<Sub>, ctx: CtxId) -> Vec<String> {
+    let messages = std::iter::from_fn(|| rig.recv_in(ctx).ok());
+    messages.map(|msg| msg.as_str().unwrap().to_owned()).collect()
+}
+
 /// sp-wire 8.10 item 125
 #[test]
 fn a_topic_matches_what_begins_with_it() {
@@ -99,13 +105,72 @@ fn a_waiting_receive_is_woken_and_learns_the_source() {
     assert_eq!(rig.recv().unwrap().source(), Some(publisher));
 }
 
+/// sp-wire 8.10 item 134
 #[test]
-fn other_contexts_do_not_exist_yet() {
-    let (mut rig, _) = sub(SubOptions::new(), &[]);
-    let other = sp_core::id::Id::from_parts(1, 0);
-    assert!(!rig.engine.subscribe(other, b""));
-    assert_eq!(rig.recv_in(other), Err(RecvBlocked::State));
-    assert_eq!(rig.engine.missed(other), 0);
+fn each_context_gets_what_it_wants_and_one_that_wants_it_twice_gets_it_once() {
+    let (mut rig, publisher) = sub(SubOptions::new(), &["a"]);
+    let [x, y] = [rig.open_ctx(), rig.open_ctx()];
+    for topic in ["", "a", "ab"] {
+        rig.engine.subscribe(x, topic.as_bytes());
+    }
+    let _ = rig.arrive(publisher, ["abc", "b"]);
+    rig.engine.subscribe(y, b"b");
+    let _ = rig.arrive(publisher, ["b2", "c"]);
+    assert_eq!(rig.counted(), [Counter::Unwanted; 0], "somebody wants each of them");
+    assert_eq!(received_in(&mut rig, MAIN), ["abc"]);
+    assert_eq!(received_in(&mut rig, x), ["abc", "b", "b2", "c"]);
+    assert_eq!(received_in(&mut rig, y), ["b2"]);
+}
+
+#[test]
+fn a_message_that_no_context_wants_is_counted_once() {
+    let (mut rig, publisher) = sub(SubOptions::new(), &["a"]);
+    let x = rig.open_ctx();
+    rig.engine.subscribe(x, b"b");
+    let _ = rig.arrive(publisher, ["c"]);
+    rig.expect([Effect::Count(Counter::Unwanted)]);
+}
+
+#[test]
+fn a_message_wakes_the_contexts_that_want_it() {
+    let (mut rig, publisher) = sub(SubOptions::new(), &["a"]);
+    let [x, y] = [rig.open_ctx(), rig.open_ctx()];
+    rig.engine.subscribe(x, b"a");
+    rig.engine.subscribe(y, b"b");
+    for ctx in [MAIN, x, y] {
+        assert_eq!(rig.recv_waiting(ctx), Err(RecvBlocked::Empty));
+    }
+    let _ = rig.arrive(publisher, ["a"]);
+    rig.expect([Effect::WakeRecv(MAIN), Effect::WakeRecv(x)]);
+}
+
+#[test]
+fn each_context_has_its_own_queue_and_misses_on_its_own() {
+    let (mut rig, publisher) = sub(SubOptions::new(), &[""]);
+    let small = rig.open_ctx_with(SubOptions::new().queue(1).prefer_new(false));
+    rig.engine.subscribe(small, b"");
+    let _ = rig.arrive(publisher, ["1", "2", "3"]);
+    assert_eq!(rig.counted(), [Counter::DroppedOnReceive; 2]);
+    assert_eq!((rig.engine.missed(MAIN), rig.engine.missed(small)), (0, 2));
+    assert_eq!(received_in(&mut rig, MAIN), ["1", "2", "3"]);
+    assert_eq!(received_in(&mut rig, small), ["1"]);
+}
+
+#[test]
+fn a_closed_context_drops_what_waits_for_it_and_wants_nothing_more() {
+    let (mut rig, publisher) = sub(SubOptions::new(), &["a"]);
+    let x = rig.open_ctx();
+    rig.engine.subscribe(x, b"");
+    let _ = rig.arrive(publisher, ["a1", "b1"]);
+    rig.world.take_effects();
+    rig.close_ctx(x);
+    assert_eq!(rig.counted(), [Counter::Unwanted; 2]);
+    let _ = rig.arrive(publisher, ["a2", "b2"]);
+    assert_eq!(rig.counted(), [Counter::Unwanted]);
+    assert_eq!(received_in(&mut rig, MAIN), ["a1", "a2"]);
+    assert_eq!(rig.recv_in(x), Err(RecvBlocked::State));
+    assert!(!rig.engine.subscribe(x, b"") && !rig.engine.unsubscribe(x, b"", &mut rig.world));
+    assert_eq!(rig.engine.missed(x), 0);
 }
 
 #[test]

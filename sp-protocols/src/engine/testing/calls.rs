@@ -55,6 +55,8 @@ pub enum Unsent {
     Full(Message),
     /// The pattern's state allowed no send.
     State(Message),
+    /// The header was none that the pattern sends.
+    Header(Message),
     /// There was no peer, and it was not to be waited for one.
     NoPeer(Message),
 }

@@ -1,0 +1,145 @@
+//! BUS: sends to all its neighbours.
+
+use std::fmt;
+
+use sp_core::batch::Batch;
+use sp_core::id::{CtxId, PeerId};
+use sp_core::message::Message;
+use sp_core::pipe::{CloseReason, Flow, ProtocolId};
+
+use super::audience::Audience;
+use super::inbox::Inbox;
+use super::queue::{DEFAULTS, Limits, at_least_one};
+use super::{
+    BadOption, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine, SendBlocked,
+    SendEngine,
+};
+
+/// Sends each message to every neighbour and receives from all of them; passes nothing on.
+///
+/// Nobody ever waits for a slow one: what is sent while as much waits for a neighbour as may is dropped for that
+/// neighbour, and what comes while the inbox is full is dropped here. Both are counted.
+#[derive(Debug)]
+pub struct Bus {
+    audience: Audience,
+    inbox: Inbox,
+}
+
+impl Engine for Bus {
+    const SELF: ProtocolId = ProtocolId::BUS;
+    const PEER: ProtocolId = ProtocolId::BUS;
+    type Options = BusOptions;
+
+    fn new(options: BusOptions, _seed: u64) -> Self {
+        let limits = options.limits;
+        Self { audience: Audience::new(limits.outbox()), inbox: Inbox::new(limits.inbox()) }
+    }
+
+    fn opened(&mut self, peer: PeerId, fx: &mut impl Effects) -> Result<(), CloseReason> {
+        self.audience.opened(peer, fx);
+        Ok(())
+    }
+
+    fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
+        self.audience.closed(peer, fx);
+    }
+
+    /// Who has room again is asked before the next send.
+    fn room(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
+
+    fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
+        self.inbox.keep_what_fits(peer, batch, fx);
+        Flow::More
+    }
+}
+
+impl SendEngine for Bus {
+    fn try_send(
+        &mut self,
+        _ctx: CtxId,
+        msg: &mut Message,
+        fx: &mut impl Effects,
+    ) -> Result<(), SendBlocked> {
+        msg.clear_header();
+        self.audience.readmit(fx);
+        while let Some(peer) = fx.slow() {
+            self.audience.leave_out(peer, fx);
+        }
+        self.audience.broadcast(msg, fx);
+        Ok(())
+    }
+}
+
+impl RecvEngine for Bus {
+    fn try_recv(
+        &mut self,
+        ctx: CtxId,
+        into: &mut Message,
+        fx: &mut impl Effects,
+    ) -> Result<(), RecvBlocked> {
+        self.inbox.try_recv(ctx, into, fx)
+    }
+
+    fn recv_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
+        self.inbox.recv_abandoned(fx);
+    }
+}
+
+impl FeedEngine for Bus {}
+
+/// What can be set of a [`Bus`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BusOptions {
+    limits: Limits,
+}
+
+impl BusOptions {
+    /// The defaults: 4,096 messages or 16 MiB wait for each neighbour, and 1,024 or 16 MiB to be received.
+    pub const fn new() -> Self {
+        Self { limits: Limits::new(DEFAULTS.send_queue_messages) }
+    }
+
+    /// How many messages may wait to be received, at least 1; beyond it what comes is dropped.
+    #[must_use]
+    pub const fn recv_queue(self, recv_queue: usize) -> Self {
+        Self { limits: Limits { recv: recv_queue, ..self.limits } }
+    }
+
+    /// How many messages may wait for each neighbour, at least 1, besides the 64 KiB or so that its connection is
+    /// writing; beyond it what is sent is dropped for that neighbour.
+    #[must_use]
+    pub const fn send_queue(self, send_queue: usize) -> Self {
+        Self { limits: Limits { send: send_queue, ..self.limits } }
+    }
+
+    /// How many bytes may wait to be received, and as many for each neighbour, at least 1.
+    ///
+    /// A message counts as its body and 128 bytes, although all neighbours share one copy. A queue that is not full
+    /// takes a message of any length.
+    #[must_use]
+    pub const fn queue_bytes(self, queue_bytes: usize) -> Self {
+        Self { limits: Limits { bytes: queue_bytes, ..self.limits } }
+    }
+}
+
+impl Default for BusOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Options for BusOptions {
+    fn check(&self) -> Result<(), BadOption> {
+        at_least_one("send_queue", self.limits.send)?;
+        self.limits.check()
+    }
+}
+
+impl fmt::Display for BusOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.limits.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! STAR: sends to everybody, near and far. Only mangos has it besides this library.
+
+use std::fmt;
+
+use sp_core::batch::Batch;
+use sp_core::id::{CtxId, IdMap, PeerId};
+use sp_core::message::Message;
+use sp_core::pipe::{CloseReason, Flow, ProtocolId};
+
+use super::backtrace::{TTL, TTL_MAX, TTL_MIN, check_ttl};
+use super::inbox::Inbox;
+use super::queue::{DEFAULTS, Limit};
+use super::{
+    BadOption, Counter, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine, SendBlocked,
+    SendEngine,
+};
+
+/// Sends each message to every neighbour, receives from all of them, and passes on what came from one to the others.
+///
+/// A count of hops in front of each message ends its journey should the network have a loop. Nobody ever waits for a
+/// slow one: a neighbour without room misses the message, and what comes while the inbox is full is passed on and
+/// dropped here. All of it is counted.
+#[derive(Debug)]
+pub struct Star {
+    neighbours: IdMap<PeerId, ()>,
+    inbox: Inbox,
+    ttl: u8,
+}
+
+impl Star {
+    /// Sends `msg` to every neighbour but the one it came from.
+    fn pass_on(&self, msg: &mut Message, from: Option<PeerId>, fx: &mut impl Effects) {
+        for (peer, ()) in self.neighbours.iter().filter(|(peer, ())| Some(*peer) != from) {
+            if fx.room(peer) {
+                fx.transmit(peer, &mut msg.share());
+            } else {
+                fx.count_for(peer, Counter::DroppedOnSend, 1);
+            }
+        }
+    }
+
+    /// Passes a message on that came from `peer`. Answers whether it is one to receive as well.
+    fn travels(&self, peer: PeerId, msg: &mut Message, fx: &mut impl Effects) -> bool {
+        let Some(hops) = msg.take_header_word() else {
+            fx.count_for(peer, Counter::Malformed, 1);
+            return false;
+        };
+        if hops >= u32::from(self.ttl) {
+            fx.count_for(peer, Counter::HopLimit, 1);
+            return false;
+        }
+        put_on(msg, hops.saturating_add(1));
+        self.pass_on(msg, Some(peer), fx);
+        msg.clear_header();
+        true
+    }
+}
+
+/// Makes the count of hops the header of `msg`, in place of any it has.
+fn put_on(msg: &mut Message, hops: u32) {
+    msg.clear_header();
+    let fits = msg.push_header(hops);
+    debug_assert!(fits, "an empty header has room for a word");
+}
+
+impl Engine for Star {
+    const SELF: ProtocolId = ProtocolId::STAR;
+    const PEER: ProtocolId = ProtocolId::STAR;
+    type Options = StarOptions;
+
+    fn new(options: StarOptions, _seed: u64) -> Self {
+        let StarOptions { ttl, limit } = options;
+        Self {
+            neighbours: IdMap::new(),
+            inbox: Inbox::new(limit),
+            ttl: ttl.clamp(TTL_MIN, TTL_MAX),
+        }
+    }
+
+    fn opened(&mut self, peer: PeerId, _fx: &mut impl Effects) -> Result<(), CloseReason> {
+        self.neighbours.insert(peer, ());
+        Ok(())
+    }
+
+    fn closed(&mut self, peer: PeerId, _fx: &mut impl Effects) {
+        self.neighbours.remove(peer);
+    }
+
+    /// Who has room is asked for each message.
+    fn room(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
+
+    fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
+        batch.retain_from(0, |msg| self.travels(peer, msg, fx));
+        self.inbox.keep_what_fits(peer, batch, fx);
+        Flow::More
+    }
+}
+
+impl SendEngine for Star {
+    fn try_send(
+        &mut self,
+        _ctx: CtxId,
+        msg: &mut Message,
+        fx: &mut impl Effects,
+    ) -> Result<(), SendBlocked> {
+        put_on(msg, 0);
+        self.pass_on(msg, None, fx);
+        Ok(())
+    }
+}
+
+impl RecvEngine for Star {
+    fn try_recv(
+        &mut self,
+        ctx: CtxId,
+        into: &mut Message,
+        fx: &mut impl Effects,
+    ) -> Result<(), RecvBlocked> {
+        self.inbox.try_recv(ctx, into, fx)
+    }
+
+    fn recv_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
+        self.inbox.recv_abandoned(fx);
+    }
+}
+
+impl FeedEngine for Star {}
+
+/// What can be set of a [`Star`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StarOptions {
+    ttl: u8,
+    limit: Limit,
+}
+
+impl StarOptions {
+    /// The defaults: 8 hops; 1,024 messages or 16 MiB wait to be received.
+    pub const fn new() -> Self {
+        Self { ttl: TTL, limit: Limit::new(DEFAULTS.recv_queue_messages) }
+    }
+
+    /// How many hops a message may make, 1 to 15: one to each neighbour, and one more for each neighbour that passes it
+    /// on. What comes from farther is dropped.
+    #[must_use]
+    pub const fn ttl(self, ttl: u8) -> Self {
+        Self { ttl, ..self }
+    }
+
+    /// How many messages may wait to be received, at least 1; beyond it what comes is passed on and dropped here.
+    #[must_use]
+    pub const fn queue(self, queue: usize) -> Self {
+        Self { limit: Limit { messages: queue, ..self.limit }, ..self }
+    }
+
+    /// How many bytes may wait to be received, at least 1.
+    ///
+    /// A message counts as its body and 128 bytes. A queue that is not full takes a message of any length.
+    #[must_use]
+    pub const fn queue_bytes(self, queue_bytes: usize) -> Self {
+        Self { limit: Limit { bytes: queue_bytes, ..self.limit }, ..self }
+    }
+}
+
+impl Default for StarOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Options for StarOptions {
+    fn check(&self) -> Result<(), BadOption> {
+        check_ttl(self.ttl)?;
+        self.limit.check()
+    }
+}
+
+impl fmt::Display for StarOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ttl {}, {}", self.ttl, self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests;

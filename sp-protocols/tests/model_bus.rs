@@ -1,0 +1,142 @@
+//! BUS against one naive list per neighbour, and one for what has come.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use proptest::prelude::*;
+use sp_core::id::{CtxId, PeerId};
+use sp_core::pipe::Flow;
+use sp_protocols::engine::testing::{Effect, Rig};
+use sp_protocols::engine::{Bus, BusOptions, Counter, Effects as _};
+
+#[derive(Clone, Debug)]
+enum Op {
+    Open(usize),
+    Close(usize),
+    Room(usize, usize),
+    Send(usize),
+    Arrive(usize, usize),
+    RecvWaiting,
+    Abandon,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        2 => (0_usize..4).prop_map(Op::Open),
+        1 => any::<usize>().prop_map(Op::Close),
+        4 => (any::<usize>(), 0_usize..4).prop_map(|(peer, room)| Op::Room(peer, room)),
+        6 => (1_usize..5).prop_map(Op::Send),
+        5 => (any::<usize>(), 0_usize..6).prop_map(|(peer, n)| Op::Arrive(peer, n)),
+        6 => Just(Op::RecvWaiting),
+        1 => Just(Op::Abandon),
+    ]
+}
+
+#[derive(Default)]
+struct Neighbour {
+    room: usize,
+    waiting: VecDeque<Vec<u8>>,
+    got: Vec<Vec<u8>>,
+}
+
+impl Neighbour {
+    fn pass_on(&mut self) {
+        while self.room > 0
+            && let Some(body) = self.waiting.pop_front()
+        {
+            self.got.push(body);
+            self.room -= 1;
+        }
+    }
+}
+
+fn is_full<'a>(
+    queue: impl ExactSizeIterator<Item = &'a Vec<u8>>,
+    limit: usize,
+    limit_bytes: usize,
+) -> bool {
+    queue.len() >= limit || queue.map(|body| body.len() + 128).sum::<usize>() >= limit_bytes
+}
+
+proptest! {
+    #[test]
+    fn bus_agrees_with_a_list_per_neighbour(
+        recv in 1_usize..5,
+        send in 1_usize..5,
+        limit_bytes in 1_usize..1500,
+        ops in prop::collection::vec(op(), 0..80),
+    ) {
+        let options = BusOptions::new().recv_queue(recv).send_queue(send).queue_bytes(limit_bytes);
+        let mut rig = Rig::<Bus>::with(options);
+        let mut model = BTreeMap::<PeerId, Neighbour>::new();
+        let mut inbox = VecDeque::<(PeerId, Vec<u8>)>::new();
+        let mut made = 0_u32;
+        let mut body = || {
+            made += 1;
+            let mut body = made.to_be_bytes().to_vec();
+            body.resize(4 + made as usize % 7 * 60, 0);
+            body
+        };
+        for op in ops {
+            let pick = |which: usize| model.keys().nth(which.checked_rem(model.len())?).copied();
+            let (mut missed, mut lost, mut dropped) = (0, 0, 0);
+            match op {
+                Op::Open(room) => {
+                    let peer = rig.peer_with_room(room);
+                    model.insert(peer, Neighbour { room, ..Neighbour::default() });
+                }
+                Op::Close(which) => if let Some(peer) = pick(which) {
+                    lost = model.remove(&peer).unwrap().waiting.len();
+                    rig.close(peer);
+                }
+                Op::Room(which, more) => if let Some(peer) = pick(which) {
+                    let neighbour = model.get_mut(&peer).unwrap();
+                    neighbour.room += more;
+                    rig.set_room(peer, neighbour.room);
+                    neighbour.pass_on();
+                }
+                Op::Send(times) => for _ in 0..times {
+                    let body = body();
+                    prop_assert!(rig.send(&body[..]).is_ok());
+                    for neighbour in model.values_mut() {
+                        if is_full(neighbour.waiting.iter(), send, limit_bytes) {
+                            missed += 1;
+                        } else {
+                            neighbour.waiting.push_back(body.clone());
+                            neighbour.pass_on();
+                        }
+                    }
+                }
+                Op::Arrive(which, n) => if let Some(peer) = pick(which) {
+                    let bodies: Vec<_> = (0..n).map(|_| body()).collect();
+                    prop_assert_eq!(rig.arrive(peer, bodies.clone()), Flow::More);
+                    for body in bodies {
+                        if is_full(inbox.iter().map(|(_, body)| body), recv, limit_bytes) {
+                            dropped += 1;
+                        } else {
+                            inbox.push_back((peer, body));
+                        }
+                    }
+                }
+                Op::RecvWaiting => {
+                    let got = rig.recv_waiting(CtxId::MAIN).ok();
+                    let got = got.map(|msg| (msg.source().unwrap(), msg.body().to_vec()));
+                    prop_assert_eq!(got, inbox.pop_front());
+                }
+                Op::Abandon => rig.abandon_recv(CtxId::MAIN),
+            }
+            while rig.world.woken_recv().is_some() {
+                let got = rig.recv_waiting(CtxId::MAIN).ok().map(|msg| msg.body().to_vec());
+                prop_assert_eq!(got, inbox.pop_front().map(|(_, body)| body));
+            }
+            prop_assert!(!rig.world.recv_waits(CtxId::MAIN) || inbox.is_empty());
+            for (peer, neighbour) in &mut model {
+                prop_assert_eq!(rig.world.take_broadcasts(*peer), std::mem::take(&mut neighbour.got));
+            }
+            let effects = rig.world.take_effects();
+            let counted = |what| effects.iter().filter(|e| **e == Effect::Count(what)).count();
+            prop_assert_eq!(counted(Counter::DroppedOnSend), missed);
+            prop_assert_eq!(counted(Counter::LostWithPeer), lost);
+            prop_assert_eq!(counted(Counter::DroppedOnReceive), dropped);
+        }
+    }
+}

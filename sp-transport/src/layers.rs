@@ -1,0 +1,143 @@
+//! What a connection is put together from, by its endpoint: a socket and what lies on it, the handshakes that have to
+//! be gone through, and the framing.
+
+use std::sync::Arc;
+
+use socket2::Socket;
+use sp_core::endpoint::{Address, Host};
+use sp_core::pipe::{CloseReason, PipeEvents};
+#[cfg(feature = "tls")]
+use sp_core::tls::TlsFault;
+
+use crate::half_open::{Handshake, SpHandshake};
+use crate::listener::Bound;
+use crate::options::{ConnOptions, DialOptions};
+use crate::stream::{Plain, Stream};
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
+use crate::upgrade::Upgrade;
+use crate::wire::Framing;
+use crate::wire::ws::Side;
+
+/// The parts of one connection. Adding a part adds no second transport.
+pub(crate) struct Layers {
+    pub(crate) stream: Stream,
+    /// What is to be gone through, the next one last.
+    pub(crate) handshakes: Vec<Handshake>,
+    pub(crate) framing: Framing,
+    /// What a handshake read behind its own end: the beginning of the first messages.
+    pub(crate) early: Vec<u8>,
+}
+
+/// Which end of a connection we are, and what was set for it.
+#[derive(Clone, Copy)]
+pub(crate) enum End<'a> {
+    Dialing(&'a DialOptions),
+    Listening(&'a Bound),
+}
+
+impl<'a> End<'a> {
+    pub(crate) const fn conn(self) -> &'a ConnOptions {
+        match self {
+            Self::Dialing(options) => &options.conn,
+            Self::Listening(bound) => &bound.options.conn,
+        }
+    }
+}
+
+impl Layers {
+    /// For a connection of an endpoint at `address` whose socket hears of `events`.
+    pub(crate) fn new(
+        socket: Socket,
+        address: &Address,
+        events: &dyn PipeEvents,
+        end: End<'_>,
+    ) -> Result<Self, CloseReason> {
+        let sp = || Handshake::Sp(SpHandshake::new(events.protocol()));
+        let (framing, handshake) = match address {
+            Address::Tcp { .. } | Address::Tls { .. } | Address::Socket => (Framing::Length, sp()),
+            Address::Ipc { .. } | Address::Abstract { .. } => (Framing::TypeAndLength, sp()),
+            Address::Ws { host, port, target, .. } => {
+                let (side, upgrade) = upgrade(&host_header(host, *port), target, events, end);
+                (Framing::WebSocket(side), Handshake::Upgrade(Box::new(upgrade)))
+            }
+            Address::Inproc { .. } => unreachable!("inproc has no stream"),
+        };
+        let mut handshakes = vec![handshake];
+        let plain = Plain::new(socket);
+        let stream = match address {
+            Address::Tls { host, .. } => secured(plain, host, end, &mut handshakes)?,
+            _ => Stream::Plain(plain),
+        };
+        Ok(Self { stream, handshakes, framing, early: Vec::new() })
+    }
+}
+
+/// Which side of an upgrade we are, and our part in it.
+fn upgrade(host: &str, target: &str, events: &dyn PipeEvents, end: End<'_>) -> (Side, Upgrade) {
+    match end {
+        End::Dialing(_) => (Side::Dialer, Upgrade::dialer(host, target, events.peer_protocol())),
+        End::Listening(bound) => {
+            let Some(port) = bound.port() else {
+                unreachable!("a listener of WebSocket has a place at its port")
+            };
+            (Side::Listener, Upgrade::listener(Arc::clone(port)))
+        }
+    }
+}
+
+/// Whom an HTTP client asks: the port only where it is not the usual one.
+fn host_header(host: &Host, port: u16) -> String {
+    match port {
+        80 => host.to_string(),
+        port => format!("{host}:{port}"),
+    }
+}
+
+/// Puts TLS on a socket, whose handshake comes before those there are.
+#[cfg(feature = "tls")]
+fn secured(
+    plain: Plain,
+    host: &Host,
+    end: End<'_>,
+    handshakes: &mut Vec<Handshake>,
+) -> Result<Stream, CloseReason> {
+    let session = match end {
+        End::Dialing(options) => options.tls.as_ref().map(|client| client.session(host)),
+        End::Listening(bound) => bound.options.tls.as_ref().map(|server| server.session()),
+    };
+    let Some(session) = session else {
+        unreachable!("an endpoint with TLS is opened with its set-up only")
+    };
+    let failed = |error: rustls::Error| TlsFault::Failed { why: error.to_string().into() };
+    handshakes.push(Handshake::Tls);
+    Ok(Stream::Tls(Box::new(Tls::new(plain, session.map_err(failed)?))))
+}
+
+#[cfg(not(feature = "tls"))]
+fn secured(_: Plain, _: &Host, _: End<'_>, _: &mut Vec<Handshake>) -> Result<Stream, CloseReason> {
+    unreachable!("an endpoint with TLS is not opened without the feature")
+}
+
+#[cfg(test)]
+mod tests {
+    use sp_core::endpoint::{Address, Endpoint};
+
+    use super::host_header;
+
+    /// sp-wire 8.5 item 75
+    #[test]
+    fn the_usual_port_is_left_out_and_ipv6_stands_in_brackets() {
+        for (url, wanted) in [
+            ("ws://example.org", "example.org"),
+            ("ws://example.org:80/path", "example.org"),
+            ("ws://127.0.0.1:8080", "127.0.0.1:8080"),
+            ("ws://[::1]", "[::1]"),
+            ("ws://[::1]:8080/", "[::1]:8080"),
+        ] {
+            let endpoint: Endpoint = url.parse().expect("a URL");
+            let Address::Ws { host, port, .. } = endpoint.address() else { panic!("{url}") };
+            assert_eq!(host_header(host, *port), wanted, "{url}");
+        }
+    }
+}
