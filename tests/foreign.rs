@@ -6,18 +6,24 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use shared::{
     DEADLINE, Transport, block_on, connect, spawn, unique, wait_connected, wait_event, wait_until,
 };
 use sp::{
-    Admission, CloseReason, DialError, Engine, Listener, PipeEvent, Pull, Push, Rep, Req,
-    SendError, Socket,
+    Admission, CloseReason, DialError, DialOptions, Engine, Listener, PipeEvent, Pull, Push, Rep,
+    Req, SendError, Socket,
 };
 
 #[path = "support/mod.rs"]
 mod shared;
+
+/// For a dialer that does not come again while the test looks.
+fn once(transport: Transport) -> DialOptions {
+    transport.dial_options().reconnect(HOUR, HOUR)
+}
 
 fn listen<E: Engine>(transport: Transport, socket: &Socket<E>) -> Listener {
     socket.listen_with(transport.url(), &transport.listen_options()).unwrap()
@@ -98,7 +104,7 @@ fn a_peer_that_is_not_admitted_is_closed_counted_and_heard_by_nobody() {
         for round in 1..=5u8 {
             let (unwanted, wanted) = (Push::new().unwrap(), Push::new().unwrap());
             // Over a stream both sides may already take themselves for connected.
-            let _ = unwanted.dial_with(listener.endpoint(), &transport.dial_options());
+            let _ = unwanted.dial_with(listener.endpoint(), &once(transport));
             let refused = wait_event(&events, "a refusal", |event| {
                 matches!(event, PipeEvent::Refused { .. })
             });
@@ -140,7 +146,7 @@ fn a_dialer_may_refuse_whom_it_has_reached_and_tries_again() {
             0..3 => Admission::Refuse,
             _ => Admission::Accept,
         });
-        let pause = std::time::Duration::from_millis(2);
+        let pause = Duration::from_millis(2);
         let options = options.background(true).reconnect(pause, pause);
         push.dial_with(listener.endpoint(), &options).unwrap();
         push.send("in the end").unwrap();
@@ -156,7 +162,7 @@ fn an_admission_that_panics_admits_nobody_and_ends_no_thread() {
         let events = rep.events();
         let listener = listen(transport, &rep);
         rep.admit(|_| panic!("the admission panics"));
-        let _ = req.dial_with(listener.endpoint(), &transport.dial_options());
+        let _ = req.dial_with(listener.endpoint(), &once(transport));
         wait_event(&events, "a refusal", |event| {
             matches!(event, PipeEvent::Refused { why: CloseReason::NotAdmitted, .. })
         });
@@ -271,3 +277,6 @@ fn an_admission_whose_destructor_panics_ends_no_thread() {
     near.send("goes on").unwrap();
     assert_eq!(block_on(far.recv_async()).unwrap(), "goes on");
 }
+
+/// Longer than any test.
+const HOUR: Duration = Duration::from_secs(3600);

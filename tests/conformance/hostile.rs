@@ -157,7 +157,11 @@ impl Script {
         };
         let mut bytes = handshake(H::PEER).to_vec();
         payloads.iter().for_each(|payload| bytes.extend(wire.frame(payload)));
-        for (at, damage) in damage.iter().filter(|_| !bytes.is_empty()).collect::<Vec<_>>() {
+        for (at, damage) in damage {
+            // Whatever was there may have been cut and removed.
+            if bytes.is_empty() {
+                break;
+            }
             let at = at.index(bytes.len());
             match damage {
                 Damage::Set(value) => bytes[at] = *value,

@@ -29,7 +29,7 @@ pub type Rep = Answerer<Requests>;
 pub type Respondent = Answerer<Surveys>;
 
 /// What an [`Answerer`] is asked: all that tells one pattern from the other.
-pub trait Asked: fmt::Debug + Send + 'static {
+pub trait Asked: sealed::Sealed + fmt::Debug + Send + 'static {
     /// The number of those who ask.
     const BY: ProtocolId;
     /// The number of those who answer.
@@ -43,6 +43,12 @@ pub enum Requests {}
 /// SURVEYOR asks every RESPONDENT.
 #[derive(Debug)]
 pub enum Surveys {}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Requests {}
+    impl Sealed for super::Surveys {}
+}
 
 impl Asked for Requests {
     const BY: ProtocolId = ProtocolId::REQ;

@@ -217,7 +217,7 @@ pub enum RecvError {
         /// The pattern.
         protocol: ProtocolId,
     },
-    /// Nothing came in time; another receive may succeed.
+    /// Nothing came in time.
     #[error("receive on {protocol}: nothing came in time")]
     TimedOut {
         /// The pattern.

@@ -121,11 +121,16 @@ impl Driver {
             has_bell: AtomicBool::new(false),
             polling: AtomicU64::new(nanos(polling)),
         });
-        // Set once, here.
-        let _ = driver.place.set(driver.worker.add_driver(&driver));
+        driver.worker.add_driver(&driver);
         driver.worker.enroll(&driver).inspect_err(|_| driver.worker.remove_driver(&driver))?;
         driver.watched.store(true, Ordering::Relaxed);
         Ok(driver)
+    }
+
+    /// The worker gives this driver a name, before anybody can find it by that.
+    pub(crate) fn take_place(&self, place: usize) {
+        // Given once.
+        let _ = self.place.set(place);
     }
 
     /// The worker's name for this driver.

@@ -227,8 +227,12 @@ impl WorkerHandle {
         self.send(Command::Track { origin, pipe });
     }
 
-    pub(crate) fn add_driver(&self, driver: &Arc<Driver>) -> usize {
-        lock(&self.shared.drivers).insert(Arc::clone(driver))
+    /// From now on the worker finds the driver, perhaps at once: a lease may be left from who had the place before.
+    pub(crate) fn add_driver(&self, driver: &Arc<Driver>) {
+        let mut drivers = lock(&self.shared.drivers);
+        let place = drivers.vacant_entry();
+        driver.take_place(place.key());
+        place.insert(Arc::clone(driver));
     }
 
     pub(crate) fn remove_driver(&self, driver: &Driver) {
@@ -298,5 +302,40 @@ impl Tag {
             _ => None,
         };
         (token.0 >> 2, tag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use std::time::Duration;
+
+    use sp_core::pipe::CloseReason;
+
+    use super::*;
+
+    /// A lease that was left from a place's owner before makes the worker come to a driver that is just being made.
+    #[test]
+    fn who_is_found_by_a_place_knows_it() {
+        let poll = Poll::new().expect("a poll set");
+        let (send, commands) = bounded(1024);
+        let handle = WorkerHandle::new(&poll, send).expect("a worker");
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let found = handle.driver(0).map(|driver| driver.place());
+                    assert!(found.is_none_or(|place| place == 0), "{found:?}");
+                }
+            });
+            for _ in 0..20_000 {
+                let driver = Driver::new(handle.clone(), Duration::ZERO, false);
+                driver.expect("a driver").retire(&CloseReason::Closed);
+                // Retiring leaves a lease with the worker, of whom there is none here.
+                while commands.try_recv().is_ok() {}
+            }
+            done.store(true, Ordering::Relaxed);
+        });
     }
 }

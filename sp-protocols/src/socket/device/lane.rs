@@ -40,6 +40,8 @@ pub(super) struct Lane<A: RecvEngine, B: SendEngine> {
 pub(super) struct Tally {
     // Written by one thread at a time, published to nobody.
     passed: AtomicU64,
+    /// Taken from the one and not yet accepted by the other.
+    held: AtomicU64,
     lost: AtomicU64,
 }
 
@@ -71,6 +73,7 @@ impl<A: RecvEngine, B: SendEngine> Lane<A, B> {
         let mut wait = Registration { ctx: from, side: Side::Recv, ticket: self.receiving.take() };
         let taken = wait.attempt(cx, |core, deferred| take_some(from, batch, core, deferred));
         self.receiving = wait.ticket.take();
+        self.tally.hold(self.batch.len() as u64);
         taken
     }
 
@@ -124,6 +127,7 @@ impl<A: RecvEngine, B: SendEngine> Forward for Lane<A, B> {
 
 impl<A: RecvEngine, B: SendEngine> Drop for Lane<A, B> {
     fn drop(&mut self) {
+        self.tally.hold(0);
         self.tally.lose(self.batch.len() as u64);
         // Leaves the lines, and passes on a wake that came for it.
         drop(Registration { ctx: &*self.from, side: Side::Recv, ticket: self.receiving.take() });
@@ -136,12 +140,20 @@ impl Tally {
         self.passed.load(Ordering::Relaxed)
     }
 
+    pub(super) fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
     pub(super) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
     fn pass(&self, messages: u64) {
         self.passed.store(self.passed() + messages, Ordering::Relaxed);
+    }
+
+    fn hold(&self, messages: u64) {
+        self.held.store(messages, Ordering::Relaxed);
     }
 
     fn lose(&self, messages: u64) {
@@ -194,6 +206,7 @@ fn give_all<B: SendEngine>(
         }
     };
     tally.pass(passed);
+    tally.hold(batch.len() as u64);
     outcome
 }
 

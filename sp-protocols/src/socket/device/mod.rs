@@ -254,8 +254,9 @@ impl DeviceHandle {
         }
     }
 
-    /// How many messages went from the first socket to the second (`there`) and the other way (`back`), how many were
-    /// `lost` at the end; below, the statistics of the sockets, which say what was dropped and why.
+    /// How many messages went from the first socket to the second (`there`) and the other way (`back`), how many it
+    /// holds because there is no room for them (`held`), how many were `lost` at the end; below, the statistics of the
+    /// sockets, which say what was dropped and why.
     pub fn stats(&self) -> Stats {
         self.control.stats()
     }
@@ -287,6 +288,7 @@ impl Control {
         let stats = Stats::new("device")
             .value("there", self.there.passed())
             .value("back", self.back.passed())
+            .value("held", self.there.held() + self.back.held())
             .value("lost", self.there.lost() + self.back.lost());
         self.ends.iter().fold(stats, |stats, end| stats.child(end.stats()))
     }
