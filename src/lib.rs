@@ -22,8 +22,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Addresses are URLs: `tcp://host:port`, `ws://host:port/path`, `ipc:///path`, `inproc://name`, and with
-//! the feature `tls` `tls+tcp://host:port`. Every send and receive comes in four forms: `try_`,
+//! Addresses are URLs: `tcp://host:port`, `ws://host:port/path`, `ipc:///path`, `abstract://name`, `socket://`,
+//! `inproc://name`, and with the feature `tls` `tls+tcp://host:port`; see [`Endpoint`], [`DialOptions`] and
+//! [`ListenOptions`]. [`Socket::admit`] decides who is let in. Every send and receive comes in four forms: `try_`,
 //! blocking, with a timeout or deadline, and as a plain [`Future`] for any runtime.
 //!
 //! [`raw`] sockets leave a message's header to the program, and a [`raw::Device`] forwards between two of them.
@@ -55,9 +56,9 @@ pub use sp_protocols::raw;
 #[cfg(feature = "stream")]
 pub use sp_protocols::socket::RecvStream;
 pub use sp_protocols::socket::{
-    Context, Dialer, Driven, Events, Iter, Listener, OpenError, PipeEvent, PollSet, Receiver,
-    RecvError, RecvFuture, SendError, SendFuture, Socket, TooFewPeers, TryIter, TryRecvError,
-    TrySendError,
+    Admission, Context, Dialer, Driven, Events, Iter, Listener, OpenError, PipeEvent, PollSet,
+    Receiver, RecvError, RecvFuture, SendError, SendFuture, Socket, TooFewPeers, TryIter,
+    TryRecvError, TrySendError,
 };
 pub use sp_protocols::sockets::{
     Bus, Pair, Pair1, Pair1Poly, Pub, Pull, Push, Rep, RepContext, Req, ReqContext, Respondent,
@@ -67,7 +68,7 @@ pub use sp_protocols::sockets::{
 pub use sp_protocols::tokio;
 #[cfg(feature = "tls")]
 pub use sp_transport::tls;
-pub use sp_transport::{DialError, DialOptions, ListenError, ListenOptions};
+pub use sp_transport::{AttachError, DialError, DialOptions, ListenError, ListenOptions};
 
 /// Compiles and runs the programs in the README.
 #[cfg(doctest)]

@@ -8,6 +8,8 @@ use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{self, ChildStdout, Command, Stdio};
 use std::thread;
@@ -16,9 +18,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use sp::raw::{self, Device, DeviceHandle, Fits};
 use sp::{
-    Bus, CloseReason, DialOptions, OpenError, Pair, Pair1, Pair1Poly, PeerId, PipeEvent,
-    ProtocolId, Pub, Pull, PullOptions, Push, Rep, Req, Respondent, Socket, Stats, Sub, Surveyor,
-    SurveyorOptions, UpgradeFault,
+    Bus, CloseReason, DialOptions, ListenOptions, OpenError, Pair, Pair1, Pair1Poly, PeerId,
+    PipeEvent, ProtocolId, Pub, Pull, PullOptions, Push, Rep, Req, Respondent, Socket, Stats, Sub,
+    Surveyor, SurveyorOptions, UpgradeFault,
 };
 use sp_core::clock;
 use sp_protocols::engine::{Engine, RecvEngine, SendEngine};
@@ -66,6 +68,50 @@ with_each_tool! {
     their_dialer_finds_our_next_listener
     a_request_outlives_the_peer_that_is_killed_with_it
     a_peer_killed_in_mid_message_disturbs_nobody_and_is_found_again
+}
+
+/// sp-wire 8.3 item 47. nanomsg has no such names.
+#[test]
+fn an_abstract_name_is_the_same_to_nngcat() {
+    NNGCAT.if_installed(|program| {
+        let (there, here) = [(); 2].map(|()| format!("abstract://{}%00x", unique())).into();
+        let tool = Tool::start(program, &["--pull", "--format", "msgpack", "--bind", &there]);
+        let push = Push::new().expect("a socket");
+        tool.expect(push.dial_with(&there, &eagerly()));
+        tool.expect(push.send_timeout("by its name", DEADLINE));
+        assert_eq!(tool.printed(), b"by its name");
+
+        let pull = Pull::new().expect("a socket");
+        tool.expect(pull.listen(&here));
+        let tool = Tool::start(program, &["--push", "--data", "and back", "--connect", &here]);
+        assert_eq!(tool.expect(pull.recv_timeout(DEADLINE)), "and back");
+    });
+}
+
+/// sp-wire 8.3 item 46. Only root can start a process of another user's; others see that theirs is let in.
+#[test]
+fn a_socket_file_lets_nngcat_in_if_its_permissions_do() {
+    NNGCAT.if_installed(|program| {
+        let root = fs::metadata("/proc/self").expect("Linux").uid() == 0;
+        for (mode, lets_in) in [(0o600, !root), (0o666, true)] {
+            let at = Address::ours(Transport::Ipc);
+            let pull = Pull::new().expect("a socket");
+            let options = ListenOptions::new().permissions(Some(mode));
+            pull.listen_with(at.url(), &options).expect("a free address");
+            let mut command = Command::new(program.name);
+            if root {
+                command.uid(NOBODY);
+            }
+            let end = command
+                .args(["--push", "--data", "let me in", "--connect", at.url()])
+                .output()
+                .expect("the tool starts");
+            assert_eq!(end.status.success(), lets_in, "{mode:o}: {end:?}");
+            if lets_in {
+                assert_eq!(pull.recv_timeout(DEADLINE).expect("a message"), "let me in");
+            }
+        }
+    });
 }
 
 /// sp-wire 8.17 items 175 and 178
@@ -1001,3 +1047,6 @@ const HOPS: usize = 4;
 
 /// How each [`body`] begins, apart from the empty one.
 const TOPIC: &str = "a";
+
+/// A user without rights, on every system.
+const NOBODY: u32 = 65534;

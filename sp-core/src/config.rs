@@ -29,6 +29,9 @@ pub struct Config {
     pub handshake: Duration,
     /// Connections of one listener that may be in their handshake at a time; the bound on silent clients.
     pub half_open_max: usize,
+    /// How long a TCP connection may be silent before the system asks whether the peer still is there. 30 s: a peer
+    /// that vanished is noticed within a minute, for one small packet in each silent half minute.
+    pub keepalive: Duration,
     /// Connections the system may hold for a listener. 4,096: with 128 a rush of clients waits for seconds.
     pub backlog: u32,
     /// The first wait before dialling again.
@@ -66,6 +69,7 @@ impl Config {
             recv_max: 64 << 20,
             handshake: Duration::from_secs(10),
             half_open_max: 1024,
+            keepalive: Duration::from_secs(30),
             backlog: 4096,
             reconnect_min: Duration::from_millis(100),
             reconnect_max: Duration::from_secs(10),
@@ -89,6 +93,7 @@ impl Config {
             .value("recv_max", self.recv_max as u64)
             .value("handshake_us", micros(self.handshake))
             .value("half_open_max", self.half_open_max as u64)
+            .value("keepalive_us", micros(self.keepalive))
             .value("backlog", u64::from(self.backlog))
             .value("reconnect_min_us", micros(self.reconnect_min))
             .value("reconnect_max_us", micros(self.reconnect_max))
@@ -128,6 +133,6 @@ mod tests {
             assert!(printed.contains(line), "{line} is missing in:\n{printed}");
         }
         // Name, then one line for each field.
-        assert_eq!(printed.lines().count(), 17);
+        assert_eq!(printed.lines().count(), 18);
     }
 }

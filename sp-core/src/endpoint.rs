@@ -19,6 +19,8 @@ mod target;
 /// | `tls+tcp://host:port` | the same with TLS, where this is built with the feature `tls`; also `tls+tcp4`, `tls+tcp6` |
 /// | `ws://host:port/path?query` | WebSocket, on port 80 if none is given; `ws4` and `ws6` force the family |
 /// | `ipc://path`, `unix://path` | a local socket file; everything behind `://` is the path |
+/// | `abstract://name` | a local socket without a file, on Linux; `%00` stands for a NUL byte, and so on |
+/// | `socket://` | listen for connected descriptors that the program hands in |
 /// | `inproc://name` | within this process; everything behind `://` is the name |
 ///
 /// `*` as a host is nng 1.x, mangos and nanomsg usage; nng 2.0 refuses it and takes the empty host.
@@ -77,6 +79,14 @@ pub enum Address {
         /// The file, as given: 1 to 107 bytes without NUL.
         path: PathBuf,
     },
+    /// A local socket that has a name and no file; Linux has these. Anybody on the machine may connect, whatever the
+    /// permissions of files: ask for the peer's credentials.
+    Abstract {
+        /// 1 to 107 bytes of any value.
+        name: Box<[u8]>,
+    },
+    /// Connected descriptors that the program hands in; for listening only.
+    Socket,
     /// This process.
     Inproc {
         /// The name, compared byte for byte; may be empty.
@@ -106,8 +116,20 @@ pub enum Host {
     Name(Box<str>),
 }
 
+impl IpFamily {
+    /// Whether the address is of this version.
+    pub const fn includes(self, ip: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V4 => ip.is_ipv4(),
+            Self::V6 => ip.is_ipv6(),
+        }
+    }
+}
+
 impl Endpoint {
-    /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, the same with `tls+` in front, `ws`, `ws4`, `ws6`, `ipc` or `inproc`.
+    /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, the same with `tls+` in front, `ws`, `ws4`, `ws6`, `ipc`, `abstract`,
+    /// `socket` or `inproc`.
     pub const fn scheme(&self) -> &'static str {
         match &self.address {
             Address::Tcp { family: IpFamily::Any, .. } => "tcp",
@@ -120,6 +142,8 @@ impl Endpoint {
             Address::Ws { family: IpFamily::V4, .. } => "ws4",
             Address::Ws { family: IpFamily::V6, .. } => "ws6",
             Address::Ipc { .. } => "ipc",
+            Address::Abstract { .. } => "abstract",
+            Address::Socket => "socket",
             Address::Inproc { .. } => "inproc",
         }
     }
@@ -165,7 +189,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`EndpointError::Address`] if the host is a wildcard or the port is 0.
+    /// [`EndpointError::Address`] if the host is a wildcard, the port is 0, or the scheme is `socket`.
     pub fn check_dialable(&self) -> Result<(), EndpointError> {
         let why = match &self.address {
             Address::Tcp { host: Host::Wildcard, .. }
@@ -177,6 +201,9 @@ impl Endpoint {
             | Address::Tls { port: 0, .. }
             | Address::Ws { port: 0, .. } => {
                 "a dialer needs a port: write the one the listener was bound to, for example :5555"
+            }
+            Address::Socket => {
+                "socket is for listeners: listen and hand the descriptor to the listener"
             }
             _ => return Ok(()),
         };
@@ -199,9 +226,21 @@ impl fmt::Display for Endpoint {
             }
             Address::Ws { host, port, target, .. } => write!(f, "{host}:{port}{target}"),
             Address::Ipc { path } => write!(f, "{}", path.display()),
+            Address::Abstract { name } => fmt_escaped(name, f),
+            Address::Socket => Ok(()),
             Address::Inproc { name } => f.write_str(name),
         }
     }
+}
+
+/// Writes what a URL may contain as it is, and other bytes as `%` and two digits.
+fn fmt_escaped(name: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    name.iter().try_for_each(|&byte| match byte {
+        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+            write!(f, "{}", char::from(byte))
+        }
+        _ => write!(f, "%{byte:02X}"),
+    })
 }
 
 impl fmt::Display for Host {
@@ -266,13 +305,40 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
+/// The endpoint at a local socket's address, as the system tells it.
+///
+/// ```
+/// use std::os::unix::net::SocketAddr;
+/// use sp_core::endpoint::Endpoint;
+///
+/// let at = SocketAddr::from_pathname("/tmp/a.sock")?;
+/// assert_eq!(Endpoint::try_from(&at)?.to_string(), "ipc:///tmp/a.sock");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[cfg(unix)]
+impl TryFrom<&std::os::unix::net::SocketAddr> for Endpoint {
+    type Error = EndpointError;
+
+    fn try_from(at: &std::os::unix::net::SocketAddr) -> Result<Self, EndpointError> {
+        if let Some(path) = at.as_pathname() {
+            return Ok(Self { address: Address::Ipc { path: path.to_owned() } });
+        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(at) {
+            return Ok(Self { address: Address::Abstract { name: name.into() } });
+        }
+        let why = "a local socket without a name has no URL: bind it first";
+        Err(EndpointError::Address { url: format!("{at:?}"), why })
+    }
+}
+
 /// Why a URL is no endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {
     /// No Scalability Protocols transport has this scheme.
     #[error(
-        "{url:?}: no transport has the scheme {scheme:?}; use tcp, tcp4, tcp6, tls+tcp, ws, ipc, unix or inproc"
+        "{url:?}: no transport has the scheme {scheme:?}; use tcp, tcp4, tcp6, tls+tcp, ws, ipc, unix, abstract, socket or inproc"
     )]
     UnknownScheme {
         /// The URL as given.

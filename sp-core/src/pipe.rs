@@ -232,7 +232,11 @@ pub trait PipeEvents: Send + Sync {
     /// The pattern the other side has to speak.
     fn peer_protocol(&self) -> ProtocolId;
 
-    /// A connection has been made and its peer speaks the right pattern.
+    /// A connection has been made and its peer speaks the right pattern: whether the program wants it. Runs the
+    /// program's code, so no lock of any kind may be held, and endpoints and sockets may be closed when it returns.
+    fn admit(&self, info: &PipeInfo) -> Result<(), CloseReason>;
+
+    /// A connection has been made and is wanted.
     fn opened(&self, pipe: Arc<dyn Pipe>) -> Result<PeerId, CloseReason>;
 
     /// Messages came in. The socket takes what fits from the front and leaves the rest.
@@ -346,6 +350,9 @@ pub enum CloseReason {
     /// This side closed the socket or endpoint.
     #[error("closed on this side")]
     Closed,
+    /// This side's admission did not want the peer.
+    #[error("the peer was not admitted")]
+    NotAdmitted,
     /// This side has as many connections as it allows.
     #[error("too many connections: the limit is {limit}")]
     TooMany {
@@ -353,6 +360,12 @@ pub enum CloseReason {
         limit: usize,
     },
 
+    /// The process or the system has no descriptor or memory left for one more connection. The listener pauses, and
+    /// goes on by itself once there is.
+    #[error(
+        "out of descriptors or memory: raise the limit (`ulimit -n`) or allow fewer connections"
+    )]
+    Exhausted,
     /// The system reported an error on the connection.
     #[error("{}", fmt_io(.0))]
     Io(std::io::ErrorKind),
@@ -369,8 +382,11 @@ impl CloseReason {
     /// Who is at fault.
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::Closed | Self::TooMany { .. } => Fault::Caller,
-            Self::Io(_) | Self::Unresolved | Self::Tls(TlsFault::Failed { .. }) => Fault::System,
+            Self::Closed | Self::NotAdmitted | Self::TooMany { .. } => Fault::Caller,
+            Self::Exhausted
+            | Self::Io(_)
+            | Self::Unresolved
+            | Self::Tls(TlsFault::Failed { .. }) => Fault::System,
             _ => Fault::Peer,
         }
     }

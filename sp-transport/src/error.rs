@@ -52,6 +52,7 @@ const fn advice(why: &CloseReason) -> &'static str {
         CloseReason::Io(_) | CloseReason::Unresolved | CloseReason::HandshakeTimeout => {
             "check the address and that the other side listens, or dial in the background to keep trying"
         }
+        CloseReason::NotAdmitted => "this socket's own admission refused it",
         CloseReason::Tls(_) => "check the certificates, names and authorities of both sides",
         CloseReason::WrongProtocol { .. } => "check which pattern listens at this address",
         CloseReason::TooMany { .. } | CloseReason::PeerClosed | CloseReason::Truncated => {
@@ -99,6 +100,11 @@ pub enum ListenError {
         /// The URL.
         url: String,
     },
+    /// The descriptor handed in is no listening stream socket.
+    #[error(
+        "listen: the descriptor is no listening stream socket; bind it and have it listen first"
+    )]
+    NotListening,
     /// TLS without anything to show.
     #[error("listen {url}: TLS needs a certificate; set it with ListenOptions::tls (feature tls)")]
     NoTls {
@@ -136,6 +142,49 @@ impl ListenError {
     }
 }
 
+/// Why a connected descriptor was not taken over. It is closed then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// The listener makes its connections by itself.
+    #[error(
+        "attach to {url}: this listener makes its connections by itself; listen on socket:// for others"
+    )]
+    NotForDescriptors {
+        /// The listener's URL.
+        url: String,
+    },
+    /// The descriptor is no connected stream socket.
+    #[error(
+        "attach: the descriptor is no connected stream socket, such as one end of a socket pair"
+    )]
+    NotAStream,
+    /// The listener has as many connections as it may have, or as many without a finished handshake.
+    #[error(
+        "attach: too many connections, the limit is {limit}; raise it in the listener's options"
+    )]
+    TooMany {
+        /// Connections allowed.
+        limit: usize,
+    },
+    /// The listener or its socket is closed.
+    #[error("attach: the listener is closed")]
+    Closed,
+}
+
+impl From<AttachError> for io::Error {
+    fn from(error: AttachError) -> Self {
+        let kind = match &error {
+            AttachError::NotForDescriptors { .. } | AttachError::NotAStream => {
+                io::ErrorKind::InvalidInput
+            }
+            AttachError::TooMany { .. } => io::ErrorKind::QuotaExceeded,
+            AttachError::Closed => io::ErrorKind::NotConnected,
+        };
+        Self::new(kind, error)
+    }
+}
+
 impl From<DialError> for io::Error {
     fn from(error: DialError) -> Self {
         let kind = match &error {
@@ -152,7 +201,9 @@ impl From<DialError> for io::Error {
 impl From<ListenError> for io::Error {
     fn from(error: ListenError) -> Self {
         let kind = match &error {
-            ListenError::Endpoint(_) | ListenError::NoTls { .. } => io::ErrorKind::InvalidInput,
+            ListenError::Endpoint(_) | ListenError::NotListening | ListenError::NoTls { .. } => {
+                io::ErrorKind::InvalidInput
+            }
             ListenError::InUse { .. } => io::ErrorKind::AddrInUse,
             ListenError::Unresolved { .. } => io::ErrorKind::AddrNotAvailable,
             ListenError::NotASocket { .. } => io::ErrorKind::AlreadyExists,

@@ -56,7 +56,10 @@ pub(crate) fn connect(
         let wanted = ours.peer_protocol();
         return Err(CloseReason::WrongProtocol { got: theirs.protocol(), wanted });
     }
-    let there = match theirs.opened(Arc::clone(&far) as Arc<dyn Pipe>) {
+    ours.admit(&near.info)?;
+    let opened =
+        theirs.admit(&far.info).and_then(|()| theirs.opened(Arc::<InprocPipe>::clone(&far)));
+    let there = match opened {
         Ok(peer) => peer,
         Err(why) => {
             theirs.refused(&listener.endpoint, None, why);

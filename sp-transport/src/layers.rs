@@ -55,8 +55,8 @@ impl Layers {
     ) -> Result<Self, CloseReason> {
         let sp = || Handshake::Sp(SpHandshake::new(events.protocol()));
         let (framing, handshake) = match address {
-            Address::Tcp { .. } | Address::Tls { .. } => (Framing::Length, sp()),
-            Address::Ipc { .. } => (Framing::TypeAndLength, sp()),
+            Address::Tcp { .. } | Address::Tls { .. } | Address::Socket => (Framing::Length, sp()),
+            Address::Ipc { .. } | Address::Abstract { .. } => (Framing::TypeAndLength, sp()),
             Address::Ws { host, port, target, .. } => {
                 let (side, upgrade) = upgrade(&host_header(host, *port), target, events, end);
                 (Framing::WebSocket(side), Handshake::Upgrade(Box::new(upgrade)))

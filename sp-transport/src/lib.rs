@@ -15,6 +15,7 @@ mod conn;
 mod dialer;
 mod driver;
 mod error;
+mod given;
 mod half_open;
 mod inproc;
 mod layers;
@@ -28,6 +29,7 @@ mod sleep;
 mod stream;
 mod sync;
 mod sys;
+mod tcp;
 mod timer;
 #[cfg(feature = "tls")]
 pub mod tls;
@@ -37,6 +39,6 @@ mod worker;
 
 pub use broadcast::Broadcast;
 pub use driver::{Drive, Driven, Driver, Host, PollSet};
-pub use error::{DialError, ListenError};
+pub use error::{AttachError, DialError, ListenError};
 pub use options::{DialOptions, ListenOptions};
 pub use runtime::{EndpointId, Lingering, Owner, Runtime};

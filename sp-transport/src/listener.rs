@@ -1,8 +1,10 @@
 //! Binding and accepting.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use sp_core::endpoint::{Address, Endpoint, Host, IpFamily};
-use sp_core::pipe::ProtocolId;
+use sp_core::pipe::{CloseReason, ProtocolId};
 
 use crate::error::ListenError;
 use crate::options::ListenOptions;
@@ -18,19 +20,28 @@ use crate::ports::{Place, Port, Route};
 use crate::resolver::look_up_now;
 use crate::runtime::EndpointId;
 
+mod permissions;
+
 /// A bound and listening descriptor.
 pub(crate) struct Bound {
-    pub(crate) socket: Socket,
+    /// `None` where connections are handed in.
+    pub(crate) socket: Option<Socket>,
     /// The real address.
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) options: ListenOptions,
     /// The port of a listener that may share it.
-    place: Option<Place>,
+    pub(crate) place: Option<Place>,
     /// Removes the file of an ipc listener when it is dropped.
     _file: Option<SocketFile>,
 }
 
 impl Bound {
+    /// What has no port to share and no file to remove.
+    pub(crate) fn new(socket: Option<Socket>, endpoint: Endpoint, options: &ListenOptions) -> Self {
+        let (endpoint, options) = (Arc::new(endpoint), options.clone());
+        Self { socket, endpoint, options, place: None, _file: None }
+    }
+
     /// The port, if listeners may share it.
     pub(crate) fn port(&self) -> Option<&Arc<Port>> {
         self.place.as_ref().map(Place::port)
@@ -40,8 +51,8 @@ impl Bound {
 /// A listener in the worker's care.
 pub(crate) struct Listener {
     pub(crate) bound: Bound,
-    /// Where the worker polls it.
-    pub(crate) key: usize,
+    /// Where the worker polls it, if it does.
+    pub(crate) key: Option<usize>,
     /// Accepted peers without a finished handshake.
     pub(crate) half_open: usize,
     /// The pause after the next failure for want of descriptors or memory.
@@ -58,19 +69,32 @@ pub(crate) enum Accepted {
     /// A peer gave up before it was accepted; look again.
     Gone,
     /// The process or system is out of descriptors or memory, or something else that will last.
-    Exhausted(io::Error),
+    Exhausted(CloseReason),
 }
 
 impl Listener {
+    /// The limit that one more connection would break, if the listener has `pipes` already.
+    pub(crate) fn limit(&self, pipes: usize) -> Option<usize> {
+        let options = &self.bound.options;
+        // Where listeners share a port it shows only later whose the connection will be.
+        let connections_max = options.connections_max.filter(|_| self.bound.port().is_none());
+        match connections_max {
+            Some(limit) if pipes + self.half_open >= limit => Some(limit),
+            _ if self.half_open >= options.half_open_max => Some(options.half_open_max),
+            _ => None,
+        }
+    }
+
     pub(crate) fn accept(&self) -> Accepted {
-        match self.bound.socket.accept() {
+        let Some(socket) = &self.bound.socket else { return Accepted::Nobody };
+        match socket.accept() {
             Ok((socket, addr)) => {
                 if socket.set_nonblocking(true).is_err() {
                     return Accepted::Gone;
                 }
                 let addr = addr.as_socket();
                 if addr.is_some() {
-                    tune(&socket);
+                    self.bound.options.conn.tuning.apply(&socket);
                 }
                 Accepted::Peer(socket, addr)
             }
@@ -87,7 +111,10 @@ impl Listener {
                     | libc::EHOSTUNREACH
                     | libc::ETIMEDOUT,
                 ) => Accepted::Gone,
-                _ => Accepted::Exhausted(error),
+                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                    Accepted::Exhausted(CloseReason::Exhausted)
+                }
+                _ => Accepted::Exhausted(CloseReason::Io(error.kind())),
             },
         }
     }
@@ -104,19 +131,21 @@ pub(crate) fn bind(
 ) -> Result<Bound, ListenError> {
     match endpoint.address() {
         Address::Tcp { family, host, port } | Address::Tls { family, host, port } => {
-            let listen = |addr| Ok((listen_tcp(addr, *family, options.backlog)?, None));
+            let listen = |addr| Ok((listen_tcp(addr, *family, options)?, None));
             bind_tcp(endpoint, *family, host, *port, options, listen)
         }
         Address::Ws { family, host, port, target } => {
-            let path = target.split('?').next().unwrap_or(target);
             let listen = |addr| {
-                let route = Route { path: path.into(), endpoint: id, protocol };
-                let bind = || listen_tcp(addr, *family, options.backlog);
-                Port::take(addr, route, bind).map(|(place, socket)| (socket, Some(place)))
+                let route = Route::new(target, id, protocol, options.backlog);
+                let bind = || listen_tcp(addr, *family, options);
+                Port::take(addr, options.conn.tuning.interface.as_deref(), route, bind)
+                    .map(|(place, socket)| (socket, Some(place)))
             };
             bind_tcp(endpoint, *family, host, *port, options, listen)
         }
         Address::Ipc { path } => bind_ipc(endpoint, path, options),
+        Address::Abstract { name } => bind_abstract(endpoint, name, options),
+        Address::Socket => Ok(Bound::new(None, endpoint.clone(), options)),
         Address::Inproc { .. } => unreachable!("inproc has no descriptor to bind"),
     }
 }
@@ -140,14 +169,8 @@ fn bind_tcp(
         match listen(addr) {
             Ok((socket, place)) => {
                 let real = socket.local_addr().ok().and_then(|addr| addr.as_socket());
-                let port = real.map_or(port, |real| real.port());
-                return Ok(Bound {
-                    socket,
-                    endpoint: Arc::new(endpoint.with_port(port)),
-                    options: options.clone(),
-                    place,
-                    _file: None,
-                });
+                let endpoint = endpoint.with_port(real.map_or(port, |real| real.port()));
+                return Ok(Bound { place, ..Bound::new(Some(socket), endpoint, options) });
             }
             Err(error) => failure = Some(error),
         }
@@ -158,15 +181,16 @@ fn bind_tcp(
     })
 }
 
-fn listen_tcp(addr: SocketAddr, family: IpFamily, backlog: u32) -> io::Result<Socket> {
+fn listen_tcp(addr: SocketAddr, family: IpFamily, options: &ListenOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(family == IpFamily::V6)?;
     }
     // A server that restarts does not wait for the old connections' last packets.
     socket.set_reuse_address(true)?;
+    options.conn.tuning.bind_interface(&socket)?;
     socket.bind(&addr.into())?;
-    start(socket, backlog)
+    start(socket, options.backlog)
 }
 
 /// All interfaces: both families at once where the system can, else IPv4.
@@ -189,6 +213,9 @@ fn bind_ipc(
     let failed = |error| ListenError::from_io(url(), error);
     let addr = SockAddr::unix(path).map_err(failed)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
+    if let Some(mode) = options.permissions {
+        permissions::narrow(&socket, mode).map_err(failed)?;
+    }
     if let Err(error) = socket.bind(&addr) {
         if error.kind() != ErrorKind::AddrInUse {
             return Err(failed(error));
@@ -207,13 +234,31 @@ fn bind_ipc(
         socket.bind(&addr).map_err(failed)?;
     }
     let file = SocketFile::of(path).map_err(failed)?;
-    Ok(Bound {
-        socket: start(socket, options.backlog).map_err(failed)?,
-        endpoint: Arc::new(endpoint.clone()),
-        options: options.clone(),
-        place: None,
-        _file: Some(file),
-    })
+    if let Some(mode) = options.permissions {
+        permissions::widen(path, mode).map_err(failed)?;
+    }
+    let socket = start(socket, options.backlog).map_err(failed)?;
+    Ok(Bound { _file: Some(file), ..Bound::new(Some(socket), endpoint.clone(), options) })
+}
+
+fn bind_abstract(
+    endpoint: &Endpoint,
+    name: &[u8],
+    options: &ListenOptions,
+) -> Result<Bound, ListenError> {
+    let listen = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&abstract_addr(name)?)?;
+        start(socket, options.backlog)
+    };
+    let socket = listen().map_err(|error| ListenError::from_io(endpoint.to_string(), error))?;
+    Ok(Bound::new(Some(socket), endpoint.clone(), options))
+}
+
+/// The address of an abstract socket: a NUL byte and the name, without padding or terminator.
+pub(crate) fn abstract_addr(name: &[u8]) -> io::Result<SockAddr> {
+    let bytes = [b"\0", name].concat();
+    SockAddr::unix(OsStr::from_bytes(&bytes))
 }
 
 /// Whether somebody listens on a socket file. A full backlog is a sign of life.
@@ -227,15 +272,13 @@ fn is_alive(addr: &SockAddr) -> bool {
 
 fn start(socket: Socket, backlog: u32) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    listen(&socket, backlog)?;
     Ok(socket)
 }
 
-/// What every TCP connection gets: small messages at once, and dead peers noticed in the end.
-pub(crate) fn tune(socket: &Socket) {
-    // Neither is worth a connection that the system refuses it for.
-    let _ = socket.set_tcp_nodelay(true);
-    let _ = socket.set_keepalive(true);
+/// For a socket that listens already: from now on with this backlog.
+pub(crate) fn listen(socket: &Socket, backlog: u32) -> io::Result<()> {
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
 }
 
 /// The file of a listening socket, removed with its listener unless it has become somebody else's.

@@ -1,6 +1,7 @@
 //! What can be set on dialers and listeners.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use sp_core::config::Config;
@@ -8,8 +9,58 @@ use sp_core::endpoint::{Address, Endpoint};
 
 use crate::conn::SendLimits;
 use crate::error::{DialError, ListenError};
+use crate::tcp::Tuning;
 #[cfg(feature = "tls")]
 use crate::tls;
+
+/// What dialers and listeners set alike.
+macro_rules! conn_options {
+    ($options:ty) => {
+        impl $options {
+            /// The largest message a peer may send, header included; `None` for no limit. A peer that announces more
+            /// is disconnected. inproc does not enforce it.
+            pub fn recv_max(mut self, bytes: Option<u64>) -> Self {
+                self.conn.recv_max = bytes;
+                self
+            }
+
+            /// Whether TCP sends a message at once rather than wait for more to send along with it. On by default:
+            /// what can go together is gathered before the system sees it.
+            pub fn nodelay(mut self, yes: bool) -> Self {
+                self.conn.tuning.nodelay = yes;
+                self
+            }
+
+            /// How long a TCP connection may be silent before the system asks whether the peer still is there: three
+            /// times, a third of this apart, and then the connection ends. 30 s by default; `None` never asks, and
+            /// a peer whose machine vanished is then missed only when something is sent to it.
+            pub fn keepalive(mut self, idle: Option<Duration>) -> Self {
+                self.conn.tuning.keepalive = idle;
+                self
+            }
+
+            /// How long TCP tries to get rid of what was sent before the connection ends; Linux and Android only.
+            ///
+            /// `None`, the default, leaves it to the system, which tries for about a quarter of an hour. Linux counts
+            /// the time in which a peer takes nothing because its program has paused, so that a limit ends
+            /// connections to peers that are merely slow.
+            pub fn user_timeout(mut self, limit: Option<Duration>) -> Self {
+                self.conn.tuning.user_timeout = limit;
+                self
+            }
+
+            /// The network interface that TCP uses, such as `eth0`, whatever the routes say; Linux and Android only,
+            /// elsewhere nothing can be dialled or listened on with it.
+            pub fn interface(mut self, name: Option<&str>) -> Self {
+                self.conn.tuning.interface = name.map(str::to_owned);
+                self
+            }
+        }
+    };
+}
+
+conn_options!(DialOptions);
+conn_options!(ListenOptions);
 
 /// How a dialer connects. The defaults come from [`Config`].
 ///
@@ -27,6 +78,7 @@ pub struct DialOptions {
     pub(crate) reconnect_min: Duration,
     pub(crate) reconnect_max: Duration,
     pub(crate) background: bool,
+    pub(crate) local_address: Option<IpAddr>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<tls::Client>,
 }
@@ -40,6 +92,7 @@ impl DialOptions {
             reconnect_min: config.reconnect_min,
             reconnect_max: config.reconnect_max,
             background: false,
+            local_address: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -82,14 +135,17 @@ impl DialOptions {
         self
     }
 
-    /// The largest message a peer may send, header included; `None` for no limit. A peer that announces more
-    /// is disconnected. inproc does not enforce it.
-    pub fn recv_max(mut self, bytes: Option<u64>) -> Self {
-        self.conn.recv_max = bytes;
+    /// The address of this machine that TCP connections come from; `None` leaves it to the system. The system chooses
+    /// the port.
+    pub fn local_address(mut self, ip: Option<IpAddr>) -> Self {
+        self.local_address = ip;
         self
     }
 
-    /// The time for connecting and shaking hands, together.
+    /// The time for connecting to an address and shaking hands, together.
+    ///
+    /// A name may stand for several addresses. They are tried one after the other, the next as soon as one has failed
+    /// or has not answered for a quarter of a second; the first that answers is taken.
     pub fn handshake_limit(mut self, limit: Duration) -> Self {
         self.conn.handshake_limit = limit;
         self
@@ -104,11 +160,11 @@ impl Default for DialOptions {
 
 impl fmt::Display for DialOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { conn, reconnect_min, reconnect_max, background, .. } = self;
+        let Self { conn, reconnect_min, reconnect_max, background, local_address, .. } = self;
         write!(
             f,
             "{conn}, reconnect_min={reconnect_min:?}, reconnect_max={reconnect_max:?}, \
-             background={background}"
+             background={background}, local_address={local_address:?}"
         )
     }
 }
@@ -121,6 +177,7 @@ pub struct ListenOptions {
     pub(crate) backlog: u32,
     pub(crate) half_open_max: usize,
     pub(crate) connections_max: Option<usize>,
+    pub(crate) permissions: Option<u32>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<tls::Server>,
 }
@@ -134,6 +191,7 @@ impl ListenOptions {
             backlog: config.backlog,
             half_open_max: config.half_open_max,
             connections_max: None,
+            permissions: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -160,20 +218,14 @@ impl ListenOptions {
         Ok(())
     }
 
-    /// The largest message a peer may send, header included; `None` for no limit. A peer that announces more
-    /// is disconnected. inproc does not enforce it.
-    pub fn recv_max(mut self, bytes: Option<u64>) -> Self {
-        self.conn.recv_max = bytes;
-        self
-    }
-
     /// The time a peer has for its handshake.
     pub fn handshake_limit(mut self, limit: Duration) -> Self {
         self.conn.handshake_limit = limit;
         self
     }
 
-    /// How many connections the system keeps waiting to be accepted.
+    /// How many connections the system keeps waiting to be accepted. Listeners that share a port get as many as the one
+    /// that wants most.
     pub fn backlog(mut self, connections: u32) -> Self {
         self.backlog = connections;
         self
@@ -190,6 +242,14 @@ impl ListenOptions {
         self.connections_max = peers;
         self
     }
+
+    /// Who may connect to an ipc listener: the permissions of its socket file, such as `0o600`; connecting takes
+    /// permission to write. `None` leaves them to the process's umask. The file has them before anybody can connect,
+    /// and at no time more than them. Other listeners have no file and pay no heed to this.
+    pub fn permissions(mut self, mode: Option<u32>) -> Self {
+        self.permissions = mode;
+        self
+    }
 }
 
 impl Default for ListenOptions {
@@ -200,12 +260,16 @@ impl Default for ListenOptions {
 
 impl fmt::Display for ListenOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { conn, backlog, half_open_max, connections_max, .. } = self;
+        let Self { conn, backlog, half_open_max, connections_max, permissions, .. } = self;
         write!(
             f,
             "{conn}, backlog={backlog}, half_open_max={half_open_max}, \
-             connections_max={connections_max:?}"
-        )
+             connections_max={connections_max:?}, permissions="
+        )?;
+        match permissions {
+            Some(mode) => write!(f, "{mode:#o}"),
+            None => f.write_str("None"),
+        }
     }
 }
 
@@ -215,6 +279,7 @@ pub(crate) struct ConnOptions {
     pub(crate) recv_max: Option<u64>,
     pub(crate) handshake_limit: Duration,
     pub(crate) send: SendLimits,
+    pub(crate) tuning: Tuning,
 }
 
 impl ConnOptions {
@@ -226,13 +291,18 @@ impl ConnOptions {
                 messages: config.send_queue_messages,
                 bytes: config.send_queue_bytes,
             },
+            tuning: Tuning {
+                nodelay: true,
+                keepalive: Some(config.keepalive),
+                ..Tuning::default()
+            },
         }
     }
 }
 
 impl fmt::Display for ConnOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { recv_max, handshake_limit, .. } = self;
-        write!(f, "recv_max={recv_max:?}, handshake_limit={handshake_limit:?}")
+        let Self { recv_max, handshake_limit, tuning, .. } = self;
+        write!(f, "recv_max={recv_max:?}, handshake_limit={handshake_limit:?}, {tuning}")
     }
 }

@@ -1,6 +1,7 @@
 //! The worker threads of the process: started by the first socket, ended with the last.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -14,9 +15,10 @@ use sp_core::sync::thread::JoinHandle;
 
 use crate::dialer;
 use crate::driver::Driver;
-use crate::error::{DialError, ListenError};
+use crate::error::{AttachError, DialError, ListenError};
+use crate::given;
 use crate::inproc;
-use crate::listener;
+use crate::listener::{self, Bound};
 use crate::options::{DialOptions, ListenOptions};
 use crate::sync;
 use crate::worker::{self, Command, Which, WorkerHandle};
@@ -51,7 +53,7 @@ pub trait Lingering: Send {
 }
 
 impl EndpointId {
-    fn next() -> Self {
+    pub(crate) fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
@@ -113,9 +115,36 @@ impl Runtime {
             return Ok((id, endpoint));
         }
         let bound = listener::bind(endpoint, options, id, owner.events.protocol())?;
+        Ok(self.start(id, owner, bound))
+    }
+
+    /// Starts a listener on a descriptor that is bound and listens already. `endpoint` says what is spoken there.
+    pub fn listen_on(
+        &self,
+        owner: &Owner,
+        fd: OwnedFd,
+        endpoint: &Endpoint,
+        options: &ListenOptions,
+    ) -> Result<(EndpointId, Arc<Endpoint>), ListenError> {
+        options.check(endpoint)?;
+        let id = EndpointId::next();
+        let bound = given::listening(fd, endpoint, options, id, owner.events.protocol())?;
+        Ok(self.start(id, owner, bound))
+    }
+
+    fn start(&self, id: EndpointId, owner: &Owner, bound: Bound) -> (EndpointId, Arc<Endpoint>) {
         let endpoint = Arc::clone(&bound.endpoint);
-        self.worker.send(Command::Listen { id, owner: owner.clone(), bound });
-        Ok((id, endpoint))
+        self.worker.send(Command::Listen { id, owner: owner.clone(), bound: Box::new(bound) });
+        (id, endpoint)
+    }
+
+    /// Hands a connected descriptor to a listener that was started for `socket://`.
+    pub fn attach(&self, id: EndpointId, fd: OwnedFd) -> Result<(), AttachError> {
+        let (socket, peer_addr) = given::connected(fd)?;
+        self.worker.attach(id, socket, peer_addr).map_err(|why| match why {
+            CloseReason::TooMany { limit } => AttachError::TooMany { limit },
+            _ => AttachError::Closed,
+        })
     }
 
     /// Starts a dialer. Unless it is to work in the background, waits for the first connection.
@@ -148,6 +177,12 @@ impl Runtime {
             // The dialer was dropped with its socket.
             Err(_) => Err(DialError::Closed { url: endpoint.to_string() }),
         }
+    }
+
+    /// Has a dialer's name stand for these addresses.
+    #[cfg(test)]
+    pub(crate) fn resolved(&self, id: EndpointId, addresses: Vec<std::net::SocketAddr>) {
+        self.worker.send(Command::Resolved { id, addresses: Ok(addresses) });
     }
 
     /// Ends a dialer or listener and the connections it made; afterwards its address is free.

@@ -9,6 +9,7 @@ use socket2::Socket;
 use sp_core::pipe::{CloseReason, Credentials};
 
 use crate::sys;
+use crate::tcp::Tuning;
 
 #[cfg(feature = "tls")]
 use crate::tls::{self, Tls};
@@ -112,6 +113,16 @@ impl Stream {
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.peer_certificate(),
         }
+    }
+
+    /// Whether there is a connection by now.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.plain().socket.peer_addr().is_ok()
+    }
+
+    /// Sets what is set on TCP connections.
+    pub(crate) fn tune(&self, tuning: &Tuning) {
+        tuning.apply(&self.plain().socket);
     }
 
     /// Who is at the other end, where the system knows.

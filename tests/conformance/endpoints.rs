@@ -92,8 +92,9 @@ fn urls_that_make_no_sense_are_refused_by_dialers_and_listeners_alike() {
         ("wss://127.0.0.1:443/", Wrong::NotBuilt),
         ("udp://127.0.0.1:5555", Wrong::NotBuilt),
         ("dtls://127.0.0.1:5555", Wrong::NotBuilt),
-        ("abstract://name", Wrong::NotBuilt),
-        ("socket://", Wrong::NotBuilt),
+        ("abstract://", Wrong::Address),
+        ("abstract://name%0", Wrong::Syntax),
+        ("socket://x", Wrong::Address),
     ] {
         match socket.listen(url) {
             Err(ListenError::Endpoint(error)) => assert_eq!(wrong(&error), expected, "{url}"),
@@ -147,9 +148,14 @@ fn urls_to_listen_on_are_accepted_and_report_the_real_port() {
 #[test]
 fn a_dialer_needs_a_host_and_a_port() {
     let push = Push::new().unwrap();
-    for url in
-        ["tcp://:5555", "tcp://*:5555", "tcp4://*:5555", "tcp://127.0.0.1:0", "tcp://127.0.0.1"]
-    {
+    for url in [
+        "tcp://:5555",
+        "tcp://*:5555",
+        "tcp4://*:5555",
+        "tcp://127.0.0.1:0",
+        "tcp://127.0.0.1",
+        "socket://",
+    ] {
         for options in [DialOptions::new(), eager()] {
             match push.dial_with(url, &options) {
                 Err(DialError::Endpoint(error)) => {

@@ -1,16 +1,17 @@
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process;
 
 use sp::{
-    CloseReason, Credentials, DialError, EndpointError, ListenError, PipeEvent, ProtocolId, Pull,
-    Push, Req,
+    CloseReason, Credentials, DialError, EndpointError, ListenError, ListenOptions, PipeEvent,
+    ProtocolId, Pull, Push, Req,
 };
 use sp_protocols::engine;
 
-use crate::support::{RawListener, Scene, Wire, eager, fresh_path, next_event, recv};
+use crate::support::{RawListener, Scene, Wire, eager, fresh_path, next_event, recv, unique};
 
 /// sp-wire 8.3 item 38
 #[test]
@@ -169,6 +170,79 @@ fn a_listener_takes_its_file_along_unless_it_has_become_somebody_elses() {
     pull.close();
     assert_eq!(fs::read_to_string(&path).unwrap(), "new owner");
     fs::remove_file(&path).unwrap();
+}
+
+/// sp-wire 8.3 item 46. Setting them after the start cannot be written down: a listener is made with its options.
+#[test]
+fn a_socket_file_has_the_permissions_asked_for_whatever_the_umask() {
+    for mode in [0o600, 0o666, 0o777, 0o620] {
+        let path = fresh_path();
+        let pull = Pull::new().unwrap();
+        let options = ListenOptions::new().permissions(Some(mode));
+        let listener = pull.listen_with(format!("ipc://{}", path.display()), &options).unwrap();
+        let found = fs::symlink_metadata(&path).unwrap();
+        assert_eq!(found.permissions().mode() & 0o777, mode, "{mode:o}");
+        let push = Push::new().unwrap();
+        push.dial(listener.endpoint()).unwrap();
+        push.send("may connect").unwrap();
+        assert_eq!(recv(&pull), "may connect");
+        // One that a killed listener left behind does not hand its permissions on.
+        listener.close();
+        drop(UnixListener::bind(&path).unwrap());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        let url = format!("ipc://{}", path.display());
+        let _listener = pull.listen_with(url, &options).unwrap();
+        let found = fs::symlink_metadata(&path).unwrap();
+        assert_eq!(found.permissions().mode() & 0o777, mode, "{mode:o}");
+    }
+    // Without the option the umask decides, as for any file.
+    let (ours, plain) = (fresh_path(), fresh_path());
+    let pull = Pull::new().unwrap();
+    let _listener = pull.listen(format!("ipc://{}", ours.display())).unwrap();
+    let _plain = UnixListener::bind(&plain).unwrap();
+    let [ours, theirs] = [&ours, &plain].map(|path| fs::symlink_metadata(path).unwrap().mode());
+    assert_eq!(ours, theirs);
+    fs::remove_file(plain).unwrap();
+}
+
+/// sp-wire 8.3 item 47
+#[test]
+fn abstract_names_are_bytes_without_a_file() {
+    let name = unique();
+    let longest = format!("{name:x<107}");
+    assert_eq!(longest.len(), 107);
+    for (url, bytes) in [
+        (format!("abstract://{name}%00x"), format!("{name}\0x")),
+        (format!("abstract://{name}%20%2f%25"), format!("{name} /%")),
+        (format!("abstract://{longest}"), longest.clone()),
+    ] {
+        let (push, pull) = (Push::new().unwrap(), Pull::new().unwrap());
+        let listener = pull.listen(&url).unwrap();
+        assert_eq!(listener.endpoint().to_string().parse(), Ok(listener.endpoint().clone()));
+        push.dial(&url).unwrap();
+        push.send("no file").unwrap();
+        let got = recv(&pull);
+        assert_eq!(got, "no file");
+        let sender = pull.peer(got.source().unwrap()).unwrap();
+        assert_eq!(sender.credentials.unwrap().pid, Some(process::id()));
+        assert!(!Path::new(&bytes.replace('\0', "%00")).exists());
+        // The kernel has exactly this name, without padding or terminator.
+        let named = SocketAddr::from_abstract_name(&bytes).unwrap();
+        drop(UnixStream::connect_addr(&named).unwrap());
+
+        let error = Pull::new().unwrap().listen(&url).unwrap_err();
+        assert!(error.is_in_use(), "{error}");
+        listener.close();
+        let error = Push::new().unwrap().dial(&url).unwrap_err();
+        assert!(error.is_refused(), "{error}");
+        pull.listen(&url).unwrap();
+    }
+    let refused = Pull::new().unwrap().listen(format!("abstract://{longest}x"));
+    let is_address = |error: &EndpointError| matches!(error, EndpointError::Address { .. });
+    assert!(
+        matches!(&refused, Err(ListenError::Endpoint(error)) if is_address(error)),
+        "{refused:?}"
+    );
 }
 
 /// sp-wire 8.3 item 48

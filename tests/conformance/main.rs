@@ -1,6 +1,6 @@
-//! The conformance list of the wire reference (sp-wire section 8) for what this library has: tcp, ipc, inproc and ws;
-//! REQ/REP, SURVEYOR/RESPONDENT, PUB/SUB, PUSH/PULL, PAIR, BUS and STAR, and the patterns in raw mode. Each test names the
-//! items it shows.
+//! The conformance list of the wire reference (sp-wire section 8) for what this library has: tcp, ipc, socket, inproc
+//! and ws; REQ/REP, SURVEYOR/RESPONDENT, PUB/SUB, PUSH/PULL, PAIR, BUS and STAR, and the patterns in raw mode. Each test
+//! names the items it shows.
 //!
 //! A scripted peer plays one side over a plain socket of the standard library, the library the other. Where a peer
 //! misbehaves, a well-behaved bystander on the same listener must not notice.
@@ -13,6 +13,8 @@ mod contexts;
 mod endpoints;
 /// Items 8.2: messages on a byte stream.
 mod framing;
+/// Items 8.7: connected descriptors that are handed in.
+mod given;
 /// Items 8.1: the first eight bytes.
 mod handshake;
 /// Memory that a hostile peer would like to have, and bytes at random (items 28, 32, 35, 173 and 174).

@@ -54,6 +54,11 @@ impl Transport {
         }
     }
 
+    /// Whether its connections are those of tcp, with what is set on these.
+    pub(crate) fn is_over_tcp(self) -> bool {
+        !matches!(self, Self::Ipc | Self::Inproc)
+    }
+
     /// What a listener needs.
     pub(crate) fn listen_options(self) -> ListenOptions {
         match self {

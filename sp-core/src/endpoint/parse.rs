@@ -1,4 +1,5 @@
-//! The URL grammar: `scheme://host[:port]` for tcp, with a path and query behind it for ws; everything behind `://` as it stands for ipc and inproc.
+//! The URL grammar: `scheme://host[:port]` for tcp, with a path and query behind it for ws; everything behind `://` as
+//! it stands for ipc and inproc, and with `%` and two digits for a byte for abstract names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -24,6 +25,11 @@ pub(super) fn address(url: &str) -> Result<Address, EndpointError> {
         "ws4" => ws(IpFamily::V4, rest),
         "ws6" => ws(IpFamily::V6, rest),
         "ipc" | "unix" => ipc(rest),
+        "abstract" => abstract_name(rest),
+        "socket" if rest.is_empty() => Ok(Address::Socket),
+        "socket" => {
+            Err(Fault::Address("nothing may follow socket://: descriptors are handed in by a call"))
+        }
         "inproc" => Ok(Address::Inproc { name: rest.into() }),
         known if NOT_BUILT.contains(&known) => {
             return Err(EndpointError::NotBuilt { url: url.to_owned(), scheme: known.to_owned() });
@@ -83,12 +89,7 @@ fn ws(family: IpFamily, rest: &str) -> Result<Address, Fault> {
 fn host_and_port(family: IpFamily, authority: &str, usual: u16) -> Result<(Host, u16), Fault> {
     let (host, port) = split_port(authority)?;
     let host = host_of(host)?;
-    let fits = match (&host, family) {
-        (Host::Ip(ip), IpFamily::V4) => ip.is_ipv4(),
-        (Host::Ip(ip), IpFamily::V6) => ip.is_ipv6(),
-        _ => true,
-    };
-    if !fits {
+    if matches!(host, Host::Ip(ip) if !family.includes(ip)) {
         return Err(Fault::Address(
             "the address is of the other IP version than the scheme: leave the 4 or 6 out",
         ));
@@ -171,6 +172,34 @@ fn ipc(path: &str) -> Result<Address, Fault> {
     Ok(Address::Ipc { path: PathBuf::from(path) })
 }
 
+fn abstract_name(escaped: &str) -> Result<Address, Fault> {
+    if cfg!(not(any(target_os = "linux", target_os = "android"))) {
+        return Err(Fault::Address("only Linux has abstract sockets: use ipc"));
+    }
+    let mut name = Vec::with_capacity(escaped.len());
+    let mut parts = escaped.split('%');
+    // What stands before the first percent sign.
+    name.extend(parts.next().unwrap_or_default().bytes());
+    for part in parts {
+        let byte = part
+            .get(..2)
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            .ok_or(Fault::Syntax("write two hexadecimal digits behind %, or %25 for % itself"))?;
+        name.push(byte);
+        name.extend(part.bytes().skip(2));
+    }
+    if name.is_empty() {
+        return Err(Fault::Address(
+            "an abstract socket needs a name, for example abstract://server",
+        ));
+    }
+    if name.len() > PATH_MAX {
+        return Err(Fault::Address("an abstract name has at most 107 bytes: use a shorter one"));
+    }
+    Ok(Address::Abstract { name: name.into() })
+}
+
 /// An error that does not know its URL yet.
 enum Fault {
     Syntax(&'static str),
@@ -191,15 +220,15 @@ const HAS_TLS: bool = cfg!(feature = "tls");
 
 /// What to use instead of a scheme that is not built in.
 pub(super) const BUILT: &str = if HAS_TLS {
-    "tcp, tls+tcp, ws, ipc and inproc"
+    "tcp, tls+tcp, ws, ipc, abstract, socket and inproc"
 } else {
-    "tcp, ws, ipc and inproc, and tls+tcp with the feature tls"
+    "tcp, ws, ipc, abstract, socket and inproc, and tls+tcp with the feature tls"
 };
 
 /// Schemes of other Scalability Protocols libraries, and those of this one that a feature brings.
-const NOT_BUILT: [&str; 15] = [
+const NOT_BUILT: [&str; 13] = [
     "tls+tcp", "tls+tcp4", "tls+tcp6", "wss", "wss4", "wss6", "udp", "udp4", "udp6", "dtls",
-    "dtls4", "dtls6", "abstract", "socket", "fd",
+    "dtls4", "dtls6", "fd",
 ];
 
 /// nng's limit, and the longest name the domain name system has.

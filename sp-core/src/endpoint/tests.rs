@@ -45,6 +45,7 @@ fn item_162_urls_are_accepted_as_the_table_lists_them() {
     use IpFamily::{Any, V4, V6};
     let inproc = |name: &str| Address::Inproc { name: name.into() };
     let ipc = |path: &str| Address::Ipc { path: path.into() };
+    let abstracted = |name: &[u8]| Address::Abstract { name: name.into() };
     let rows = [
         ("tcp://127.0.0.1:5555", tcp(Any, ip("127.0.0.1"), 5555), true),
         ("tcp://[::1]:5555", tcp(Any, ip("::1"), 5555), true),
@@ -68,6 +69,9 @@ fn item_162_urls_are_accepted_as_the_table_lists_them() {
         ("ws4://127.0.0.1:0/x", ws(V4, ip("127.0.0.1"), 0, "/x"), false),
         ("ws6://host?q", ws(V6, name("host"), 80, "/?q"), true),
         ("ipc:///tmp/x.sock", ipc("/tmp/x.sock"), true),
+        ("abstract://name%00x", abstracted(b"name\0x"), true),
+        ("abstract://a%20b%ffc%25", abstracted(b"a b\xffc%"), true),
+        ("socket://", Address::Socket, false),
         ("ipc://rel.sock", ipc("rel.sock"), true),
         ("ipc://a?b#c%20d", ipc("a?b#c%20d"), true),
         ("unix:///tmp/x.sock", ipc("/tmp/x.sock"), true),
@@ -104,8 +108,13 @@ fn item_162_urls_are_refused_as_the_table_lists_them() {
         ("wss://host", NotBuilt),
         ("udp4://host:1", NotBuilt),
         ("dtls://host:1", NotBuilt),
-        ("abstract://name%00x", NotBuilt),
-        ("socket://", NotBuilt),
+        ("abstract://", Address),
+        ("abstract://name%", Syntax),
+        ("abstract://name%0", Syntax),
+        ("abstract://name%+1", Syntax),
+        ("abstract://name%\u{20ac}", Syntax),
+        ("socket://x", Address),
+        ("socket:///", Address),
         ("tcp://host:65536", Address),
         ("tcp://host:+80", Address),
         ("tcp://host:-1", Address),
@@ -193,7 +202,7 @@ fn errors_say_what_to_do() {
     );
     assert_eq!(
         error("zmq://host"),
-        r#""zmq://host": no transport has the scheme "zmq"; use tcp, tcp4, tcp6, tls+tcp, ws, ipc, unix or inproc"#
+        r#""zmq://host": no transport has the scheme "zmq"; use tcp, tcp4, tcp6, tls+tcp, ws, ipc, unix, abstract, socket or inproc"#
     );
 }
 

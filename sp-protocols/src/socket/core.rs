@@ -15,13 +15,15 @@ use sp_core::config::Config;
 use sp_core::endpoint::Endpoint;
 use sp_core::id::{CtxId, PeerId, SocketId, TimerKey};
 use sp_core::message::Message;
-use sp_core::pipe::{CloseReason, Flow, Flush, Pipe, PipeEvents, ProtocolId};
+use sp_core::pipe::{CloseReason, Flow, Flush, Pipe, PipeEvents, PipeInfo, ProtocolId};
 use sp_core::registry::{Peer, PeerAddr, PeerRegistry, PeerState, Traffic, conns, next_socket_id};
 use sp_core::stats::Stats;
 use sp_core::sync::{Mutex, lock};
 use sp_transport::{Driver, Lingering, Owner, Runtime};
 
+use super::admission::{Admission, Admit};
 use super::error::OpenError;
+use super::foreign::{Panicked, guarded};
 use super::live::{Counts, Deferred, Line, Lines, Live};
 use super::lookout::Lookout;
 use super::monitor::{Monitor, PipeEvent};
@@ -39,8 +41,12 @@ pub(crate) struct Shared<E: Engine> {
     pub(crate) monitor: Monitor,
     pub(crate) lookout: Lookout,
     pub(crate) counts: Counts,
+    /// Whom to ask about new connections.
+    admission: Mutex<Option<Arc<Admit>>>,
     /// Peers turned away, attempts that failed.
     pub(crate) refused: AtomicU64,
+    /// Panics of the program's own code, wakers and admission, that ended here.
+    pub(crate) panics: AtomicU64,
     /// What passed between this socket and the peers that are gone.
     past: Mutex<Traffic>,
     options: E::Options,
@@ -80,7 +86,9 @@ impl<E: Engine> Shared<E> {
             monitor: Monitor::default(),
             lookout: Lookout::default(),
             counts: Counts::default(),
+            admission: Mutex::new(None),
             refused: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
             past: Mutex::default(),
             options,
             me: me.clone(),
@@ -92,7 +100,10 @@ impl<E: Engine> Shared<E> {
     pub(crate) fn step<R>(&self, call: impl FnOnce(&mut Core<E>, &mut Deferred) -> R) -> R {
         let mut deferred = Deferred::new();
         let result = call(&mut lock(&self.core), &mut deferred);
-        deferred.run(|key, at| self.arm(key, at));
+        let panics = deferred.run(|key, at| self.arm(key, at));
+        if panics > 0 {
+            self.panics.fetch_add(panics, Ordering::Relaxed);
+        }
         result
     }
 
@@ -151,10 +162,20 @@ impl<E: Engine> Shared<E> {
             .step(|core, _| (mem::replace(&mut core.engine, fresh), mem::take(&mut core.returned)));
         drop(old);
         self.monitor.end();
+        // It may hold the socket's handles, and is the program's to drop.
+        let admission = self.set_admission(None);
+        if guarded(|| drop(admission)).is_err() {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+        }
         let runtime = lock(&self.runtime).take();
         if let Some(runtime) = runtime {
             runtime.release();
         }
+    }
+
+    /// Asks `admission` about new connections from now on; answers whom it asked before.
+    pub(crate) fn set_admission(&self, admission: Option<Arc<Admit>>) -> Option<Arc<Admit>> {
+        mem::replace(&mut *lock(&self.admission), admission)
     }
 
     /// How many peers the engine has.
@@ -271,6 +292,19 @@ impl<E: Engine> PipeEvents for Shared<E> {
 
     fn peer_protocol(&self) -> ProtocolId {
         E::PEER
+    }
+
+    fn admit(&self, info: &PipeInfo) -> Result<(), CloseReason> {
+        let Some(admission) = lock(&self.admission).clone() else { return Ok(()) };
+        match guarded(|| admission(info)) {
+            Ok(Admission::Accept) => Ok(()),
+            Ok(Admission::Refuse) => Err(CloseReason::NotAdmitted),
+            // Nobody is let in by mistake.
+            Err(Panicked) => {
+                self.panics.fetch_add(1, Ordering::Relaxed);
+                Err(CloseReason::NotAdmitted)
+            }
+        }
     }
 
     fn opened(&self, pipe: Arc<dyn Pipe>) -> Result<PeerId, CloseReason> {

@@ -1,9 +1,12 @@
 //! Dialers and listeners of a socket.
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 
-use sp_core::endpoint::{Endpoint, EndpointError};
-use sp_transport::{DialError, DialOptions, EndpointId, ListenError, ListenOptions, Runtime};
+use sp_core::endpoint::{Address, Endpoint, EndpointError};
+use sp_transport::{
+    AttachError, DialError, DialOptions, EndpointId, ListenError, ListenOptions, Owner, Runtime,
+};
 
 use super::Socket;
 use crate::engine::Engine;
@@ -73,15 +76,69 @@ impl<E: Engine> Socket<E> {
         U::Error: Into<EndpointError>,
     {
         let endpoint = url.try_into().map_err(Into::into)?;
+        self.start(&endpoint, |runtime, owner| runtime.listen(owner, &endpoint, options))
+    }
+
+    /// Accepts connections on a descriptor that is bound and listens already, such as one that a supervisor opened
+    /// and handed down: on systemd's socket activation, the descriptors from 3 on.
+    ///
+    /// `url` says what is spoken there: `tcp://*`, `tls+tcp://*`, `ws://*/path`, `ipc://path` or `abstract://name`; its
+    /// host, port, path of a file or name count for nothing, for the descriptor has its own. Several paths of WebSocket
+    /// may listen on copies of one descriptor. What concerns binding, which is the options' `backlog`, `interface` and
+    /// `permissions`, is as whoever opened the descriptor had it.
+    ///
+    /// The descriptor becomes non-blocking, for whoever shares it as well, and belongs to the listener from now on; a
+    /// socket file stays when the listener ends.
+    ///
+    /// ```
+    /// # use sp_protocols::sockets as sp;
+    /// use std::net::TcpListener;
+    /// use sp::{Pull, Push};
+    /// use sp_transport::ListenOptions;
+    ///
+    /// let inherited = TcpListener::bind("127.0.0.1:0")?;
+    /// let pull = Pull::new()?;
+    /// let listener = pull.listen_on(inherited, "ws://*/jobs", &ListenOptions::new())?;
+    /// let push = Push::new()?;
+    /// push.dial(listener.endpoint())?;
+    /// push.send("by WebSocket")?;
+    /// assert_eq!(pull.recv()?, "by WebSocket");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ListenError::NotListening`] if the descriptor is no listening stream socket, otherwise [`ListenError`] as for
+    /// [`listen`](Self::listen), also if the URL is for addresses of another kind than the descriptor's.
+    pub fn listen_on<U>(
+        &self,
+        fd: impl Into<OwnedFd>,
+        url: U,
+        options: &ListenOptions,
+    ) -> Result<Listener, ListenError>
+    where
+        U: TryInto<Endpoint>,
+        U::Error: Into<EndpointError>,
+    {
+        let endpoint = url.try_into().map_err(Into::into)?;
+        self.start(&endpoint, |runtime, owner| {
+            runtime.listen_on(owner, fd.into(), &endpoint, options)
+        })
+    }
+
+    fn start(
+        &self,
+        endpoint: &Endpoint,
+        start: impl FnOnce(&Runtime, &Owner) -> Result<(EndpointId, Arc<Endpoint>), ListenError>,
+    ) -> Result<Listener, ListenError> {
         let shared = self.shared();
-        let Some(runtime) = shared.runtime().filter(|_| !shared.is_closed()) else {
-            return Err(ListenError::Closed { url: endpoint.to_string() });
-        };
-        let (id, endpoint) = runtime.listen(&shared.owner(), &endpoint, options)?;
+        let closed = || ListenError::Closed { url: endpoint.to_string() };
+        let runtime = shared.runtime().filter(|_| !shared.is_closed()).ok_or_else(closed)?;
+        let (id, endpoint) = start(&runtime, &shared.owner())?;
         if shared.is_closed() {
             // Closed meanwhile, perhaps before the worker knew of the listener.
             runtime.close_endpoint(id);
-            return Err(ListenError::Closed { url: endpoint.to_string() });
+            return Err(closed());
         }
         Ok(Listener { id, endpoint, runtime: Arc::downgrade(&runtime) })
     }
@@ -121,6 +178,38 @@ impl Listener {
     /// The real address: with the port the system chose, if it was to choose one.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Takes over one end of a byte stream, such as a socket pair or a descriptor from a parent process. Needs a
+    /// listener for `socket://`; whoever holds the other end does the same. The listener's limits hold here as well.
+    ///
+    /// ```
+    /// # use sp_protocols::sockets as sp;
+    /// use std::os::unix::net::UnixStream;
+    /// use sp::{Pull, Push};
+    ///
+    /// let (one, other) = UnixStream::pair()?;
+    /// let (push, pull) = (Push::new()?, Pull::new()?);
+    /// push.listen("socket://")?.attach(one)?;
+    /// pull.listen("socket://")?.attach(other)?;
+    /// push.send("over a pair")?;
+    /// assert_eq!(pull.recv()?, "over a pair");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// The descriptor becomes non-blocking, for whoever shares it as well. Whether the handshake succeeds is told as an
+    /// event.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`] if the descriptor is something else, or the listener has no room for it or takes none; the
+    /// descriptor is closed then.
+    pub fn attach(&self, fd: impl Into<OwnedFd>) -> Result<(), AttachError> {
+        if !matches!(self.endpoint.address(), Address::Socket) {
+            return Err(AttachError::NotForDescriptors { url: self.endpoint.to_string() });
+        }
+        let runtime = self.runtime.upgrade().ok_or(AttachError::Closed)?;
+        runtime.attach(self.id, fd.into())
     }
 
     /// Ends the listener and the connections it made; afterwards the address is free. The socket stays.

@@ -18,6 +18,7 @@ use sp_core::pipe::{Backlog, CloseReason, Flush, Pipe};
 use sp_core::registry::Peer;
 use sp_transport::{Broadcast, Driver};
 
+use super::foreign::guarded;
 use super::wait::{Side, Waiters};
 use crate::engine::{Counter, Effects};
 
@@ -307,12 +308,10 @@ impl Deferred {
         self.lists().wake.push(waker);
     }
 
-    /// Carries everything out; `arm` gets the timers.
+    /// Carries everything out; `arm` gets the timers. Answers how many wakers panicked.
     #[inline]
-    pub(crate) fn run(self, arm: impl Fn(TimerKey, Instant)) {
-        if let Some(lists) = self.lists {
-            lists.carry_out(arm);
-        }
+    pub(crate) fn run(self, arm: impl Fn(TimerKey, Instant)) -> u64 {
+        self.lists.map_or(0, |lists| lists.carry_out(arm))
     }
 
     fn flush(&mut self, pipe: &Arc<dyn Pipe>) {
@@ -330,7 +329,7 @@ impl Deferred {
 }
 
 impl Lists {
-    fn carry_out(mut self: Box<Self>, arm: impl Fn(TimerKey, Instant)) {
+    fn carry_out(mut self: Box<Self>, arm: impl Fn(TimerKey, Instant)) -> u64 {
         if let Some((broadcast, how)) = self.broadcast.take() {
             broadcast.flush(how);
         }
@@ -342,7 +341,7 @@ impl Lists {
         self.resume.drain(..).for_each(|pipe| pipe.resume());
         self.close.drain(..).for_each(|(pipe, why)| pipe.close(why));
         self.arm.drain(..).for_each(|(key, at)| arm(key, at));
-        self.wake.drain(..).for_each(Waker::wake);
+        let panics = self.wake.drain(..).filter_map(|waker| guarded(|| waker.wake()).err()).count();
         // A thread that is ending has no spare lists any more.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
@@ -350,6 +349,7 @@ impl Lists {
                 spare.push(self);
             }
         });
+        panics as u64
     }
 }
 

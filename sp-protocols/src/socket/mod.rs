@@ -3,6 +3,7 @@
 //! [`Socket`] is one type for all patterns; what it can do follows from the engine. The patterns' own names and
 //! guides stand in [`crate::sockets`].
 
+mod admission;
 mod attendant;
 mod calls;
 mod context;
@@ -10,6 +11,7 @@ mod core;
 pub(crate) mod device;
 mod endpoints;
 mod error;
+mod foreign;
 mod futures;
 mod iter;
 mod live;
@@ -24,6 +26,7 @@ mod stream;
 pub mod tokio;
 mod wait;
 
+pub use admission::Admission;
 pub use context::Context;
 pub use endpoints::{Dialer, Listener};
 pub use error::{OpenError, RecvError, SendError, TooFewPeers, TryRecvError, TrySendError};
@@ -106,6 +109,7 @@ impl<E: Engine> Socket<E> {
             .value("messages_received", total.messages_received)
             .value("bytes_received", total.bytes_received)
             .value("refused", shared.refused.load(Ordering::Relaxed))
+            .value("panics", shared.panics.load(Ordering::Relaxed))
             .value("events_lost", shared.monitor.lost());
         for (counter, count) in shared.counts.iter() {
             stats = stats.value(counter.name(), count);

@@ -1,6 +1,7 @@
 //! What other threads ask of a worker.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
@@ -8,9 +9,10 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Registry, Token};
 use slab::Slab;
+use socket2::Socket;
 use sp_core::endpoint::Endpoint;
 use sp_core::id::{SocketId, TimerKey};
-use sp_core::pipe::{Pipe, PipeEvents};
+use sp_core::pipe::{CloseReason, Pipe, PipeEvents};
 use sp_core::sync::thread::{self, ThreadId};
 use sp_core::sync::{Mutex, lock};
 
@@ -31,7 +33,7 @@ pub(crate) enum Command {
     Listen {
         id: EndpointId,
         owner: Owner,
-        bound: Bound,
+        bound: Box<Bound>,
     },
     ListenInproc {
         id: EndpointId,
@@ -47,6 +49,13 @@ pub(crate) enum Command {
     Resolved {
         id: EndpointId,
         addresses: Addresses,
+    },
+    /// A connection for a listener.
+    Attach {
+        id: EndpointId,
+        socket: Socket,
+        peer_addr: Option<SocketAddr>,
+        done: Sender<Result<(), CloseReason>>,
     },
     Close {
         which: Which,
@@ -172,6 +181,22 @@ impl WorkerHandle {
         self.send(Command::Close { which, done: Some(done) });
         // An error means that the worker has stopped, and its endpoints with it.
         let _ = sync::recv(&closed);
+    }
+
+    /// Hands a connection to a listener and waits until it has taken it.
+    pub(crate) fn attach(
+        &self,
+        id: EndpointId,
+        socket: Socket,
+        peer_addr: Option<SocketAddr>,
+    ) -> Result<(), CloseReason> {
+        let (done, taken) = bounded(1);
+        self.send(Command::Attach { id, socket, peer_addr, done });
+        if self.is_current() {
+            return Ok(());
+        }
+        // An error means that the worker has stopped, and its endpoints with it.
+        sync::recv(&taken).unwrap_or(Err(CloseReason::Closed))
     }
 
     /// Closes endpoints without waiting for it.

@@ -1,4 +1,5 @@
-//! The worker's dialers and listeners: from a descriptor to an accepted pipe, and what follows its end.
+//! The worker's dialers and listeners: from a descriptor to an accepted pipe, and what follows its end. How dialers
+//! come by a descriptor stands in `dialing.rs`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,29 +11,27 @@ use mio::Interest;
 use mio::unix::SourceFd;
 use socket2::Socket;
 use sp_core::clock;
-use sp_core::endpoint::{Address, Endpoint, Host};
+use sp_core::endpoint::Endpoint;
 use sp_core::pipe::{CloseReason, Pipe, PipeInfo, ProtocolId};
 use sp_core::registry::{ConnControl, ConnSpec, conns};
 
-use super::{Command, Due, HANDSHAKE_POLLING, Origin, Source, Tag, Which, Worker};
+use super::{Due, HANDSHAKE_POLLING, Origin, Source, Tag, Which, Worker};
 use crate::conn::{Conn, PipeSpec, Rx, StreamPipe};
-use crate::dialer::{self, Dialer};
+use crate::dialer::Dialer;
 use crate::half_open::{HalfOpen, Step};
-use crate::inproc;
 use crate::layers::{End, Layers};
 use crate::listener::{Accepted, Bound, Listener, PAUSE_FIRST, PAUSE_LAST};
-use crate::resolver::Addresses;
 use crate::runtime::{EndpointId, Owner};
 
 /// A dialer or listener and the pipes it made.
 pub(crate) struct Ep {
-    owner: Owner,
-    endpoint: Arc<Endpoint>,
+    pub(super) owner: Owner,
+    pub(super) endpoint: Arc<Endpoint>,
     pipes: BTreeMap<u64, Weak<dyn Pipe>>,
-    role: Role,
+    pub(super) role: Role,
 }
 
-enum Role {
+pub(super) enum Role {
     Dialer(Box<Dialer>),
     Listener(Box<Listener>),
     /// Dialers find it by themselves.
@@ -66,12 +65,15 @@ impl Ep {
 
 impl Worker {
     pub(super) fn start_listener(&mut self, id: EndpointId, owner: Owner, bound: Bound) {
-        let fd = bound.socket.as_raw_fd();
         let endpoint = Arc::clone(&bound.endpoint);
-        let key = self.sources.insert(Source::Listener(id));
-        if let Err(error) = self.poll_source(fd, key) {
-            self.sources.remove(key);
-            return owner.events.refused(&endpoint, None, CloseReason::Io(error.kind()));
+        let mut key = None;
+        if let Some(socket) = &bound.socket {
+            let place = self.sources.insert(Source::Listener(id));
+            if let Err(error) = self.poll_source(socket.as_raw_fd(), place) {
+                self.sources.remove(place);
+                return owner.events.refused(&endpoint, None, CloseReason::Io(error.kind()));
+            }
+            key = Some(place);
         }
         let listener =
             Listener { bound, key, half_open: 0, pause: PAUSE_FIRST, waits_for_timer: false };
@@ -112,8 +114,8 @@ impl Worker {
                 Accepted::Peer(socket, addr) => (socket, addr),
                 Accepted::Nobody => return,
                 Accepted::Gone => continue,
-                Accepted::Exhausted(error) => {
-                    owner.events.refused(endpoint, None, CloseReason::Io(error.kind()));
+                Accepted::Exhausted(why) => {
+                    owner.events.refused(endpoint, None, why);
                     self.timers.add(clock::after(clock::now(), listener.pause), Due::Accept(id));
                     listener.pause = (listener.pause * 2).min(PAUSE_LAST);
                     listener.waits_for_timer = true;
@@ -121,16 +123,7 @@ impl Worker {
                 }
             };
             listener.pause = PAUSE_FIRST;
-            let options = &listener.bound.options;
-            // Whose the connection will be is not known yet where listeners share a port.
-            let connections_max =
-                options.connections_max.filter(|_| listener.bound.port().is_none());
-            let limit = match connections_max {
-                Some(limit) if pipes.len() + listener.half_open >= limit => Some(limit),
-                _ if listener.half_open >= options.half_open_max => Some(options.half_open_max),
-                _ => None,
-            };
-            if let Some(limit) = limit {
+            if let Some(limit) = listener.limit(pipes.len()) {
                 owner.events.refused(endpoint, peer_addr, CloseReason::TooMany { limit });
                 continue;
             }
@@ -143,89 +136,33 @@ impl Worker {
         }
     }
 
-    /// Starts a dialer's next attempt.
-    pub(super) fn attempt(&mut self, id: EndpointId) {
-        let Some(Ep { role: Role::Dialer(dialer), endpoint, owner, .. }) =
+    /// Takes over a connection that was handed to a listener.
+    pub(super) fn attach(
+        &mut self,
+        id: EndpointId,
+        socket: Socket,
+        peer_addr: Option<SocketAddr>,
+    ) -> Result<(), CloseReason> {
+        let Some(Ep { role: Role::Listener(listener), owner, pipes, endpoint }) =
             self.endpoints.get_mut(&id)
         else {
-            return;
+            return Err(CloseReason::Closed);
         };
-        match endpoint.address() {
-            Address::Tcp { host: Host::Ip(ip), port, .. }
-            | Address::Tls { host: Host::Ip(ip), port, .. }
-            | Address::Ws { host: Host::Ip(ip), port, .. } => {
-                dialer.addresses = [SocketAddr::new(*ip, *port)].into();
-                self.connect_next(id, CloseReason::Unresolved);
-            }
-            Address::Tcp { host: Host::Name(name), port, family }
-            | Address::Tls { host: Host::Name(name), port, family }
-            | Address::Ws { host: Host::Name(name), port, family, .. } => {
-                let handle = self.handle.clone();
-                self.resolver.look_up(name, *port, *family, move |addresses| {
-                    handle.send(Command::Resolved { id, addresses });
-                });
-            }
-            Address::Tcp { host: Host::Wildcard, .. }
-            | Address::Tls { host: Host::Wildcard, .. }
-            | Address::Ws { host: Host::Wildcard, .. } => {
-                unreachable!("an endpoint without a host is refused before it is dialled")
-            }
-            Address::Ipc { path } => match dialer::connect_ipc(path) {
-                Ok(socket) => self.shake_hands(id, socket, None),
-                Err(error) => self.attempt_failed(id, None, CloseReason::Io(error.kind())),
-            },
-            Address::Inproc { name } => {
-                let origin = Origin { endpoint: id, serial: self.next_serial };
-                self.next_serial += 1;
-                match inproc::connect(name, endpoint, owner, &self.handle, origin) {
-                    Ok(pipe) => self.made(origin, pipe),
-                    Err(why) => self.attempt_failed(id, None, why),
-                }
-            }
+        if let Some(limit) = listener.limit(pipes.len()) {
+            let why = CloseReason::TooMany { limit };
+            owner.events.refused(endpoint, peer_addr, why.clone());
+            return Err(why);
         }
+        self.shake_hands(id, socket, peer_addr);
+        Ok(())
     }
 
-    pub(super) fn resolved(&mut self, id: EndpointId, addresses: Addresses) {
-        let Some(Ep { role: Role::Dialer(dialer), .. }) = self.endpoints.get_mut(&id) else {
-            return;
-        };
-        dialer.addresses = addresses.unwrap_or_default().into();
-        self.connect_next(id, CloseReason::Unresolved);
-    }
-
-    /// Tries the next address of this attempt; `why` is what became of the one before.
-    fn connect_next(&mut self, id: EndpointId, mut why: CloseReason) {
-        let mut tried = None;
-        loop {
-            let Some(Ep { role: Role::Dialer(dialer), .. }) = self.endpoints.get_mut(&id) else {
-                return;
-            };
-            let Some(addr) = dialer.addresses.pop_front() else { break };
-            match dialer::connect_tcp(addr) {
-                Ok(socket) => return self.shake_hands(id, socket, Some(addr)),
-                Err(error) => why = CloseReason::Io(error.kind()),
-            }
-            tried = Some(addr);
-        }
-        self.attempt_failed(id, tried, why);
-    }
-
-    fn attempt_failed(&mut self, id: EndpointId, addr: Option<SocketAddr>, why: CloseReason) {
-        let Some(Ep { role: Role::Dialer(dialer), owner, endpoint, .. }) =
-            self.endpoints.get_mut(&id)
-        else {
-            return;
-        };
-        owner.events.refused(endpoint, addr, why.clone());
-        if dialer.failed(why) {
-            self.endpoints.remove(&id);
-            return;
-        }
-        let wait = dialer.backoff.fail();
-        self.timers.add(clock::after(clock::now(), wait), Due::Redial(id));
-    }
-
-    fn shake_hands(&mut self, id: EndpointId, socket: Socket, peer_addr: Option<SocketAddr>) {
+    pub(super) fn shake_hands(
+        &mut self,
+        id: EndpointId,
+        socket: Socket,
+        peer_addr: Option<SocketAddr>,
+    ) {
         let Some(ep) = self.endpoints.get_mut(&id) else { return };
         let Some(end) = ep.end() else { return };
         let limit = end.conn().handshake_limit;
@@ -247,6 +184,9 @@ impl Worker {
         let origin = Origin { endpoint: id, serial };
         let half_open = HalfOpen { layers, origin, deadline, peer_addr };
         slot.insert(Source::HalfOpen(Box::new(half_open)));
+        if let Role::Dialer(dialer) = &mut ep.role {
+            dialer.trying.push(key);
+        }
         match self.poll_source(fd, key) {
             // The stream may be ready already, but the first event says so just as well.
             Ok(()) => {}
@@ -262,7 +202,11 @@ impl Worker {
                 let id = *id;
                 return self.accept(id);
             }
-            Some(Source::HalfOpen(half_open)) => half_open.advance(),
+            Some(Source::HalfOpen(half_open)) => {
+                let step = half_open.advance();
+                self.leave_rivals(key);
+                step
+            }
         };
         match step {
             Step::Waiting => self.expected = Some(clock::now() + HANDSHAKE_POLLING),
@@ -275,7 +219,7 @@ impl Worker {
         self.half_open_failed(key, CloseReason::HandshakeTimeout);
     }
 
-    fn take_half_open(&mut self, key: usize) -> Option<Box<HalfOpen>> {
+    pub(super) fn take_half_open(&mut self, key: usize) -> Option<Box<HalfOpen>> {
         if !matches!(self.sources.get(key), Some(Source::HalfOpen(_))) {
             return None;
         }
@@ -284,10 +228,10 @@ impl Worker {
         let fd = half_open.layers.stream.as_raw_fd();
         // Fails only if it never was registered.
         let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
-        if let Some(Ep { role: Role::Listener(listener), .. }) =
-            self.endpoints.get_mut(&half_open.origin.endpoint)
-        {
-            listener.half_open -= 1;
+        match self.endpoints.get_mut(&half_open.origin.endpoint).map(|ep| &mut ep.role) {
+            Some(Role::Listener(listener)) => listener.half_open -= 1,
+            Some(Role::Dialer(dialer)) => dialer.trying.retain(|trying| *trying != key),
+            Some(Role::InprocListener) | None => {}
         }
         Some(half_open)
     }
@@ -328,15 +272,24 @@ impl Worker {
         let Some(options) = ep.end().map(|end| end.conn().clone()) else { return };
         let owner = ep.owner.clone();
         let Layers { stream, framing, early, .. } = half_open.layers;
+        if id != half_open.origin.endpoint {
+            // Another listener of the port has accepted it, and tuned it as its own.
+            stream.tune(&options.tuning);
+        }
+        let info = PipeInfo {
+            local_addr: stream.local_addr(),
+            peer_addr: addr,
+            peer_certificate: stream.peer_certificate(),
+            // Nobody vouches for who has an address on a network.
+            credentials: if addr.is_some() { None } else { stream.credentials() },
+            ..PipeInfo::new(Arc::clone(&ep.endpoint), matches!(ep.role, Role::Dialer(_)), got)
+        };
+        if let Err(why) = owner.events.admit(&info) {
+            stream.shutdown();
+            return self.came_to_nothing(id, addr, why);
+        }
         let pipe = StreamPipe::new(PipeSpec {
-            info: PipeInfo {
-                local_addr: stream.local_addr(),
-                peer_addr: addr,
-                peer_certificate: stream.peer_certificate(),
-                // Nobody vouches for who has an address on a network.
-                credentials: if addr.is_some() { None } else { stream.credentials() },
-                ..PipeInfo::new(Arc::clone(&ep.endpoint), matches!(ep.role, Role::Dialer(_)), got)
-            },
+            info,
             stream,
             framing,
             limits: options.send,
@@ -366,7 +319,7 @@ impl Worker {
     }
 
     /// An endpoint has made a pipe.
-    fn made(&mut self, origin: Origin, pipe: Arc<dyn Pipe>) {
+    pub(super) fn made(&mut self, origin: Origin, pipe: Arc<dyn Pipe>) {
         self.track(origin, Arc::downgrade(&pipe));
         if let Some(Ep { role: Role::Dialer(dialer), .. }) =
             self.endpoints.get_mut(&origin.endpoint)
@@ -410,11 +363,12 @@ impl Worker {
             if matches!(which, Which::One(_)) {
                 ep.pipes.values().for_each(close_pipe);
             }
-            if let Role::Listener(listener) = &ep.role {
-                self.sources.try_remove(listener.key);
-                let fd = listener.bound.socket.as_raw_fd();
+            if let Role::Listener(listener) = &ep.role
+                && let (Some(key), Some(socket)) = (listener.key, &listener.bound.socket)
+            {
+                self.sources.try_remove(key);
                 // Registered when the listener started.
-                let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+                let _ = self.poll.registry().deregister(&mut SourceFd(&socket.as_raw_fd()));
             }
             let (poll, timers) = (&self.poll, &mut self.timers);
             self.sources.retain(|_, source| match source {

@@ -1,6 +1,7 @@
 //! The I/O worker: accepts, connects, shakes hands, keeps time, and drives every socket nobody waits on.
 
 mod command;
+mod dialing;
 mod endpoints;
 mod leases;
 
@@ -83,6 +84,11 @@ pub(crate) enum Due {
     Engine(SocketId, TimerKey),
     HandshakeLimit(usize),
     Redial(EndpointId),
+    /// Unless the dialer has taken another turn meanwhile.
+    NextAddress {
+        id: EndpointId,
+        turn: u64,
+    },
     Accept(EndpointId),
     Leases,
 }
@@ -146,7 +152,7 @@ impl Worker {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Listen { id, owner, bound } => self.start_listener(id, owner, bound),
+            Command::Listen { id, owner, bound } => self.start_listener(id, owner, *bound),
             Command::ListenInproc { id, owner, endpoint } => {
                 self.endpoints.insert(id, Ep::inproc_listener(owner, endpoint));
             }
@@ -154,6 +160,10 @@ impl Worker {
                 self.start_dialer(id, owner, endpoint, dialer);
             }
             Command::Resolved { id, addresses } => self.resolved(id, addresses),
+            Command::Attach { id, socket, peer_addr, done } => {
+                // On this thread nobody waits for the answer.
+                let _ = done.send(self.attach(id, socket, peer_addr));
+            }
             Command::Close { which, done } => {
                 self.close(which);
                 if let Some(done) = done {
@@ -296,6 +306,7 @@ impl Worker {
                 Due::Engine(socket, key) => self.engine_timer(socket, key, now),
                 Due::HandshakeLimit(key) => self.handshake_limit(key),
                 Due::Redial(id) => self.attempt(id),
+                Due::NextAddress { id, turn } => self.next_address(id, turn),
                 Due::Accept(id) => self.accept_again(id),
                 Due::Leases => {
                     self.leases_due = None;
