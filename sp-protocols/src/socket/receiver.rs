@@ -25,7 +25,7 @@ impl<E: Engine> Socket<E> {
     ///
     /// At most `capacity` messages, and at least one, stand in the channel; the rest stays with the socket, whose
     /// queue pushes back or drops as ever. Several receivers, and plain receives, share the messages: each goes to
-    /// one of them. What is in the channel is out of the reach of [`unsubscribe`](Socket::unsubscribe).
+    /// one of them. What is in the channel is out of the reach of [`unsubscribe`](Context::unsubscribe).
     ///
     /// ```
     /// # use sp_protocols::sockets as sp;
