@@ -22,8 +22,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Addresses are URLs: `tcp://host:port`, `ws://host:port/path`, `ipc:///path`, `abstract://name`, `socket://`,
-//! `inproc://name`, and with the feature `tls` `tls+tcp://host:port`; see [`Endpoint`], [`DialOptions`] and
+//! Addresses are URLs: `tcp://host:port`, `ws://host:port/path`, `udp://host:port`, `ipc:///path`, `abstract://name`,
+//! `socket://`, `inproc://name`, and with the feature `tls` `tls+tcp://host:port`; see [`Endpoint`], [`DialOptions`] and
 //! [`ListenOptions`]. [`Socket::admit`] decides who is let in. Every send and receive comes in four forms: `try_`,
 //! blocking, with a timeout or deadline, and as a plain [`Future`] for any runtime.
 //!
@@ -38,6 +38,7 @@
 //! All sockets of a process share one I/O thread, started with the first and ended with the last. A call that
 //! waits does its socket's I/O itself.
 
+pub use sp_core::datagram::{DatagramFault, DisconnectReason};
 pub use sp_core::endpoint::{Endpoint, EndpointError};
 pub use sp_core::id::{PeerId, SocketId};
 pub use sp_core::message::{HeaderTooLong, Message, TooShort};
@@ -68,7 +69,9 @@ pub use sp_protocols::sockets::{
 pub use sp_protocols::tokio;
 #[cfg(feature = "tls")]
 pub use sp_transport::tls;
-pub use sp_transport::{AttachError, DialError, DialOptions, ListenError, ListenOptions};
+pub use sp_transport::{
+    AttachError, DialError, DialOptions, ListenError, ListenOptions, UdpOptions,
+};
 
 /// Compiles and runs the programs in the README.
 #[cfg(doctest)]

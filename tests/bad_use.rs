@@ -94,7 +94,7 @@ fn a_scheme_that_nobody_knows_is_refused_with_those_there_are() {
 #[test]
 fn a_scheme_that_is_not_built_is_told_from_an_unknown_one() {
     let req = Req::new().expect("REQ opens");
-    for url in ["wss://127.0.0.1:1/", "udp://127.0.0.1:1"] {
+    for url in ["wss://127.0.0.1:1/", "dtls://127.0.0.1:1"] {
         let error = req.dial(url).expect_err("not in this build");
         assert!(
             matches!(&error, DialError::Endpoint(EndpointError::NotBuilt { .. })),

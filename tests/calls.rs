@@ -136,7 +136,7 @@ fn a_blocking_send_goes_through_when_the_receiver_makes_room() {
 
 #[test]
 fn a_receive_that_times_out_ends_its_request() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (rep, req) = conversation(transport);
         req.send_timeout("first", DEADLINE).expect("the server is connected");
         assert!(req.recv_timeout(BLINK).is_err_and(|error| error.is_timeout()));
@@ -156,7 +156,7 @@ fn a_receive_that_times_out_ends_its_request() {
 
 #[test]
 fn a_new_request_cancels_the_receive_that_waits_for_the_old_one() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (rep, req) = conversation(transport);
         req.send_timeout("old", DEADLINE).expect("the server is connected");
         let waiter = spawn({
@@ -177,7 +177,7 @@ fn a_new_request_cancels_the_receive_that_waits_for_the_old_one() {
 /// Whoever waits holds the connections; a request sent meanwhile leaves all the same.
 #[test]
 fn a_receive_that_waits_gets_the_reply_to_a_request_sent_by_another_thread() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (rep, req) = conversation(transport);
         let server = spawn(move || {
             let request = rep.recv_timeout(DEADLINE).expect("the request comes");
@@ -244,7 +244,7 @@ fn interleaved_producers_keep_each_its_order() {
 
 #[test]
 fn threads_that_wait_together_get_a_message_each() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (pull, push) = pipeline_over(transport);
         let waiters: Vec<_> = (0..WAITERS)
             .map(|_| {
@@ -265,7 +265,7 @@ fn threads_that_wait_together_get_a_message_each() {
 
 #[test]
 fn blocking_and_async_receivers_share_a_socket() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (pull, push) = pipeline_over(transport);
         let waiters: Vec<_> = (0..WAITERS)
             .map(|n| {
@@ -326,7 +326,7 @@ fn receivers_that_give_up_lose_nothing() {
 
 #[test]
 fn a_conversation_works_with_futures_alone() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (rep, req) = conversation(transport);
         let server = spawn(move || {
             block_on(async {
@@ -381,7 +381,7 @@ fn both_sides_can_be_tasks_of_one_thread() {
 
 #[test]
 fn a_receive_future_that_is_dropped_has_taken_nothing() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (pull, push) = pipeline_over(transport);
         let (waker, rung) = bell();
         let mut future = Box::pin(pull.recv_async());
@@ -395,7 +395,7 @@ fn a_receive_future_that_is_dropped_has_taken_nothing() {
 
 #[test]
 fn a_receive_future_that_is_woken_and_dropped_passes_its_wake_on() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (pull, push) = pipeline_over(transport);
         let ((first_waker, first_rung), (second_waker, second_rung)) = (bell(), bell());
         let mut first = Box::pin(pull.recv_async());
@@ -416,7 +416,7 @@ fn a_receive_future_that_is_woken_and_dropped_passes_its_wake_on() {
 
 #[test]
 fn a_receive_future_that_is_woken_and_dropped_wakes_a_thread_that_waits() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (pull, push) = pipeline_over(transport);
         let (waker, rung) = bell();
         let mut future = Box::pin(pull.recv_async());

@@ -19,7 +19,7 @@ mod support;
 /// sp-wire 8.8 item 104
 #[test]
 fn replies_reach_the_contexts_that_asked_in_any_order() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (rep, req) = pair(transport);
         let asking = contexts(&req, 64);
         let answering = contexts(&rep, asking.len());
@@ -38,7 +38,7 @@ fn replies_reach_the_contexts_that_asked_in_any_order() {
 
 #[test]
 fn a_new_request_cancels_the_former_one_of_its_context_only() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (rep, req) = pair(transport);
         let (first, second) = (Arc::new(req.context()), req.context());
         let answering = contexts(&rep, 3);
@@ -60,7 +60,7 @@ fn a_new_request_cancels_the_former_one_of_its_context_only() {
 
 #[test]
 fn each_context_has_a_state_of_its_own() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (rep, req) = pair(transport);
         let (asking, idle) = (req.context(), req.context());
         let (answering, free) = (rep.context(), rep.context());
@@ -98,7 +98,7 @@ fn a_receive_of_a_rep_context_gives_up_the_request_of_this_context_only() {
 
 #[test]
 fn threads_answer_in_parallel() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (rep, req) = pair(transport);
         // Nobody answers before all have a request: a REP that answered one after the other would hang.
         let all_hold = Arc::new(Barrier::new(WORKERS));
@@ -135,7 +135,7 @@ fn threads_answer_in_parallel() {
 
 #[test]
 fn tasks_ask_and_answer_in_parallel() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (rep, req) = pair(transport);
         let server = spawn({
             let rep = rep.clone();
@@ -224,7 +224,7 @@ fn a_thousand_req_sockets_are_served_by_one_rep() {
 
 #[test]
 fn a_context_that_is_dropped_takes_its_request_along_and_disturbs_no_other() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (rep, req) = pair(transport);
         let mut asking = contexts(&req, 9);
         let answering = contexts(&rep, asking.len());
@@ -261,7 +261,7 @@ fn a_rep_context_that_is_dropped_leaves_its_request_unanswered_and_no_other() {
 
 #[test]
 fn a_receive_that_times_out_ends_the_request_of_its_context_only() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (rep, req) = pair(transport);
         let asking = contexts(&req, 3);
         let answering = contexts(&rep, asking.len());
@@ -277,7 +277,7 @@ fn a_receive_that_times_out_ends_the_request_of_its_context_only() {
 /// sp-wire 8.15 item 161
 #[test]
 fn closing_the_socket_ends_what_waits_in_any_context() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (rep, req) = pair(transport);
         let alone = Req::new().expect("REQ opens");
         let (asking, sending) = (contexts(&req, 6), contexts(&alone, 6));
@@ -323,7 +323,7 @@ fn a_context_of_a_closed_socket_is_closed() {
 
 #[test]
 fn a_context_keeps_its_socket_open_and_the_last_one_closes_it() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (rep, req) = pair(transport);
         let [asking, other] = [req.context(), req.context()];
         drop(req);
@@ -339,7 +339,7 @@ fn a_context_keeps_its_socket_open_and_the_last_one_closes_it() {
 
 #[test]
 fn threads_blocked_in_many_contexts_return_one_by_one_as_their_replies_come() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (rep, req) = pair(transport);
         let answering = contexts(&rep, 24);
         let (tell, returned) = unbounded();
@@ -391,7 +391,7 @@ fn a_reply_wakes_the_one_context_it_is_for() {
 
 #[test]
 fn a_request_wakes_one_of_the_contexts_that_wait() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (rep, req) = pair(transport);
         let answering = contexts(&rep, 300);
         let asking = contexts(&req, answering.len());
@@ -484,7 +484,7 @@ fn the_requests_of_all_contexts_go_elsewhere_when_their_peer_is_lost() {
 #[test]
 fn surveys_of_all_contexts_go_on_at_a_time_and_everybody_answers_each() {
     const RESPONDENTS: u32 = 3;
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let surveyor = patient_surveyor();
         let servers: Vec<_> = (0..RESPONDENTS)
             .map(|name| {
@@ -525,7 +525,7 @@ fn surveys_of_all_contexts_go_on_at_a_time_and_everybody_answers_each() {
 
 #[test]
 fn the_end_of_a_survey_ends_every_receive_of_its_context_and_no_other() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (surveyor, silent) = (patient_surveyor(), Respondent::new().expect("it opens"));
         connect(transport, &silent, &surveyor);
         let short = SurveyorOptions::new().survey_time(BLINK);
@@ -586,7 +586,7 @@ fn options_out_of_their_range_open_no_context() {
 
 #[test]
 fn news_wake_the_subscribers_that_want_them_and_no_other() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (publisher, sub) = publishing(transport);
         let subscribed = contexts(&sub, 200);
         for (context, number) in subscribed.iter().zip(0_u32..) {
@@ -639,7 +639,7 @@ fn every_subscriber_gets_all_it_wants_in_threads_of_their_own() {
 
 #[test]
 fn a_subscriber_that_is_dropped_takes_its_topics_along_and_nobody_elses() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (publisher, sub) = publishing(transport);
         let [leaving, staying] = [sub.context(), sub.context()];
         leaving.subscribe("");

@@ -19,7 +19,7 @@ mod support;
 
 #[test]
 fn the_first_look_finds_what_came_before() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (pull, push) = pipeline(transport);
         push.send_timeout("early", DEADLINE).expect("the receiver is connected");
         let received = || pull.stats().get("messages_received");
@@ -31,7 +31,7 @@ fn the_first_look_finds_what_came_before() {
 
 #[test]
 fn a_descriptor_is_readable_as_long_as_there_is_something_to_do_and_no_longer() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (pull, push) = pipeline(transport);
         let mut set = poll_set(&pull);
         assert!(is_readable(&set), "the first look is free, over {transport:?}");
@@ -134,6 +134,22 @@ fn a_new_connection_reaches_the_loop() {
     }
 }
 
+/// A listener over udp hears of new peers where it hears of everything.
+#[test]
+fn a_new_peer_over_udp_reaches_the_loop() {
+    let (pull, push) = (Pull::new().expect("PULL opens"), Push::new().expect("PUSH opens"));
+    let mut own = Loop::of([poll_set(&pull), poll_set(&push)]);
+    let listener = pull.listen(Transport::Udp.url()).expect("the address is free");
+    let dialing = push.clone();
+    let dialer = spawn(move || {
+        dialing.dial(listener.endpoint()).expect("somebody listens");
+    });
+    own.run_until(|| dialer.is_over());
+    dialer.join();
+    own.run_until(|| push.try_send("work").is_ok());
+    own.run_until(|| pull.try_recv().is_ok_and(|message| message == "work"));
+}
+
 #[test]
 fn a_subscriber_in_a_loop_misses_nothing_of_a_publisher_in_the_same() {
     for transport in Transport::ALL {
@@ -160,7 +176,7 @@ fn a_subscriber_in_a_loop_misses_nothing_of_a_publisher_in_the_same() {
 /// A thread that drives takes the events, and may leave messages that it does not want.
 #[test]
 fn what_a_blocking_receiver_leaves_reaches_the_loop() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (pull, push) = pipeline(transport);
         let mut own = Loop::of([poll_set(&pull)]);
         let waiter = spawn({
@@ -183,7 +199,7 @@ fn what_a_blocking_receiver_leaves_reaches_the_loop() {
 
 #[test]
 fn a_loop_threads_and_futures_share_a_socket() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (pull, push) = pipeline(transport);
         let mut own = Loop::of([poll_set(&pull)]);
         let total = Arc::new(AtomicU32::new(0));
@@ -229,7 +245,7 @@ fn a_loop_threads_and_futures_share_a_socket() {
 
 #[test]
 fn a_blocking_call_needs_no_loop() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (pull, push) = pipeline(transport);
         // Nobody ever drives these.
         let _sets = [poll_set(&pull), poll_set(&push)];
@@ -250,7 +266,7 @@ fn a_blocking_call_needs_no_loop() {
 
 #[test]
 fn the_worker_takes_over_when_the_poll_set_is_dropped() {
-    for transport in Transport::ALL {
+    for transport in Transport::EVERY {
         let (pull, push) = pipeline(transport);
         let sets = [poll_set(&pull), poll_set(&push)];
         // A stream that the loop of the sender was to look after, and bytes that of the receiver was to read.

@@ -1,5 +1,5 @@
-//! Against nng 2 in the same process: every pattern in both roles, with either side dialling, over tcp and ipc, with
-//! bodies of every length that matters. The released tools of nng 1 and nanomsg are met in the library's own tests.
+//! Against nng 2 in the same process: every pattern in both roles, with either side dialling, over tcp, ipc and
+//! udp, with bodies of every length that matters. The released tools of nng 1 and nanomsg are met in the library's own tests.
 //!
 //! ```text
 //! cargo test -p sp-bench --features peer-nng
@@ -7,13 +7,15 @@
 #![cfg(feature = "peer-nng")]
 
 use std::fs;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use sp::{
-    Bus, Pair, Pair1, Pair1Poly, PipeEvent, Pub, Pull, Push, Rep, Req, Respondent, Sub, Surveyor,
-    SurveyorOptions,
+    Bus, Pair, Pair1, Pair1Poly, PipeEvent, Pub, Pull, Push, Rep, Req, ReqOptions, Respondent, Sub,
+    Surveyor, SurveyorOptions,
 };
 
 use crate::nng::{Nng, NngContext, Pattern};
@@ -41,8 +43,8 @@ macro_rules! connect {
 
 /// Every body goes there and back.
 macro_rules! talk_both_ways {
-    ($ours:expr, $theirs:expr) => {
-        for body in LENGTHS.map(body) {
+    ($ours:expr, $theirs:expr, $way:expr) => {
+        for body in $way.bodies() {
             $ours.send_timeout(body.as_slice(), LIMIT).expect("a peer with room");
             assert_same(&$theirs.recv(), &body);
             $theirs.send(&body);
@@ -56,7 +58,7 @@ fn our_req_gets_every_body_back_from_their_rep() {
     for way in ways() {
         let (req, rep) = (Req::new().expect("a socket"), Nng::open(Pattern::Rep, LIMIT));
         connect!(req, rep, way);
-        for body in LENGTHS.map(body) {
+        for body in way.bodies() {
             req.send_timeout(body.as_slice(), LIMIT).expect("a peer with room");
             assert_same(&rep.recv(), &body);
             rep.send(&body);
@@ -70,7 +72,7 @@ fn their_req_gets_every_body_back_from_our_rep() {
     for way in ways() {
         let (rep, req) = (Rep::new().expect("a socket"), Nng::open(Pattern::Req, LIMIT));
         connect!(rep, req, way);
-        for body in LENGTHS.map(body) {
+        for body in way.bodies() {
             req.send(&body);
             let request = rep.recv_timeout(LIMIT).expect("a request");
             assert_same(&request, &body);
@@ -85,7 +87,7 @@ fn our_surveyor_gets_every_body_back_from_their_respondent() {
     for way in ways() {
         let (surveyor, respondent) = (patient(), Nng::open(Pattern::Respondent, LIMIT));
         connect!(surveyor, respondent, way);
-        for body in LENGTHS.map(body) {
+        for body in way.bodies() {
             surveyor.send(body.as_slice()).expect("SURVEYOR never waits");
             assert_same(&respondent.recv(), &body);
             respondent.send(&body);
@@ -100,7 +102,7 @@ fn their_surveyor_gets_every_body_back_from_our_respondent() {
         let (respondent, surveyor) =
             (Respondent::new().expect("a socket"), Nng::open(Pattern::Surveyor, LIMIT));
         connect!(respondent, surveyor, way);
-        for body in LENGTHS.map(body) {
+        for body in way.bodies() {
             surveyor.send(&body);
             let survey = respondent.recv_timeout(LIMIT).expect("a survey");
             assert_same(&survey, &body);
@@ -112,7 +114,7 @@ fn their_surveyor_gets_every_body_back_from_our_respondent() {
 
 #[test]
 fn contexts_of_our_surveyor_and_of_their_respondent_hear_each_other() {
-    for way in ways() {
+    for way in ways().filter(|way| way.keeps_all()) {
         let (surveyor, respondent) = (patient(), Nng::open(Pattern::Respondent, LIMIT));
         connect!(surveyor, respondent, way);
         let ours: Vec<_> = (0..CONVERSATIONS).map(|_| surveyor.context()).collect();
@@ -178,7 +180,7 @@ fn their_sub_hears_every_body_of_our_pub() {
     for way in ways() {
         let (publisher, sub) = (Pub::new().expect("a socket"), Nng::open(Pattern::Sub, LIMIT));
         connect!(publisher, sub, way);
-        for body in LENGTHS.map(body) {
+        for body in way.bodies() {
             publisher.send(body.as_slice()).expect("PUB never waits");
             assert_same(&sub.recv(), &body);
         }
@@ -191,7 +193,7 @@ fn our_sub_hears_every_body_of_their_pub() {
         let (sub, publisher) = (Sub::new().expect("a socket"), Nng::open(Pattern::Pub, LIMIT));
         sub.subscribe("");
         connect!(sub, publisher, way);
-        for body in LENGTHS.map(body) {
+        for body in way.bodies() {
             publisher.send(&body);
             assert_same(&sub.recv_timeout(LIMIT).expect("a message"), &body);
         }
@@ -216,7 +218,7 @@ fn their_pull_gets_every_body_of_our_push() {
     for way in ways() {
         let (push, pull) = (Push::new().expect("a socket"), Nng::open(Pattern::Pull, LIMIT));
         connect!(push, pull, way);
-        for body in LENGTHS.map(body) {
+        for body in way.bodies() {
             push.send_timeout(body.as_slice(), LIMIT).expect("a peer with room");
             assert_same(&pull.recv(), &body);
         }
@@ -228,7 +230,7 @@ fn our_pull_gets_every_body_of_their_push() {
     for way in ways() {
         let (pull, push) = (Pull::new().expect("a socket"), Nng::open(Pattern::Push, LIMIT));
         connect!(pull, push, way);
-        for body in LENGTHS.map(body) {
+        for body in way.bodies() {
             push.send(&body);
             assert_same(&pull.recv_timeout(LIMIT).expect("a message"), &body);
         }
@@ -240,7 +242,7 @@ fn our_pair_and_theirs_hear_every_body_of_each_other() {
     for way in ways() {
         let (ours, theirs) = (Pair::new().expect("a socket"), Nng::open(Pattern::Pair, LIMIT));
         connect!(ours, theirs, way);
-        talk_both_ways!(ours, theirs);
+        talk_both_ways!(ours, theirs, way);
     }
 }
 
@@ -249,7 +251,7 @@ fn our_pair1_and_theirs_hear_every_body_of_each_other() {
     for way in ways() {
         let (ours, theirs) = (Pair1::new().expect("a socket"), Nng::open(Pattern::Pair1, LIMIT));
         connect!(ours, theirs, way);
-        talk_both_ways!(ours, theirs);
+        talk_both_ways!(ours, theirs, way);
     }
 }
 
@@ -258,7 +260,7 @@ fn our_bus_and_theirs_hear_every_body_of_each_other() {
     for way in ways() {
         let (ours, theirs) = (Bus::new().expect("a socket"), Nng::open(Pattern::Bus, LIMIT));
         connect!(ours, theirs, way);
-        talk_both_ways!(ours, theirs);
+        talk_both_ways!(ours, theirs, way);
     }
 }
 
@@ -305,7 +307,7 @@ fn their_polyamorous_pair1_talks_with_each_of_ours() {
 
 #[test]
 fn a_stream_to_their_pair1_and_back_arrives_in_order_and_whole() {
-    for way in ways() {
+    for way in ways().filter(|way| way.keeps_all()) {
         let (ours, theirs) = (Pair1::new().expect("a socket"), Nng::open(Pattern::Pair1, LIMIT));
         connect!(ours, theirs, way);
         let echo = thread::spawn(move || {
@@ -330,7 +332,7 @@ fn a_stream_to_their_pair1_and_back_arrives_in_order_and_whole() {
 
 #[test]
 fn a_stream_to_their_pull_arrives_in_order_and_whole() {
-    for way in ways() {
+    for way in ways().filter(|way| way.keeps_all()) {
         let (push, pull) = (Push::new().expect("a socket"), Nng::open(Pattern::Pull, LIMIT));
         connect!(push, pull, way);
         let sender = thread::spawn(move || {
@@ -346,7 +348,7 @@ fn a_stream_to_their_pull_arrives_in_order_and_whole() {
 
 #[test]
 fn a_stream_from_their_push_arrives_in_order_and_whole() {
-    for way in ways() {
+    for way in ways().filter(|way| way.keeps_all()) {
         let (pull, push) = (Pull::new().expect("a socket"), Nng::open(Pattern::Push, LIMIT));
         connect!(pull, push, way);
         let sender = thread::spawn(move || {
@@ -362,7 +364,7 @@ fn a_stream_from_their_push_arrives_in_order_and_whole() {
 
 #[test]
 fn our_req_contexts_get_their_replies_from_their_rep() {
-    for way in ways() {
+    for way in ways().filter(|way| way.keeps_all()) {
         let (req, rep) = (Req::new().expect("a socket"), Nng::open(Pattern::Rep, LIMIT));
         connect!(req, rep, way);
         let contexts: Vec<_> = (0..CONVERSATIONS).map(|_| req.context()).collect();
@@ -389,7 +391,7 @@ fn our_req_contexts_get_their_replies_from_their_rep() {
 
 #[test]
 fn their_rep_contexts_answer_ours_in_any_order() {
-    for way in ways() {
+    for way in ways().filter(|way| way.keeps_all()) {
         let (req, rep) = (Req::new().expect("a socket"), Nng::open(Pattern::Rep, LIMIT));
         connect!(req, rep, way);
         let contexts: Vec<_> = (0..CONVERSATIONS).map(|_| req.context()).collect();
@@ -441,6 +443,103 @@ fn our_rep_contexts_answer_many_of_their_reqs() {
     }
 }
 
+/// sp-wire 8.17 item 177
+#[test]
+fn requests_get_through_a_network_that_loses_datagrams() {
+    let resend = Duration::from_millis(20);
+    let (rep, req) =
+        (Nng::open(Pattern::Rep, LIMIT), Req::with(ReqOptions::new().resend_time(Some(resend))));
+    let (req, loss) = (req.expect("a socket"), Loss::before(&rep.listen(UDP)));
+    req.dial(loss.url.as_str()).expect("some calls get through");
+    for number in 0..LOSSY_REQUESTS {
+        let asked = number.to_string();
+        req.send_timeout(asked.as_str(), LIMIT).expect("a peer with room");
+        // What got through twice is asked twice, and what was not answered is replaced by what is asked next.
+        let answer = thread::scope(|scope| {
+            let answered = scope.spawn(|| req.recv_timeout(LIMIT).expect("a reply"));
+            while !answered.is_finished() {
+                if let Some(request) = rep.try_recv() {
+                    rep.send(&request);
+                }
+            }
+            answered.join().expect("no panic")
+        });
+        assert_eq!(answer, asked);
+    }
+    drop((req, loss));
+
+    let (rep, req) = (Rep::new().expect("a socket"), Nng::open(Pattern::Req, LIMIT));
+    req.resend_after(resend);
+    let loss = Loss::before(&rep.listen(UDP).expect("a free port").endpoint().to_string());
+    req.dial(&loss.url);
+    let server = rep.clone();
+    let serving = thread::spawn(move || {
+        while let Ok(request) = server.recv() {
+            server.send_timeout(request, LIMIT).expect("a peer with room");
+        }
+    });
+    for number in 0..LOSSY_REQUESTS {
+        req.send(number.to_string().as_bytes());
+        assert_same(&req.recv(), number.to_string().as_bytes());
+    }
+    rep.close();
+    serving.join().expect("no panic");
+}
+
+/// A relay for one client that loses every fifth datagram, either way.
+struct Loss {
+    url: String,
+    over: Arc<AtomicBool>,
+    relays: Vec<JoinHandle<()>>,
+}
+
+impl Loss {
+    fn before(url: &str) -> Self {
+        let server: SocketAddr = url["udp://".len()..].parse().expect("a literal address");
+        let bind = || Arc::new(UdpSocket::bind("127.0.0.1:0").expect("a free port"));
+        let (front, back) = (bind(), bind());
+        back.connect(server).expect("a local address");
+        let client = Arc::new(Mutex::new(None));
+        let over = Arc::new(AtomicBool::new(false));
+        let url = format!("udp://{}", front.local_addr().expect("it is bound"));
+        let ways = [(&front, &back, true), (&back, &front, false)];
+        let relays = ways.map(|(from, to, is_there)| {
+            let (from, to) = (Arc::clone(from), Arc::clone(to));
+            let (client, over) = (Arc::clone(&client), Arc::clone(&over));
+            from.set_read_timeout(Some(Duration::from_millis(10))).expect("not zero");
+            thread::spawn(move || {
+                let mut datagram = vec![0; 65_536];
+                let mut passed = 0_u32;
+                while !over.load(Ordering::Relaxed) {
+                    let Ok((len, source)) = from.recv_from(&mut datagram) else { continue };
+                    passed += 1;
+                    let mut client = client.lock().expect("no panic");
+                    if is_there {
+                        *client = Some(source);
+                    }
+                    // The other side may be gone, which its peer learns in the end.
+                    let _ = match *client {
+                        _ if passed.is_multiple_of(5) => continue,
+                        Some(client) if !is_there => to.send_to(&datagram[..len], client),
+                        _ => to.send(&datagram[..len]),
+                    };
+                }
+            })
+        });
+        Self { url, over, relays: relays.into() }
+    }
+}
+
+impl Drop for Loss {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        for relay in self.relays.drain(..) {
+            // One that panicked has said so.
+            let _ = relay.join();
+        }
+    }
+}
+
 /// A SURVEYOR whose surveys outlast every step.
 fn patient() -> Surveyor {
     Surveyor::with(SurveyorOptions::new().survey_time(LIMIT)).expect("a socket")
@@ -453,6 +552,17 @@ struct Way {
 }
 
 impl Way {
+    /// A body of each length that passes, whatever header stands in front of it.
+    fn bodies(&self) -> impl Iterator<Item = Vec<u8>> {
+        let most = if self.keeps_all() { usize::MAX } else { 65_000 - 4 };
+        LENGTHS.into_iter().filter(move |len| *len <= most).map(body)
+    }
+
+    /// Whether nothing is lost although nobody waits for it: over udp nng keeps 16 messages of a peer.
+    fn keeps_all(&self) -> bool {
+        !self.url.starts_with("udp")
+    }
+
     /// Another address of the same kind.
     fn nth_url(&self, number: usize) -> String {
         if self.url.starts_with("ipc") {
@@ -478,7 +588,8 @@ fn ways() -> impl Iterator<Item = Way> {
     [true, false].into_iter().flat_map(|we_dial| {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let file = std::env::temp_dir().join(format!("sp-nng-{}-{number}", std::process::id()));
-        let urls = ["tcp://127.0.0.1:0".to_owned(), format!("ipc://{}", file.display())];
+        let ipc = format!("ipc://{}", file.display());
+        let urls = ["tcp://127.0.0.1:0".to_owned(), ipc, UDP.to_owned()];
         urls.map(|url| Way { url, we_dial })
     })
 }
@@ -511,10 +622,15 @@ fn assert_same(got: &[u8], wanted: &[u8]) {
 }
 
 /// Around the lengths at which buffers, reads and announced lengths change.
-const LENGTHS: [usize; 7] = [0, 1, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 1 << 20, 16 << 20];
+const LENGTHS: [usize; 9] =
+    [0, 1, 1024, 65_000 - 4, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 1 << 20, 16 << 20];
 
 /// More than the queues and kernel buffers on the way hold together.
 const STREAM_MESSAGES: u32 = 20_000;
+
+const UDP: &str = "udp://127.0.0.1:0";
+
+const LOSSY_REQUESTS: u32 = 50;
 
 /// Under way at a time, each in a context of its own.
 const CONVERSATIONS: usize = 50;

@@ -54,6 +54,14 @@ pub struct Config {
     /// counts as its payload and 128 bytes. 16 MiB: the count decides up to 16 KiB a message, and hundreds of
     /// full queues still fit into memory.
     pub queue_bytes: usize,
+    /// How long a dialer over UDP waits for an answer before it calls again. 200 ms as in nng.
+    pub udp_retry: Duration,
+    /// How long it calls at one address. 5 s as in nng.
+    pub udp_expire: Duration,
+    /// The longest interval in which a listener over UDP lets its peers say that they are there. 5 s as in nng.
+    pub udp_refresh: Duration,
+    /// Peers of one listener over UDP. 1,024 as in nng: who can make up addresses fills no more memory than that.
+    pub udp_peers: usize,
     /// How long a waiting call polls before it sleeps. 100 us: longer than one wake of a sleeping core, since a
     /// shorter budget is used up by that wake and never hits.
     pub spin: Duration,
@@ -79,6 +87,10 @@ impl Config {
             recv_queue_messages: 1024,
             request_queue_messages: 128,
             queue_bytes: 16 << 20,
+            udp_retry: Duration::from_millis(200),
+            udp_expire: Duration::from_secs(5),
+            udp_refresh: Duration::from_secs(5),
+            udp_peers: 1024,
             spin: Duration::from_micros(100),
         }
     }
@@ -103,6 +115,10 @@ impl Config {
             .value("recv_queue_messages", self.recv_queue_messages as u64)
             .value("request_queue_messages", self.request_queue_messages as u64)
             .value("queue_bytes", self.queue_bytes as u64)
+            .value("udp_retry_us", micros(self.udp_retry))
+            .value("udp_expire_us", micros(self.udp_expire))
+            .value("udp_refresh_us", micros(self.udp_refresh))
+            .value("udp_peers", self.udp_peers as u64)
             .value("spin_us", micros(self.spin))
     }
 }
@@ -133,6 +149,6 @@ mod tests {
             assert!(printed.contains(line), "{line} is missing in:\n{printed}");
         }
         // Name, then one line for each field.
-        assert_eq!(printed.lines().count(), 18);
+        assert_eq!(printed.lines().count(), 22);
     }
 }

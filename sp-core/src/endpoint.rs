@@ -18,6 +18,7 @@ mod target;
 /// | `tcp://host:0`, `tcp://host` | listen on a port that the system chooses |
 /// | `tls+tcp://host:port` | the same with TLS, where this is built with the feature `tls`; also `tls+tcp4`, `tls+tcp6` |
 /// | `ws://host:port/path?query` | WebSocket, on port 80 if none is given; `ws4` and `ws6` force the family |
+/// | `udp://host:port` | datagrams: nothing is sent again, nothing is ordered; `udp4` and `udp6` force the family |
 /// | `ipc://path`, `unix://path` | a local socket file; everything behind `://` is the path |
 /// | `abstract://name` | a local socket without a file, on Linux; `%00` stands for a NUL byte, and so on |
 /// | `socket://` | listen for connected descriptors that the program hands in |
@@ -74,6 +75,15 @@ pub enum Address {
         /// sent and not compared.
         target: Box<str>,
     },
+    /// UDP, as nng 2.0 speaks it.
+    Udp {
+        /// The IP version asked for.
+        family: IpFamily,
+        /// Whom to dial, or which interface to listen on.
+        host: Host,
+        /// The port; 0 lets the system choose one to listen on.
+        port: u16,
+    },
     /// A local socket file.
     Ipc {
         /// The file, as given: 1 to 107 bytes without NUL.
@@ -128,8 +138,8 @@ impl IpFamily {
 }
 
 impl Endpoint {
-    /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, the same with `tls+` in front, `ws`, `ws4`, `ws6`, `ipc`, `abstract`,
-    /// `socket` or `inproc`.
+    /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, the same with `tls+` in front, `ws`, `ws4`, `ws6`, `udp`, `udp4`, `udp6`,
+    /// `ipc`, `abstract`, `socket` or `inproc`.
     pub const fn scheme(&self) -> &'static str {
         match &self.address {
             Address::Tcp { family: IpFamily::Any, .. } => "tcp",
@@ -141,6 +151,9 @@ impl Endpoint {
             Address::Ws { family: IpFamily::Any, .. } => "ws",
             Address::Ws { family: IpFamily::V4, .. } => "ws4",
             Address::Ws { family: IpFamily::V6, .. } => "ws6",
+            Address::Udp { family: IpFamily::Any, .. } => "udp",
+            Address::Udp { family: IpFamily::V4, .. } => "udp4",
+            Address::Udp { family: IpFamily::V6, .. } => "udp6",
             Address::Ipc { .. } => "ipc",
             Address::Abstract { .. } => "abstract",
             Address::Socket => "socket",
@@ -156,9 +169,10 @@ impl Endpoint {
     /// The port; `None` for transports without.
     pub const fn port(&self) -> Option<u16> {
         match self.address {
-            Address::Tcp { port, .. } | Address::Tls { port, .. } | Address::Ws { port, .. } => {
-                Some(port)
-            }
+            Address::Tcp { port, .. }
+            | Address::Tls { port, .. }
+            | Address::Ws { port, .. }
+            | Address::Udp { port, .. } => Some(port),
             _ => None,
         }
     }
@@ -166,8 +180,10 @@ impl Endpoint {
     /// The same endpoint with the port that was bound. Other transports have no port and stay as they are.
     pub fn with_port(&self, bound: u16) -> Self {
         let mut endpoint = self.clone();
-        if let Address::Tcp { port, .. } | Address::Tls { port, .. } | Address::Ws { port, .. } =
-            &mut endpoint.address
+        if let Address::Tcp { port, .. }
+        | Address::Tls { port, .. }
+        | Address::Ws { port, .. }
+        | Address::Udp { port, .. } = &mut endpoint.address
         {
             *port = bound;
         }
@@ -177,8 +193,10 @@ impl Endpoint {
     /// The same endpoint with the address and port that were bound. Other transports stay as they are.
     pub fn with_socket_addr(&self, bound: SocketAddr) -> Self {
         let mut endpoint = self.with_port(bound.port());
-        if let Address::Tcp { host, .. } | Address::Tls { host, .. } | Address::Ws { host, .. } =
-            &mut endpoint.address
+        if let Address::Tcp { host, .. }
+        | Address::Tls { host, .. }
+        | Address::Ws { host, .. }
+        | Address::Udp { host, .. } = &mut endpoint.address
         {
             *host = Host::Ip(bound.ip());
         }
@@ -194,12 +212,14 @@ impl Endpoint {
         let why = match &self.address {
             Address::Tcp { host: Host::Wildcard, .. }
             | Address::Tls { host: Host::Wildcard, .. }
-            | Address::Ws { host: Host::Wildcard, .. } => {
+            | Address::Ws { host: Host::Wildcard, .. }
+            | Address::Udp { host: Host::Wildcard, .. } => {
                 "a dialer needs a host: write whom to connect to, for example 127.0.0.1"
             }
             Address::Tcp { port: 0, .. }
             | Address::Tls { port: 0, .. }
-            | Address::Ws { port: 0, .. } => {
+            | Address::Ws { port: 0, .. }
+            | Address::Udp { port: 0, .. } => {
                 "a dialer needs a port: write the one the listener was bound to, for example :5555"
             }
             Address::Socket => {
@@ -216,14 +236,16 @@ impl fmt::Display for Endpoint {
         write!(f, "{}://", self.scheme())?;
         match &self.address {
             // As it was given, most likely; behind a wildcard something has to follow.
-            Address::Tcp { host, port: 0, .. } | Address::Tls { host, port: 0, .. }
+            Address::Tcp { host, port: 0, .. }
+            | Address::Tls { host, port: 0, .. }
+            | Address::Udp { host, port: 0, .. }
                 if *host != Host::Wildcard =>
             {
                 write!(f, "{host}")
             }
-            Address::Tcp { host, port, .. } | Address::Tls { host, port, .. } => {
-                write!(f, "{host}:{port}")
-            }
+            Address::Tcp { host, port, .. }
+            | Address::Tls { host, port, .. }
+            | Address::Udp { host, port, .. } => write!(f, "{host}:{port}"),
             Address::Ws { host, port, target, .. } => write!(f, "{host}:{port}{target}"),
             Address::Ipc { path } => write!(f, "{}", path.display()),
             Address::Abstract { name } => fmt_escaped(name, f),
@@ -338,7 +360,7 @@ impl TryFrom<&std::os::unix::net::SocketAddr> for Endpoint {
 pub enum EndpointError {
     /// No Scalability Protocols transport has this scheme.
     #[error(
-        "{url:?}: no transport has the scheme {scheme:?}; use tcp, tcp4, tcp6, tls+tcp, ws, ipc, unix, abstract, socket or inproc"
+        "{url:?}: no transport has the scheme {scheme:?}; use tcp, tcp4, tcp6, tls+tcp, ws, udp, ipc, unix, abstract, socket or inproc"
     )]
     UnknownScheme {
         /// The URL as given.

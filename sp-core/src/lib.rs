@@ -11,6 +11,7 @@
 pub mod batch;
 pub mod clock;
 pub mod config;
+pub mod datagram;
 pub mod endpoint;
 pub mod held;
 pub mod id;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::batch::Batch;
+use crate::datagram::{DatagramFault, Lost};
 use crate::endpoint::Endpoint;
 use crate::held::Held;
 use crate::id::{PeerId, TimerKey};
@@ -256,6 +257,9 @@ pub trait PipeEvents: Send + Sync {
 
     /// A connection came to nothing before it was a pipe, or an attempt to make one failed.
     fn refused(&self, at: &Arc<Endpoint>, peer_addr: Option<SocketAddr>, why: CloseReason);
+
+    /// Something was passed over, to or from `peer` where it is known. Only transports that lose tell this.
+    fn lost(&self, peer: Option<PeerId>, what: Lost, times: usize);
 }
 
 /// Whether a connection should be read on.
@@ -323,6 +327,9 @@ pub enum CloseReason {
     /// A WebSocket frame was wrong.
     #[error("the peer sent a bad WebSocket frame: {0}")]
     BadFrame(#[from] FrameFault),
+    /// Over UDP the peer was silent, wrong, or said why it ends.
+    #[error("over udp the peer is gone: {0}")]
+    Datagram(#[from] DatagramFault),
     /// The pattern's header was malformed.
     #[error("the peer sent a malformed {protocol} header")]
     BadHeader {

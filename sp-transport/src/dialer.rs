@@ -15,6 +15,7 @@ use crate::backoff::Backoff;
 use crate::listener::abstract_addr;
 use crate::options::DialOptions;
 use crate::runtime::Report;
+use crate::worker::Calling;
 
 /// A dialer in the worker's care: at most one connection at a time.
 pub(crate) struct Dialer {
@@ -26,6 +27,8 @@ pub(crate) struct Dialer {
     pub(crate) trying: Vec<usize>,
     /// Counts what happens to an attempt, so that a timer of an earlier state does nothing.
     pub(crate) turn: u64,
+    /// Whom it calls over UDP.
+    pub(crate) calling: Option<Calling>,
     /// When the present connection was made.
     connected_at: Option<Instant>,
     /// Who waits for the outcome of the first attempt.
@@ -39,7 +42,8 @@ impl Dialer {
         let backoff = Backoff::new(options.reconnect_min, options.reconnect_max, seed);
         let addresses = VecDeque::new();
         let (trying, turn) = (Vec::new(), 0);
-        Self { options, backoff, addresses, trying, turn, connected_at: None, report }
+        let (calling, connected_at) = (None, None);
+        Self { options, backoff, addresses, trying, turn, calling, connected_at, report }
     }
 
     /// A connection has been made and accepted.
@@ -134,6 +138,7 @@ mod tests {
 
     use crossbeam_channel::{Sender, bounded};
     use sp_core::batch::Batch;
+    use sp_core::datagram::Lost;
     use sp_core::endpoint::Endpoint;
     use sp_core::id::{PeerId, TimerKey};
     use sp_core::pipe::{Flow, Pipe, PipeEvents, PipeInfo, ProtocolId};
@@ -182,6 +187,7 @@ mod tests {
         fn closed(&self, _: PeerId, _: CloseReason) {}
         fn timer(&self, _: TimerKey, _: Instant) {}
         fn refused(&self, _: &Arc<Endpoint>, _: Option<SocketAddr>, _: CloseReason) {}
+        fn lost(&self, _: Option<PeerId>, _: Lost, _: usize) {}
     }
 
     /// A place whose every connection waits for ever: nobody accepts, and there is no room to wait to be accepted.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use sp_core::datagram::{DatagramFault, DisconnectReason};
 use sp_core::endpoint::EndpointError;
 use sp_core::pipe::CloseReason;
 
@@ -71,7 +72,12 @@ impl DialError {
 
     /// Whether the other side speaks a pattern that does not belong to ours.
     pub const fn is_wrong_protocol(&self) -> bool {
-        matches!(self, Self::Failed { why: CloseReason::WrongProtocol { .. }, .. })
+        let Self::Failed { why, .. } = self else { return false };
+        matches!(
+            why,
+            CloseReason::WrongProtocol { .. }
+                | CloseReason::Datagram(DatagramFault::Disconnected(DisconnectReason::PROTOCOL))
+        )
     }
 }
 

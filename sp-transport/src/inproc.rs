@@ -17,7 +17,7 @@ use sp_core::registry::{ConnControl, ConnSpec, conns};
 use sp_core::sync::atomic::{AtomicBool, Ordering};
 use sp_core::sync::{Mutex, lock};
 
-use crate::conn::{Decision, Pacer, STREAM_FLUSH_BYTES, Turn};
+use crate::conn::{Decision, Outbox, STREAM_FLUSH_BYTES, SendLimits, Turn};
 use crate::driver::Driver;
 use crate::runtime::Owner;
 use crate::worker::{Origin, Tended, WorkerHandle};
@@ -111,7 +111,7 @@ struct End<'a> {
 struct Lane {
     /// Where they go, once both sockets have agreed.
     target: OnceLock<Target>,
-    queue: Mutex<Queue>,
+    queue: Mutex<Outbox>,
     /// What the delivering thread is handing over; what the receiver had no room for stays here.
     delivery: Mutex<Batch>,
     /// The other socket sent something since the last flush: this is a conversation.
@@ -128,22 +128,6 @@ struct Target {
     peer: PeerId,
 }
 
-/// Delivering is to a lane what writing is to a connection, and a receiver that has paused what a full kernel
-/// is, so the same machine says who does it.
-struct Queue {
-    waiting: Batch,
-    bytes: usize,
-    /// Messages that the receiver had no room for, and their bytes.
-    stalled: usize,
-    stalled_bytes: usize,
-    pacer: Pacer,
-    room_owed: bool,
-    closed: bool,
-    /// What may wait of what the socket broadcasts, once the pipe takes part.
-    backlog: Option<Backlog>,
-    standing: Standing,
-}
-
 impl InprocPipe {
     fn pair(near: End<'_>, far: End<'_>) -> (Arc<Self>, Arc<Self>) {
         let make = |end: &End<'_>, other: &End<'_>| {
@@ -156,7 +140,7 @@ impl InprocPipe {
                 ),
                 lane: Lane {
                     target: OnceLock::new(),
-                    queue: Mutex::new(Queue::new()),
+                    queue: Mutex::new(Outbox::new(SendLimits::new(&Config::new()))),
                     delivery: Mutex::default(),
                     heard: AtomicBool::new(false),
                     tended: AtomicBool::new(false),
@@ -193,7 +177,7 @@ impl InprocPipe {
         });
         // Set once: a connection is registered once.
         let _ = self.conn.set(entry.id());
-        if lock(&self.lane.queue).closed {
+        if lock(&self.lane.queue).is_closed() {
             conns().unregister(entry.id());
         }
     }
@@ -224,7 +208,7 @@ impl InprocPipe {
         let Some(target) = self.lane.target.get() else { return };
         let mut delivery = lock(&self.lane.delivery);
         for _ in 0..ROUNDS_MAX {
-            if delivery.is_empty() && !self.load(&mut delivery) {
+            if delivery.is_empty() && !lock(&self.lane.queue).load(&mut delivery) {
                 return;
             }
             if let Some(other) = self.other.get().and_then(Weak::upgrade) {
@@ -233,10 +217,8 @@ impl InprocPipe {
             delivery.complete_source(target.peer);
             let flow = target.events.arrived(target.peer, &mut delivery);
             let mut queue = lock(&self.lane.queue);
-            queue.stalled = delivery.len();
-            queue.stalled_bytes = delivery.bytes() as usize;
-            if queue.room_owed && queue.has_room() && !queue.closed {
-                queue.room_owed = false;
+            queue.stall(&delivery);
+            if queue.take_room_owed() {
                 drop(queue);
                 // While this thread still counts as delivering: what the sender answers with is delivered by the
                 // next round of this loop, not by a call within this one.
@@ -245,7 +227,7 @@ impl InprocPipe {
                 }
                 queue = lock(&self.lane.queue);
             }
-            if queue.closed {
+            if queue.is_closed() {
                 delivery.clear();
                 return;
             }
@@ -258,47 +240,14 @@ impl InprocPipe {
         self.follow(decision);
     }
 
-    /// Moves what waits into the delivery; answers no if nothing does.
-    fn load(&self, delivery: &mut Batch) -> bool {
-        let mut queue = lock(&self.lane.queue);
-        if queue.closed || queue.waiting.is_empty() {
-            queue.pacer.drained();
-            return false;
-        }
-        std::mem::swap(delivery, &mut queue.waiting);
-        if queue.backlog.is_some() {
-            queue.standing.sent += delivery.len() as u64;
-            queue.standing.sent_bytes += queue.bytes as u64;
-        }
-        queue.bytes = 0;
-        true
-    }
-
     /// Ends this side. Answers whether it had not ended before.
     fn shut(&self) -> bool {
-        let mut queue = lock(&self.lane.queue);
-        if std::mem::replace(&mut queue.closed, true) {
-            return false;
-        }
-        let delivering = queue.pacer.writer.is_writing();
-        queue.pacer.writer.close();
-        drop(queue);
-        self.discard_waiting();
-        // A delivering thread sees `closed` and discards the rest by itself.
+        let Some(delivering) = lock(&self.lane.queue).close() else { return false };
+        // A delivering thread sees that it is closed and discards the rest by itself.
         if !delivering {
             lock(&self.lane.delivery).clear();
         }
         true
-    }
-
-    fn discard_waiting(&self) {
-        let mut queue = lock(&self.lane.queue);
-        let waiting = std::mem::take(&mut queue.waiting);
-        queue.standing.waiting = waiting.len() as u64;
-        queue.bytes = 0;
-        (queue.stalled, queue.stalled_bytes) = (0, 0);
-        drop(queue);
-        drop(waiting);
     }
 
     fn tell_closed(&self, why: CloseReason) {
@@ -324,10 +273,7 @@ impl Pipe for InprocPipe {
     }
 
     fn room(&self) -> bool {
-        let mut queue = lock(&self.lane.queue);
-        let room = queue.has_room();
-        queue.room_owed |= !room;
-        room
+        lock(&self.lane.queue).ask_room()
     }
 
     fn queue(&self, msg: &mut Message, held: &mut Held) -> bool {
@@ -345,18 +291,7 @@ impl Pipe for InprocPipe {
         if held.is_empty() {
             return false;
         }
-        let mut queue = lock(&self.lane.queue);
-        if queue.closed {
-            held.clear();
-            return false;
-        }
-        if let Some(batch) = &mut held.batch {
-            queue.waiting.take_from(batch, usize::MAX);
-        }
-        queue.bytes += std::mem::take(&mut held.bytes);
-        held.messages = 0;
-        let pressing = queue.pressing();
-        queue.pacer.writer.wants_flush(pressing)
+        lock(&self.lane.queue).commit(held)
     }
 
     fn flush(&self, how: Flush) {
@@ -370,7 +305,7 @@ impl Pipe for InprocPipe {
             let pressing = queue.pressing();
             let decision = queue.pacer.flush(pressing, how, heard);
             // What is broadcast may have to be dropped again, and is in no hurry to be gathered.
-            if decision == Decision::Delegate && queue.backlog.is_none() {
+            if decision == Decision::Delegate && !queue.has_joined() {
                 self.lane.holds.store(true, Ordering::Relaxed);
             }
             decision
@@ -399,13 +334,11 @@ impl Pipe for InprocPipe {
     }
 
     fn unsent(&self) -> usize {
-        let queue = lock(&self.lane.queue);
-        // An empty message is something to wait for, too.
-        (queue.bytes + queue.stalled_bytes).max(queue.waiting.len() + queue.stalled)
+        lock(&self.lane.queue).unsent()
     }
 
     fn join(&self, _peer: PeerId, limit: Backlog) -> bool {
-        lock(&self.lane.queue).backlog = Some(limit);
+        lock(&self.lane.queue).join(limit);
         false
     }
 
@@ -413,21 +346,11 @@ impl Pipe for InprocPipe {
     fn leave(&self) {}
 
     fn drop_oldest(&self) -> usize {
-        let mut queue = lock(&self.lane.queue);
-        let mut dropped = 0;
-        while !queue.has_room()
-            && let Some(msg) = queue.waiting.pop()
-        {
-            queue.bytes -= msg.len();
-            dropped += 1;
-        }
-        dropped
+        lock(&self.lane.queue).drop_oldest()
     }
 
     fn standing(&self) -> Standing {
-        let queue = lock(&self.lane.queue);
-        let waiting = queue.standing.waiting.max(queue.waiting.len() as u64);
-        Standing { waiting, ..queue.standing }
+        lock(&self.lane.queue).standing()
     }
 }
 
@@ -461,40 +384,6 @@ impl Tended for InprocPipe {
         self.lane.tended.swap(tended, Ordering::Relaxed) != tended
     }
 }
-
-impl Queue {
-    const fn new() -> Self {
-        Self {
-            waiting: Batch::new(),
-            bytes: 0,
-            stalled: 0,
-            stalled_bytes: 0,
-            pacer: Pacer::new(),
-            room_owed: false,
-            closed: false,
-            backlog: None,
-            standing: Standing { waiting: 0, sent: 0, sent_bytes: 0 },
-        }
-    }
-
-    /// How much presses for delivery: bytes, and the messages themselves, for those may be empty.
-    fn pressing(&self) -> usize {
-        self.bytes + self.waiting.len() * size_of::<Message>()
-    }
-
-    fn has_room(&self) -> bool {
-        if let Some(backlog) = self.backlog {
-            // What the receiver had no room for is as good as there: it cannot be dropped any more.
-            let messages = self.waiting.len();
-            return backlog.has_room(messages as u64, self.pressing() as u64);
-        }
-        self.waiting.len() + self.stalled < LIMITS.send_queue_messages
-            && self.bytes + self.stalled_bytes < LIMITS.send_queue_bytes
-    }
-}
-
-/// The queue of a pipe within the process has the same limits as any other.
-const LIMITS: Config = Config::new();
 
 /// Batches that one thread hands over on behalf of others before the worker takes over.
 const ROUNDS_MAX: usize = 64;

@@ -61,7 +61,9 @@ impl Layers {
                 let (side, upgrade) = upgrade(&host_header(host, *port), target, events, end);
                 (Framing::WebSocket(side), Handshake::Upgrade(Box::new(upgrade)))
             }
-            Address::Inproc { .. } => unreachable!("inproc has no stream"),
+            Address::Udp { .. } | Address::Inproc { .. } => {
+                unreachable!("udp and inproc have no stream")
+            }
         };
         let mut handshakes = vec![handshake];
         let plain = Plain::new(socket);

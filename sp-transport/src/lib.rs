@@ -33,6 +33,7 @@ mod tcp;
 mod timer;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod udp;
 mod upgrade;
 pub mod wire;
 mod worker;
@@ -42,3 +43,4 @@ pub use driver::{Drive, Driven, Driver, Host, PollSet};
 pub use error::{AttachError, DialError, ListenError};
 pub use options::{DialOptions, ListenOptions};
 pub use runtime::{EndpointId, Lingering, Owner, Runtime};
+pub use udp::UdpOptions;

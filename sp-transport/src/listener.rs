@@ -19,6 +19,7 @@ use crate::options::ListenOptions;
 use crate::ports::{Place, Port, Route};
 use crate::resolver::look_up_now;
 use crate::runtime::EndpointId;
+use crate::udp;
 
 mod permissions;
 
@@ -132,7 +133,11 @@ pub(crate) fn bind(
     match endpoint.address() {
         Address::Tcp { family, host, port } | Address::Tls { family, host, port } => {
             let listen = |addr| Ok((listen_tcp(addr, *family, options)?, None));
-            bind_tcp(endpoint, *family, host, *port, options, listen)
+            bind_ip(endpoint, *family, host, *port, options, listen)
+        }
+        Address::Udp { family, host, port } => {
+            let listen = |addr| Ok((udp::bind(addr, *family, &options.conn.tuning)?, None));
+            bind_ip(endpoint, *family, host, *port, options, listen)
         }
         Address::Ws { family, host, port, target } => {
             let listen = |addr| {
@@ -141,7 +146,7 @@ pub(crate) fn bind(
                 Port::take(addr, options.conn.tuning.interface.as_deref(), route, bind)
                     .map(|(place, socket)| (socket, Some(place)))
             };
-            bind_tcp(endpoint, *family, host, *port, options, listen)
+            bind_ip(endpoint, *family, host, *port, options, listen)
         }
         Address::Ipc { path } => bind_ipc(endpoint, path, options),
         Address::Abstract { name } => bind_abstract(endpoint, name, options),
@@ -150,7 +155,7 @@ pub(crate) fn bind(
     }
 }
 
-fn bind_tcp(
+fn bind_ip(
     endpoint: &Endpoint,
     family: IpFamily,
     host: &Host,

@@ -12,6 +12,7 @@ use crate::error::{DialError, ListenError};
 use crate::tcp::Tuning;
 #[cfg(feature = "tls")]
 use crate::tls;
+use crate::udp::UdpOptions;
 
 /// What dialers and listeners set alike.
 macro_rules! conn_options {
@@ -49,8 +50,14 @@ macro_rules! conn_options {
                 self
             }
 
-            /// The network interface that TCP uses, such as `eth0`, whatever the routes say; Linux and Android only,
-            /// elsewhere nothing can be dialled or listened on with it.
+            /// How to speak over `udp`.
+            pub fn udp(mut self, options: UdpOptions) -> Self {
+                self.conn.udp = options;
+                self
+            }
+
+            /// The network interface that TCP and UDP use, such as `eth0`, whatever the routes say; Linux and Android
+            /// only, elsewhere nothing can be dialled or listened on with it.
             pub fn interface(mut self, name: Option<&str>) -> Self {
                 self.conn.tuning.interface = name.map(str::to_owned);
                 self
@@ -135,8 +142,8 @@ impl DialOptions {
         self
     }
 
-    /// The address of this machine that TCP connections come from; `None` leaves it to the system. The system chooses
-    /// the port.
+    /// The address of this machine that TCP connections and datagrams come from; `None` leaves it to the system. The
+    /// system chooses the port.
     pub fn local_address(mut self, ip: Option<IpAddr>) -> Self {
         self.local_address = ip;
         self
@@ -280,6 +287,7 @@ pub(crate) struct ConnOptions {
     pub(crate) handshake_limit: Duration,
     pub(crate) send: SendLimits,
     pub(crate) tuning: Tuning,
+    pub(crate) udp: UdpOptions,
 }
 
 impl ConnOptions {
@@ -287,22 +295,20 @@ impl ConnOptions {
         Self {
             recv_max: Some(config.recv_max as u64),
             handshake_limit: config.handshake,
-            send: SendLimits {
-                messages: config.send_queue_messages,
-                bytes: config.send_queue_bytes,
-            },
+            send: SendLimits::new(config),
             tuning: Tuning {
                 nodelay: true,
                 keepalive: Some(config.keepalive),
                 ..Tuning::default()
             },
+            udp: UdpOptions::new(),
         }
     }
 }
 
 impl fmt::Display for ConnOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { recv_max, handshake_limit, tuning, .. } = self;
-        write!(f, "recv_max={recv_max:?}, handshake_limit={handshake_limit:?}, {tuning}")
+        let Self { recv_max, handshake_limit, tuning, udp, .. } = self;
+        write!(f, "recv_max={recv_max:?}, handshake_limit={handshake_limit:?}, {tuning}, {udp}")
     }
 }

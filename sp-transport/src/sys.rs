@@ -63,6 +63,33 @@ pub(crate) fn credentials(_fd: BorrowedFd<'_>) -> Option<Credentials> {
     None
 }
 
+/// How many datagrams the system has dropped at a socket for want of room; `None` where it does not tell.
+#[cfg(target_os = "linux")]
+pub(crate) fn dropped(fd: BorrowedFd<'_>) -> Option<u64> {
+    const DROPS: usize = libc::SK_MEMINFO_DROPS as usize;
+    // What a socket holds, and last what it dropped.
+    let mut counts = [0_u32; DROPS + 1];
+    let mut len = size_of_val(&counts) as libc::socklen_t;
+    // SAFETY: `counts` and `len` live until the call returns, and `len` says how much fits into `counts`, which any
+    // bytes make a valid value of. The descriptor is borrowed, so it is open.
+    let answer = unsafe {
+        let (level, option) = (libc::SOL_SOCKET, SO_MEMINFO);
+        libc::getsockopt(fd.as_raw_fd(), level, option, (&raw mut counts).cast(), &raw mut len)
+    };
+    let is_whole = answer == 0 && len as usize == size_of_val(&counts);
+    is_whole.then_some(u64::from(counts[DROPS]))
+}
+
+/// Missing in libc. This on most architectures; where it is another option the answer has another length.
+#[cfg(target_os = "linux")]
+const SO_MEMINFO: libc::c_int = 55;
+
+/// Not asked for on this system.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn dropped(_fd: BorrowedFd<'_>) -> Option<u64> {
+    None
+}
+
 /// A descriptor that becomes readable after a time, to the microsecond.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[derive(Debug)]

@@ -90,7 +90,6 @@ fn urls_that_make_no_sense_are_refused_by_dialers_and_listeners_alike() {
         ("http://127.0.0.1:80", Wrong::Scheme),
         ("://127.0.0.1:80", Wrong::Scheme),
         ("wss://127.0.0.1:443/", Wrong::NotBuilt),
-        ("udp://127.0.0.1:5555", Wrong::NotBuilt),
         ("dtls://127.0.0.1:5555", Wrong::NotBuilt),
         ("abstract://", Wrong::Address),
         ("abstract://name%0", Wrong::Syntax),
@@ -115,7 +114,6 @@ fn urls_to_listen_on_are_accepted_and_report_the_real_port() {
         ("tcp://127.0.0.1:0", "127.0.0.1"),
         ("tcp://127.0.0.1", "127.0.0.1"),
         ("tcp://127.0.0.1:0/", "127.0.0.1"),
-        ("TCP://127.0.0.1:0", "127.0.0.1"),
         ("tcp4://127.0.0.1:0", "127.0.0.1"),
         ("tcp://localhost:0", "localhost"),
         ("tcp://LocalHost:0", "localhost"),
@@ -131,16 +129,19 @@ fn urls_to_listen_on_are_accepted_and_report_the_real_port() {
         if how_to_dial == "[::1]" && !ipv6 {
             continue;
         }
-        let (push, pull) = (Push::new().unwrap(), Pull::new().unwrap());
-        let listener = pull.listen(url).unwrap_or_else(|error| panic!("{url}: {error}"));
-        let port = listener.endpoint().port().expect("tcp has a port");
-        assert_ne!(port, 0, "{url}");
-        let reported: Endpoint = listener.endpoint().to_string().parse().unwrap();
-        assert_eq!(&reported, listener.endpoint(), "what is printed can be read");
-        push.dial(format!("tcp://{how_to_dial}:{port}"))
-            .unwrap_or_else(|error| panic!("{url}: {error}"));
-        push.send(url).unwrap();
-        assert_eq!(recv(&pull), url);
+        for scheme in ["tcp", "udp"] {
+            let url = url.replace("tcp", scheme);
+            let (push, pull) = (Push::new().unwrap(), Pull::new().unwrap());
+            let listener = pull.listen(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
+            let port = listener.endpoint().port().expect("it has a port");
+            assert_ne!(port, 0, "{url}");
+            let reported: Endpoint = listener.endpoint().to_string().parse().unwrap();
+            assert_eq!(&reported, listener.endpoint(), "what is printed can be read");
+            push.dial(format!("{scheme}://{how_to_dial}:{port}"))
+                .unwrap_or_else(|error| panic!("{url}: {error}"));
+            push.send(url.as_str()).unwrap();
+            assert_eq!(recv(&pull), url);
+        }
     }
 }
 
@@ -155,6 +156,8 @@ fn a_dialer_needs_a_host_and_a_port() {
         "tcp://127.0.0.1:0",
         "tcp://127.0.0.1",
         "socket://",
+        "udp://:5555",
+        "udp://127.0.0.1",
     ] {
         for options in [DialOptions::new(), eager()] {
             match push.dial_with(url, &options) {

@@ -1,6 +1,6 @@
-//! The conformance list of the wire reference (sp-wire section 8) for what this library has: tcp, ipc, socket, inproc
-//! and ws; REQ/REP, SURVEYOR/RESPONDENT, PUB/SUB, PUSH/PULL, PAIR, BUS and STAR, and the patterns in raw mode. Each test
-//! names the items it shows.
+//! The conformance list of the wire reference (sp-wire section 8) for what this library has: tcp, ipc, socket, inproc,
+//! ws and udp; REQ/REP, SURVEYOR/RESPONDENT, PUB/SUB, PUSH/PULL, PAIR, BUS and STAR, and the patterns in raw mode. Each
+//! test names the items it shows.
 //!
 //! A scripted peer plays one side over a plain socket of the standard library, the library the other. Where a peer
 //! misbehaves, a well-behaved bystander on the same listener must not notice.
@@ -39,6 +39,8 @@ mod reqrep;
 mod slow;
 /// Items 8.9: SURVEYOR and RESPONDENT.
 mod survey;
+/// Items 8.6: UDP.
+mod udp;
 /// Items 8.5: WebSocket, from the HTTP request to the close frame.
 mod ws;
 

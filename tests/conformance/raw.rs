@@ -17,6 +17,8 @@ pub(crate) enum Wire {
     Tcp,
     Ipc,
     Ws,
+    /// Datagrams; scripted peers stand in `udp.rs`.
+    Udp,
 }
 
 impl Wire {
@@ -28,6 +30,7 @@ impl Wire {
             Self::Tcp => Transport::Tcp.url(),
             Self::Ipc => Transport::Ipc.url(),
             Self::Ws => Transport::Ws.url(),
+            Self::Udp => Transport::Udp.url(),
         }
     }
 
@@ -41,6 +44,8 @@ impl Wire {
         match self {
             Self::Tcp => length.to_be_bytes().to_vec(),
             Self::Ipc => [&[1][..], &length.to_be_bytes()].concat(),
+            // Nobody looks at the pattern, which is missing here.
+            Self::Udp => [&[1, 0, 0, 0][..], &(length as u32).to_le_bytes()].concat(),
             // As a client says it, with a mask that changes nothing.
             Self::Ws => [&ws_head(0x82, 0x80, length)[..], &[0; 4]].concat(),
         }
@@ -219,6 +224,7 @@ impl RawListener {
             Wire::Tcp | Wire::Ws => {
                 Self::from(TcpListener::bind("127.0.0.1:0").expect("a free port"))
             }
+            Wire::Udp => unreachable!("datagrams need no listener"),
             Wire::Ipc => {
                 let path = fresh_path();
                 let listener = UnixListener::bind(&path).expect("a fresh path");

@@ -21,13 +21,15 @@ pub(crate) mod tls;
 /// When a test gives up: far beyond what a loaded machine needs, so that only a hang gets here.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A transport that every pattern runs over.
+/// A transport that every pattern runs over; [`ALL`](Transport::ALL) are those that lose nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
     Tcp,
     Ipc,
     Inproc,
     Ws,
+    /// Datagrams: what is not waited for may be lost.
+    Udp,
     /// With certificates on both sides.
     #[cfg(feature = "tls")]
     Tls,
@@ -39,6 +41,13 @@ impl Transport {
     #[cfg(feature = "tls")]
     pub(crate) const ALL: [Self; 5] = [Self::Tcp, Self::Ipc, Self::Inproc, Self::Ws, Self::Tls];
 
+    /// All of them, and the one that loses what is sent faster than it is received.
+    #[cfg(not(feature = "tls"))]
+    pub(crate) const EVERY: [Self; 5] = [Self::Tcp, Self::Ipc, Self::Inproc, Self::Ws, Self::Udp];
+    #[cfg(feature = "tls")]
+    pub(crate) const EVERY: [Self; 6] =
+        [Self::Tcp, Self::Ipc, Self::Inproc, Self::Ws, Self::Udp, Self::Tls];
+
     /// Those that need no options.
     pub(crate) const BARE: [Self; 4] = [Self::Tcp, Self::Ipc, Self::Inproc, Self::Ws];
 
@@ -48,6 +57,7 @@ impl Transport {
             Self::Tcp => "tcp://127.0.0.1:0".to_owned(),
             Self::Ipc => format!("ipc://{}", std::env::temp_dir().join(unique()).display()),
             Self::Inproc => format!("inproc://{}", unique()),
+            Self::Udp => "udp://127.0.0.1:0".to_owned(),
             Self::Ws => format!("ws://127.0.0.1:0/{}", unique()),
             #[cfg(feature = "tls")]
             Self::Tls => "tls+tcp://127.0.0.1:0".to_owned(),
@@ -56,7 +66,12 @@ impl Transport {
 
     /// Whether its connections are those of tcp, with what is set on these.
     pub(crate) fn is_over_tcp(self) -> bool {
-        !matches!(self, Self::Ipc | Self::Inproc)
+        !matches!(self, Self::Ipc | Self::Inproc | Self::Udp)
+    }
+
+    /// Whether a message of `len` bytes can pass, with the header of any pattern.
+    pub(crate) fn takes(self, len: usize) -> bool {
+        self != Self::Udp || len <= 65_000 - 4
     }
 
     /// What a listener needs.

@@ -68,6 +68,8 @@ pub(crate) enum Transport {
     Ipc,
     /// Two threads of one process.
     Inproc,
+    /// Datagrams over loopback, two processes.
+    Udp,
 }
 
 /// Everything that stays the same while the peers take turns.
@@ -123,6 +125,7 @@ impl Cell {
         let id = std::process::id();
         match self.transport {
             Transport::Tcp => "tcp://127.0.0.1:0".to_owned(),
+            Transport::Udp => "udp://127.0.0.1:0".to_owned(),
             Transport::Ipc => {
                 format!("ipc://{}", scratch_path(id, &format!("{index}.sock")).display())
             }
@@ -197,6 +200,7 @@ impl Transport {
             Self::Tcp => "tcp",
             Self::Ipc => "ipc",
             Self::Inproc => "inproc",
+            Self::Udp => "udp",
         }
     }
 }

@@ -283,6 +283,9 @@ impl Family {
         match (self, bench, transport) {
             // These are about a server process of its own.
             (_, Bench::Clients | Bench::BareClients | Bench::Idle, Transport::Inproc) => &[],
+            // What is sent faster than it is received is lost, and few libraries have it.
+            (Self::Zmq | Self::Nanomsg | Self::Omq | Self::Raw, _, Transport::Udp)
+            | (_, Bench::Oneway | Bench::Load | Bench::Flood, Transport::Udp) => &[],
             (Self::Sp, ..) => &[Variant::Sp],
             (Self::Raw, ..) => Self::floors(bench, transport),
             (_, Bench::Pool | Bench::Engine, _) => &[],

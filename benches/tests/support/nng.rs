@@ -90,6 +90,15 @@ impl Nng {
         socket
     }
 
+    /// A REQ asks again after `time`.
+    pub(crate) fn resend_after(&self, time: Duration) {
+        let time = c::nng_duration::try_from(time.as_millis()).expect("a time below weeks");
+        for option in [c::NNG_OPT_REQ_RESENDTIME.as_slice(), c::NNG_OPT_REQ_RESENDTICK] {
+            // SAFETY: the socket is open and a REQ, and the option's name ends in a zero byte.
+            check("resend", unsafe { c::nng_socket_set_ms(self.id, option.as_ptr().cast(), time) });
+        }
+    }
+
     /// Listens, and answers where: at the port chosen, if `url` ends in port 0.
     pub(crate) fn listen(&self, url: &str) -> String {
         let given = CString::new(url).expect("a URL without zero bytes");
@@ -129,6 +138,16 @@ impl Nng {
         check("receive", unsafe { c::nng_recvmsg(self.id, &raw mut message, 0) });
         // SAFETY: nng has just handed the message over.
         unsafe { take_body(message) }
+    }
+
+    /// What has come, if anything has.
+    pub(crate) fn try_recv(&self) -> Option<Vec<u8>> {
+        let mut message = ptr::null_mut();
+        let now = c::NNG_FLAG_NONBLOCK.cast_signed();
+        // SAFETY: the socket is open, `message` is live and is filled when the call succeeds.
+        let answer = unsafe { c::nng_recvmsg(self.id, &raw mut message, now) };
+        // SAFETY: nng has just handed the message over.
+        (answer == 0).then(|| unsafe { take_body(message) })
     }
 
     /// As [`recv`](Self::recv), and says whom the message came from.

@@ -1,5 +1,5 @@
-//! The URL grammar: `scheme://host[:port]` for tcp, with a path and query behind it for ws; everything behind `://` as
-//! it stands for ipc and inproc, and with `%` and two digits for a byte for abstract names.
+//! The URL grammar: `scheme://host[:port]` for tcp and udp, with a path and query behind it for ws; everything behind
+//! `://` as it stands for ipc and inproc, and with `%` and two digits for a byte for abstract names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -24,6 +24,9 @@ pub(super) fn address(url: &str) -> Result<Address, EndpointError> {
         "ws" => ws(IpFamily::Any, rest),
         "ws4" => ws(IpFamily::V4, rest),
         "ws6" => ws(IpFamily::V6, rest),
+        "udp" => udp(IpFamily::Any, rest),
+        "udp4" => udp(IpFamily::V4, rest),
+        "udp6" => udp(IpFamily::V6, rest),
         "ipc" | "unix" => ipc(rest),
         "abstract" => abstract_name(rest),
         "socket" if rest.is_empty() => Ok(Address::Socket),
@@ -54,6 +57,11 @@ fn tls(family: IpFamily, rest: &str) -> Result<Address, Fault> {
     Ok(Address::Tls { family, host, port })
 }
 
+fn udp(family: IpFamily, rest: &str) -> Result<Address, Fault> {
+    let (host, port) = authority(family, rest)?;
+    Ok(Address::Udp { family, host, port })
+}
+
 /// A host and port with nothing around them.
 fn authority(family: IpFamily, rest: &str) -> Result<(Host, u16), Fault> {
     let (authority, path) = match rest.find(['/', '?', '#']) {
@@ -62,11 +70,13 @@ fn authority(family: IpFamily, rest: &str) -> Result<(Host, u16), Fault> {
     };
     if authority.contains('@') {
         return Err(Fault::Address(
-            "tcp has no user information: leave out what stands before the @",
+            "tcp and udp have no user information: leave out what stands before the @",
         ));
     }
     if !matches!(path, "" | "/") {
-        return Err(Fault::Address("tcp has no path, query or fragment: end after the port"));
+        return Err(Fault::Address(
+            "tcp and udp have no path, query or fragment: end after the port",
+        ));
     }
     // No port is 0, as in nng.
     host_and_port(family, authority, 0)
@@ -220,16 +230,14 @@ const HAS_TLS: bool = cfg!(feature = "tls");
 
 /// What to use instead of a scheme that is not built in.
 pub(super) const BUILT: &str = if HAS_TLS {
-    "tcp, tls+tcp, ws, ipc, abstract, socket and inproc"
+    "tcp, tls+tcp, ws, udp, ipc, abstract, socket and inproc"
 } else {
-    "tcp, ws, ipc, abstract, socket and inproc, and tls+tcp with the feature tls"
+    "tcp, ws, udp, ipc, abstract, socket and inproc, and tls+tcp with the feature tls"
 };
 
 /// Schemes of other Scalability Protocols libraries, and those of this one that a feature brings.
-const NOT_BUILT: [&str; 13] = [
-    "tls+tcp", "tls+tcp4", "tls+tcp6", "wss", "wss4", "wss6", "udp", "udp4", "udp6", "dtls",
-    "dtls4", "dtls6", "fd",
-];
+const NOT_BUILT: [&str; 10] =
+    ["tls+tcp", "tls+tcp4", "tls+tcp6", "wss", "wss4", "wss6", "dtls", "dtls4", "dtls6", "fd"];
 
 /// nng's limit, and the longest name the domain name system has.
 const HOST_MAX: usize = 255;

@@ -14,6 +14,10 @@ fn ws(family: IpFamily, host: Host, port: u16, target: &str) -> Address {
     Address::Ws { family, host, port, target: target.into() }
 }
 
+fn udp(family: IpFamily, host: Host, port: u16) -> Address {
+    Address::Udp { family, host, port }
+}
+
 fn ip(text: &str) -> Host {
     Host::Ip(text.parse().expect("the test has a literal address"))
 }
@@ -68,6 +72,10 @@ fn item_162_urls_are_accepted_as_the_table_lists_them() {
         ("ws://*:8080/", ws(Any, Host::Wildcard, 8080, "/"), false),
         ("ws4://127.0.0.1:0/x", ws(V4, ip("127.0.0.1"), 0, "/x"), false),
         ("ws6://host?q", ws(V6, name("host"), 80, "/?q"), true),
+        ("udp://127.0.0.1:5555", udp(Any, ip("127.0.0.1"), 5555), true),
+        ("udp://*:5555/", udp(Any, Host::Wildcard, 5555), false),
+        ("udp4://127.0.0.1:0", udp(V4, ip("127.0.0.1"), 0), false),
+        ("udp6://Host:1", udp(V6, name("host"), 1), true),
         ("ipc:///tmp/x.sock", ipc("/tmp/x.sock"), true),
         ("abstract://name%00x", abstracted(b"name\0x"), true),
         ("abstract://a%20b%ffc%25", abstracted(b"a b\xffc%"), true),
@@ -106,7 +114,8 @@ fn item_162_urls_are_refused_as_the_table_lists_them() {
         ("http://host:1", Scheme),
         (" tcp://host:1", Scheme),
         ("wss://host", NotBuilt),
-        ("udp4://host:1", NotBuilt),
+        ("udp4://[::1]:1", Address),
+        ("udp://host:1/path", Address),
         ("dtls://host:1", NotBuilt),
         ("abstract://", Address),
         ("abstract://name%", Syntax),
@@ -202,7 +211,7 @@ fn errors_say_what_to_do() {
     );
     assert_eq!(
         error("zmq://host"),
-        r#""zmq://host": no transport has the scheme "zmq"; use tcp, tcp4, tcp6, tls+tcp, ws, ipc, unix, abstract, socket or inproc"#
+        r#""zmq://host": no transport has the scheme "zmq"; use tcp, tcp4, tcp6, tls+tcp, ws, udp, ipc, unix, abstract, socket or inproc"#
     );
 }
 
@@ -240,7 +249,7 @@ fn calls_can_take_urls_in_any_form() {
 proptest! {
     #[test]
     fn any_text_is_refused_or_printed_so_that_it_parses_again(
-        scheme in prop::sample::select(vec!["", "tcp://", "tcp4://", "tcp6://", "ipc://", "inproc://", "ws://"]),
+        scheme in prop::sample::select(vec!["", "tcp://", "tcp4://", "tcp6://", "ipc://", "inproc://", "ws://", "udp://"]),
         rest in "\\PC{0,40}|[\\[\\]:*@/?#.%a0-9f-]{0,20}|[a-z0-9.]{1,8}:[0-9]{1,5}",
     ) {
         let url = format!("{scheme}{rest}");

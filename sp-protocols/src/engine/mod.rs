@@ -167,8 +167,11 @@ pub enum Counter {
     Unanswered,
     /// A request or survey sent again.
     Resent,
-    /// A message that a slow subscriber, respondent or neighbour missed: dropped on the sending side.
+    /// A message that a slow subscriber, respondent or neighbour missed, or a datagram that the system did not send:
+    /// dropped on the sending side.
     DroppedOnSend,
+    /// A message dropped because it was longer than its peer or the network takes.
+    TooLong,
     /// A subscriber disconnected because it was too slow.
     TooSlow,
     /// A message dropped because the receiver's queue was full.
@@ -185,13 +188,14 @@ pub enum Counter {
 
 impl Counter {
     /// Every counter, in the order of their display.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::StaleReply,
         Self::HopLimit,
         Self::PeerGone,
         Self::Unanswered,
         Self::Resent,
         Self::DroppedOnSend,
+        Self::TooLong,
         Self::TooSlow,
         Self::DroppedOnReceive,
         Self::Unwanted,
@@ -209,6 +213,7 @@ impl Counter {
             Self::Unanswered => "unanswered",
             Self::Resent => "resent",
             Self::DroppedOnSend => "dropped_on_send",
+            Self::TooLong => "too_long",
             Self::TooSlow => "too_slow",
             Self::DroppedOnReceive => "dropped_on_receive",
             Self::Unwanted => "unwanted",

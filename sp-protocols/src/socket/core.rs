@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use sp_core::batch::Batch;
 use sp_core::clock;
 use sp_core::config::Config;
+use sp_core::datagram::Lost;
 use sp_core::endpoint::Endpoint;
 use sp_core::id::{CtxId, PeerId, SocketId, TimerKey};
 use sp_core::message::Message;
@@ -27,8 +28,9 @@ use super::foreign::{Panicked, guarded};
 use super::live::{Counts, Deferred, Line, Lines, Live};
 use super::lookout::Lookout;
 use super::monitor::{Monitor, PipeEvent};
+use super::strays::Strays;
 use super::wait::{Side, Waiters};
-use crate::engine::{Effects, Engine, Options};
+use crate::engine::{Counter, Effects, Engine, Options};
 
 /// One socket, shared by its handles, its connections and its endpoints.
 pub(crate) struct Shared<E: Engine> {
@@ -47,6 +49,7 @@ pub(crate) struct Shared<E: Engine> {
     pub(crate) refused: AtomicU64,
     /// Panics of the program's own code, wakers and admission, that ended here.
     pub(crate) panics: AtomicU64,
+    pub(crate) strays: Strays,
     /// What passed between this socket and the peers that are gone.
     past: Mutex<Traffic>,
     options: E::Options,
@@ -89,6 +92,7 @@ impl<E: Engine> Shared<E> {
             admission: Mutex::new(None),
             refused: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            strays: Strays::default(),
             past: Mutex::default(),
             options,
             me: me.clone(),
@@ -405,6 +409,19 @@ impl<E: Engine> PipeEvents for Shared<E> {
     fn refused(&self, at: &Arc<Endpoint>, peer_addr: Option<SocketAddr>, why: CloseReason) {
         self.refused.fetch_add(1, Ordering::Relaxed);
         self.monitor.tell(|| PipeEvent::Refused { endpoint: Arc::clone(at), peer_addr, why });
+    }
+
+    fn lost(&self, peer: Option<PeerId>, what: Lost, times: usize) {
+        let counter = match what {
+            Lost::TooLong => Counter::TooLong,
+            Lost::NotSent => Counter::DroppedOnSend,
+            Lost::NoRoom => Counter::DroppedOnReceive,
+            stray => return self.strays.count(stray, times),
+        };
+        self.engine(|_, fx| match peer {
+            Some(peer) => fx.count_for(peer, counter, times),
+            None => fx.count_times(counter, times),
+        });
     }
 }
 

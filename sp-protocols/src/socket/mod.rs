@@ -20,6 +20,7 @@ mod monitor;
 mod peers;
 mod poll_set;
 mod receiver;
+mod strays;
 #[cfg(feature = "stream")]
 mod stream;
 #[cfg(feature = "tokio")]
@@ -113,6 +114,9 @@ impl<E: Engine> Socket<E> {
             .value("events_lost", shared.monitor.lost());
         for (counter, count) in shared.counts.iter() {
             stats = stats.value(counter.name(), count);
+        }
+        if let Some(strays) = shared.strays.tree() {
+            stats = stats.child(strays);
         }
         shared.peers.all().iter().fold(stats, |stats, peer| {
             let traffic = traffic_of(peer);

@@ -1,11 +1,14 @@
-//! One live stream connection: what its driver owns ([`Conn`]) and what everybody may touch ([`StreamPipe`]).
+//! One live stream connection: what its driver owns ([`Conn`]) and what everybody may touch ([`StreamPipe`]). And
+//! [`Outbox`], the queue of pipes without a stream.
 
+mod outbox;
 mod pacer;
 mod pipe;
 mod rx;
 mod tx;
 mod writer;
 
+pub(crate) use outbox::Outbox;
 pub(crate) use pacer::Pacer;
 pub(crate) use pipe::{PipeSpec, StreamPipe};
 pub(crate) use rx::{Progress, ReadBuf, Rx};

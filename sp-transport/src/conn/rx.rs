@@ -45,6 +45,11 @@ impl ReadBuf {
         })
     }
 
+    /// For datagrams: room for any, and where their messages go.
+    pub(crate) fn parts(&mut self) -> (&mut [u8], &mut Batch) {
+        (&mut self.bytes[..READ_BYTES], &mut self.batch)
+    }
+
     /// Keeps it for what the thread reads next.
     pub(crate) fn put_back(self: Box<Self>) {
         // A thread that is ending keeps nothing.

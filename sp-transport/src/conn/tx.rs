@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::OnceLock;
 
+use sp_core::config::Config;
 use sp_core::held::{Frames, Held};
 use sp_core::message::Message;
 use sp_core::pipe::Flush;
@@ -25,6 +26,12 @@ use crate::wire::Framing;
 pub(crate) struct SendLimits {
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
+}
+
+impl SendLimits {
+    pub(crate) const fn new(config: &Config) -> Self {
+        Self { messages: config.send_queue_messages, bytes: config.send_queue_bytes }
+    }
 }
 
 /// What a flush leaves its caller to do.

@@ -33,6 +33,7 @@ use sp_core::sync::{Mutex, lock};
 use crate::broadcast::Broadcast;
 use crate::conn::{Conn, StreamPipe};
 use crate::sleep::Sleep;
+use crate::udp::Hub;
 use crate::worker::{Tended, WorkerHandle};
 use gate::{Gate, Left, Seat};
 use poll_set::Bell;
@@ -88,6 +89,8 @@ enum Mail {
     Adopt(Box<Conn>),
     /// Somebody wants this connection read again or ended.
     Attend(Arc<StreamPipe>),
+    /// A new descriptor for datagrams, or one of whose pipes somebody wants to receive again.
+    Hub(Arc<Hub>),
 }
 
 impl Driver {
@@ -243,6 +246,21 @@ impl Driver {
     /// taken what it got. Sending the worker would cost more and make two threads of one.
     pub(crate) fn attend_when_needed(self: &Arc<Self>, pipe: Arc<StreamPipe>) {
         self.post(Mail::Attend(pipe));
+        if !self.sleep.is_away() {
+            self.notify();
+        }
+    }
+
+    /// The worker has a new descriptor for datagrams.
+    pub(crate) fn adopt_hub(self: &Arc<Self>, hub: Arc<Hub>) {
+        self.streams.store(true, Ordering::Relaxed);
+        self.post(Mail::Hub(hub));
+        self.notify();
+    }
+
+    /// As [`attend_when_needed`](Self::attend_when_needed), for a pipe of a descriptor for datagrams.
+    pub(crate) fn attend_hub_when_needed(self: &Arc<Self>, hub: Arc<Hub>) {
+        self.post(Mail::Hub(hub));
         if !self.sleep.is_away() {
             self.notify();
         }

@@ -34,7 +34,8 @@ use crate::worker::{TEND_INTERVAL, Tended};
 ///
 /// While it lives, the library's thread does none of that for this socket: a program that does not call `drive`
 /// leaves the socket standing, its futures included. Blocking calls go on working, from any thread. Accepting,
-/// dialling, handshakes and protocol timers stay with the library's thread. Dropped, that takes over again.
+/// dialling, handshakes and protocol timers stay with the library's thread, except that a listener over udp hears
+/// of new peers where it hears of everything, and so when it is driven. Dropped, that takes over again.
 pub struct PollSet {
     host: Host,
     bell: Arc<Bell>,

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -20,12 +20,15 @@ use super::{Driver, Mail, WAKER};
 use crate::conn::{Conn, Progress, ReadBuf, StreamPipe};
 use crate::patience::Patience;
 use crate::sync::poll;
+use crate::udp::{Hub, Read};
 
 /// A socket's poll set and connections.
 pub(super) struct Wheel {
     poll: Poll,
     events: Events,
     conns: Slab<Conn>,
+    /// Descriptors for datagrams. Whoever needs one holds it; the others are gone.
+    hubs: Slab<Weak<Hub>>,
     /// Connections with work left although no event will say so.
     ready: VecDeque<usize>,
     /// The last poll brought as many events as fit: there may be more.
@@ -41,6 +44,7 @@ impl Wheel {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_PER_POLL),
             conns: Slab::new(),
+            hubs: Slab::new(),
             ready: VecDeque::new(),
             full: false,
             mail_in: Vec::new(),
@@ -71,7 +75,7 @@ impl Wheel {
             return true;
         }
         if let Some(mut tries) = self.patience.begin(driver.polling(), deadline) {
-            while tries.go_on(self.conns.is_empty(), &done) {
+            while tries.go_on(self.has_nothing(), &done) {
                 self.glance(driver);
                 if done() {
                     self.patience.hit(&tries);
@@ -114,9 +118,14 @@ impl Wheel {
         self.full || !self.ready.is_empty()
     }
 
+    /// Whether there is nothing to poll.
+    fn has_nothing(&self) -> bool {
+        self.conns.is_empty() && self.hubs.is_empty()
+    }
+
     /// A turn without a wait, left out where there is nothing to poll.
     fn glance(&mut self, driver: &Driver) {
-        if !self.conns.is_empty() || driver.has_mail.load(Ordering::Relaxed) {
+        if !self.has_nothing() || driver.has_mail.load(Ordering::Relaxed) {
             self.step(driver, Some(Duration::ZERO));
         }
     }
@@ -151,6 +160,8 @@ impl Wheel {
             if let Some(conn) = self.conns.get_mut(key) {
                 conn.listed = false;
                 self.receive(key, driver);
+            } else if key & HUB != 0 {
+                self.receive_datagrams(key);
             }
         }
         busy
@@ -159,7 +170,7 @@ impl Wheel {
     fn serve(&mut self, event: &Event, driver: &Driver) {
         let key = event.token().0;
         // A stale event finds nobody, or the slot's next owner, for whom it is a false alarm.
-        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(conn) = self.conns.get_mut(key) else { return self.serve_hub(event) };
         if event.is_writable() {
             conn.pipe.writable();
         }
@@ -195,6 +206,48 @@ impl Wheel {
         }
     }
 
+    fn serve_hub(&mut self, event: &Event) {
+        let key = event.token().0;
+        if event.is_writable()
+            && let Some(hub) = self.hub(key)
+        {
+            hub.writable();
+        }
+        if event.is_readable() || event.is_error() {
+            self.receive_datagrams(key);
+        }
+    }
+
+    fn hub(&self, key: usize) -> Option<Arc<Hub>> {
+        // A stale event finds nobody, as with connections.
+        self.hubs.get(key & !HUB)?.upgrade()
+    }
+
+    fn receive_datagrams(&mut self, key: usize) {
+        let Some(hub) = self.hub(key) else { return };
+        let mut read_buf = ReadBuf::take();
+        let read = hub.receive(&mut read_buf);
+        read_buf.put_back();
+        if read == Read::More && !self.ready.contains(&key) {
+            self.ready.push_back(key);
+        }
+    }
+
+    /// Takes a new descriptor in, or looks after the wishes of one.
+    fn attend_hub(&mut self, hub: &Arc<Hub>, driver: &Driver) {
+        if hub.is_new() {
+            self.hubs.retain(|_, hub| hub.strong_count() > 0);
+            let key = self.hubs.insert(Arc::downgrade(hub));
+            driver.streams.store(true, Ordering::Relaxed);
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let source = &mut SourceFd(&hub.fd());
+            if let Err(error) = self.poll.registry().register(source, Token(key | HUB), interest) {
+                hub.fail(error.kind());
+            }
+        }
+        hub.resume();
+    }
+
     fn list(&mut self, key: usize) {
         if let Some(conn) = self.conns.get_mut(key)
             && !std::mem::replace(&mut conn.listed, true)
@@ -221,6 +274,7 @@ impl Wheel {
                         self.attend(key, &pipe, driver);
                     }
                 }
+                Mail::Hub(hub) => self.attend_hub(&hub, driver),
             }
         }
         self.mail_in = mail;
@@ -260,7 +314,8 @@ impl Wheel {
     /// Takes a connection out and tells everybody concerned.
     fn end(&mut self, key: usize, why: CloseReason, driver: &Driver) {
         let conn = self.conns.remove(key);
-        driver.streams.store(!self.conns.is_empty(), Ordering::Relaxed);
+        self.hubs.retain(|_, hub| hub.strong_count() > 0);
+        driver.streams.store(!self.has_nothing(), Ordering::Relaxed);
         // Fails only for a descriptor that never was registered.
         let _ = self.poll.registry().deregister(&mut SourceFd(&conn.pipe.fd()));
         conn.pipe.say_goodbye(&why);
@@ -271,6 +326,9 @@ impl Wheel {
         driver.worker.conn_ended(conn.origin);
     }
 }
+
+/// Marks the keys of descriptors for datagrams; there are fewer connections than that.
+const HUB: usize = 1 << (usize::BITS - 2);
 
 /// Events fetched at a time; more connections than that are served in the next step.
 const EVENTS_PER_POLL: usize = 256;

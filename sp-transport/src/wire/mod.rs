@@ -8,6 +8,7 @@
     clippy::arithmetic_side_effects
 )]
 
+pub mod datagram;
 mod decoder;
 mod framing;
 mod sp;

@@ -24,6 +24,7 @@ use crate::resolver::Addresses;
 use crate::runtime::{EndpointId, Lingering, Owner};
 use crate::sleep::Sleep;
 use crate::sync;
+use crate::udp::{Hub, News};
 
 /// One request to a worker.
 ///
@@ -67,6 +68,11 @@ pub(crate) enum Command {
         pipe: Weak<dyn Pipe>,
     },
     ConnEnded(Origin),
+    /// A descriptor for datagrams has something to decide.
+    Datagrams {
+        hub: Arc<Hub>,
+        news: News,
+    },
     Tend(Arc<dyn Tended>),
     ComeAgain(Arc<Driver>),
     /// Look from time to time whether callers still drive.

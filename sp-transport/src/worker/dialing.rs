@@ -26,13 +26,15 @@ impl Worker {
         match endpoint.address() {
             Address::Tcp { host: Host::Ip(ip), port, .. }
             | Address::Tls { host: Host::Ip(ip), port, .. }
-            | Address::Ws { host: Host::Ip(ip), port, .. } => {
+            | Address::Ws { host: Host::Ip(ip), port, .. }
+            | Address::Udp { host: Host::Ip(ip), port, .. } => {
                 dialer.addresses = [SocketAddr::new(*ip, *port)].into();
                 self.connect_next(id, CloseReason::Unresolved);
             }
             Address::Tcp { host: Host::Name(name), port, family }
             | Address::Tls { host: Host::Name(name), port, family }
-            | Address::Ws { host: Host::Name(name), port, family, .. } => {
+            | Address::Ws { host: Host::Name(name), port, family, .. }
+            | Address::Udp { host: Host::Name(name), port, family } => {
                 let handle = self.handle.clone();
                 self.resolver.look_up(name, *port, *family, move |addresses| {
                     handle.send(Command::Resolved { id, addresses });
@@ -40,7 +42,8 @@ impl Worker {
             }
             Address::Tcp { host: Host::Wildcard, .. }
             | Address::Tls { host: Host::Wildcard, .. }
-            | Address::Ws { host: Host::Wildcard, .. } => {
+            | Address::Ws { host: Host::Wildcard, .. }
+            | Address::Udp { host: Host::Wildcard, .. } => {
                 unreachable!("an endpoint without a host is refused before it is dialled")
             }
             Address::Ipc { path } => {
@@ -85,11 +88,21 @@ impl Worker {
     pub(super) fn connect_next(&mut self, id: EndpointId, mut why: CloseReason) {
         let mut tried = None;
         loop {
-            let Some(Ep { role: Role::Dialer(dialer), .. }) = self.endpoints.get_mut(&id) else {
+            let Some(Ep { role: Role::Dialer(dialer), endpoint, .. }) = self.endpoints.get_mut(&id)
+            else {
                 return;
             };
             dialer.turn += 1;
             let Some(addr) = dialer.addresses.pop_front() else { break };
+            if let Address::Udp { .. } = endpoint.address() {
+                match self.call(id, addr) {
+                    // One address after the other: who is called twice would take this socket for two.
+                    Ok(()) => return,
+                    Err(error) => why = CloseReason::Io(error.kind()),
+                }
+                tried = Some(addr);
+                continue;
+            }
             match dialer::connect_tcp(addr, &dialer.options) {
                 Ok(socket) => {
                     if !dialer.addresses.is_empty() {

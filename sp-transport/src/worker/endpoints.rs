@@ -11,10 +11,11 @@ use mio::Interest;
 use mio::unix::SourceFd;
 use socket2::Socket;
 use sp_core::clock;
-use sp_core::endpoint::Endpoint;
+use sp_core::endpoint::{Address, Endpoint};
 use sp_core::pipe::{CloseReason, Pipe, PipeInfo, ProtocolId};
 use sp_core::registry::{ConnControl, ConnSpec, conns};
 
+use super::datagrams::listen_for_answer;
 use super::{Due, HANDSHAKE_POLLING, Origin, Source, Tag, Which, Worker};
 use crate::conn::{Conn, PipeSpec, Rx, StreamPipe};
 use crate::dialer::Dialer;
@@ -22,6 +23,7 @@ use crate::half_open::{HalfOpen, Step};
 use crate::layers::{End, Layers};
 use crate::listener::{Accepted, Bound, Listener, PAUSE_FIRST, PAUSE_LAST};
 use crate::runtime::{EndpointId, Owner};
+use crate::udp::Hub;
 
 /// A dialer or listener and the pipes it made.
 pub(crate) struct Ep {
@@ -34,6 +36,8 @@ pub(crate) struct Ep {
 pub(super) enum Role {
     Dialer(Box<Dialer>),
     Listener(Box<Listener>),
+    /// A listener whose peers share a descriptor.
+    Datagrams(#[expect(dead_code, reason = "keeps the descriptor open")] Arc<Hub>),
     /// Dialers find it by themselves.
     InprocListener,
 }
@@ -43,14 +47,14 @@ impl Ep {
         Self::new(owner, endpoint, Role::InprocListener)
     }
 
-    fn new(owner: Owner, endpoint: Arc<Endpoint>, role: Role) -> Self {
+    pub(super) fn new(owner: Owner, endpoint: Arc<Endpoint>, role: Role) -> Self {
         Self { owner, endpoint, pipes: BTreeMap::new(), role }
     }
 
     fn connections_max(&self) -> Option<usize> {
         match &self.role {
             Role::Listener(listener) => listener.bound.options.connections_max,
-            Role::Dialer(_) | Role::InprocListener => None,
+            Role::Dialer(_) | Role::Datagrams(_) | Role::InprocListener => None,
         }
     }
 
@@ -58,13 +62,16 @@ impl Ep {
         match &self.role {
             Role::Dialer(dialer) => Some(End::Dialing(&dialer.options)),
             Role::Listener(listener) => Some(End::Listening(&listener.bound)),
-            Role::InprocListener => None,
+            Role::Datagrams(_) | Role::InprocListener => None,
         }
     }
 }
 
 impl Worker {
     pub(super) fn start_listener(&mut self, id: EndpointId, owner: Owner, bound: Bound) {
+        if let Address::Udp { .. } = bound.endpoint.address() {
+            return self.listen_datagrams(id, owner, bound);
+        }
         let endpoint = Arc::clone(&bound.endpoint);
         let mut key = None;
         if let Some(socket) = &bound.socket {
@@ -202,6 +209,7 @@ impl Worker {
                 let id = *id;
                 return self.accept(id);
             }
+            Some(Source::Calling(hub)) => return listen_for_answer(hub),
             Some(Source::HalfOpen(half_open)) => {
                 let step = half_open.advance();
                 self.leave_rivals(key);
@@ -231,7 +239,7 @@ impl Worker {
         match self.endpoints.get_mut(&half_open.origin.endpoint).map(|ep| &mut ep.role) {
             Some(Role::Listener(listener)) => listener.half_open -= 1,
             Some(Role::Dialer(dialer)) => dialer.trying.retain(|trying| *trying != key),
-            Some(Role::InprocListener) | None => {}
+            Some(Role::Datagrams(_) | Role::InprocListener) | None => {}
         }
         Some(half_open)
     }
@@ -242,7 +250,12 @@ impl Worker {
         self.came_to_nothing(half_open.endpoint(), half_open.peer_addr, why);
     }
 
-    fn came_to_nothing(&mut self, id: EndpointId, addr: Option<SocketAddr>, why: CloseReason) {
+    pub(super) fn came_to_nothing(
+        &mut self,
+        id: EndpointId,
+        addr: Option<SocketAddr>,
+        why: CloseReason,
+    ) {
         match self.endpoints.get(&id) {
             Some(Ep { role: Role::Dialer(dialer), .. }) if !dialer.addresses.is_empty() => {
                 self.connect_next(id, why);
@@ -359,9 +372,14 @@ impl Worker {
             }
         };
         for id in ids {
-            let Some(ep) = self.endpoints.remove(&id) else { continue };
+            let Some(mut ep) = self.endpoints.remove(&id) else { continue };
             if matches!(which, Which::One(_)) {
                 ep.pipes.values().for_each(close_pipe);
+            }
+            if let Role::Dialer(dialer) = &mut ep.role
+                && let Some(calling) = dialer.calling.take()
+            {
+                self.hang_up(calling);
             }
             if let Role::Listener(listener) = &ep.role
                 && let (Some(key), Some(socket)) = (listener.key, &listener.bound.socket)
@@ -384,7 +402,7 @@ impl Worker {
         }
     }
 
-    fn poll_source(&self, fd: RawFd, key: usize) -> io::Result<()> {
+    pub(super) fn poll_source(&self, fd: RawFd, key: usize) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut SourceFd(&fd), Tag::Source.token(key), interest)
     }

@@ -1,11 +1,13 @@
 //! The I/O worker: accepts, connects, shakes hands, keeps time, and drives every socket nobody waits on.
 
 mod command;
+mod datagrams;
 mod dialing;
 mod endpoints;
 mod leases;
 
 pub(crate) use command::{Command, Which, WorkerHandle};
+pub(crate) use datagrams::Calling;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
@@ -27,6 +29,7 @@ use crate::runtime::{EndpointId, Lingering};
 use crate::sync::poll;
 use crate::sys;
 use crate::timer::{Deadline, Timers};
+use crate::udp::Hub;
 use command::Commands;
 use endpoints::Ep;
 use leases::Leases;
@@ -76,6 +79,8 @@ pub(crate) trait Tended: Send + Sync {
 pub(crate) enum Source {
     Listener(EndpointId),
     HalfOpen(Box<HalfOpen>),
+    /// A dialer's, until it is answered.
+    Calling(Arc<Hub>),
 }
 
 /// What the worker does at a certain time.
@@ -90,6 +95,7 @@ pub(crate) enum Due {
         turn: u64,
     },
     Accept(EndpointId),
+    Datagrams(Weak<Hub>),
     Leases,
 }
 
@@ -173,6 +179,7 @@ impl Worker {
             }
             Command::Track { origin, pipe } => self.track(origin, pipe),
             Command::ConnEnded(origin) => self.conn_ended(origin),
+            Command::Datagrams { hub, news } => self.datagram_news(&hub, news),
             Command::Tend(pipe) => {
                 if pipe.set_tended(true) {
                     self.tended.push(pipe);
@@ -308,6 +315,7 @@ impl Worker {
                 Due::Redial(id) => self.attempt(id),
                 Due::NextAddress { id, turn } => self.next_address(id, turn),
                 Due::Accept(id) => self.accept_again(id),
+                Due::Datagrams(hub) => self.tick_again(&hub),
                 Due::Leases => {
                     self.leases_due = None;
                     self.renew_leases(now);

@@ -1,0 +1,162 @@
+//! Whole messages that wait for whoever hands them over: to another socket of the process, or to the network as
+//! datagrams.
+
+use sp_core::batch::Batch;
+use sp_core::held::Held;
+use sp_core::message::Message;
+use sp_core::pipe::{Backlog, Standing};
+
+use super::pacer::Pacer;
+use super::tx::SendLimits;
+
+/// What waits, and who sees to it.
+///
+/// Handing over is to it what writing is to a connection, and a receiver that has paused what a full kernel is, so the
+/// same machine says who does it.
+pub(crate) struct Outbox {
+    waiting: Batch,
+    bytes: usize,
+    /// Messages that were taken and could not be handed over yet, and their bytes.
+    stalled: usize,
+    stalled_bytes: usize,
+    pub(crate) pacer: Pacer,
+    room_owed: bool,
+    closed: bool,
+    limits: SendLimits,
+    /// What may wait of what the socket broadcasts, once the pipe takes part.
+    backlog: Option<Backlog>,
+    standing: Standing,
+}
+
+impl Outbox {
+    pub(crate) fn new(limits: SendLimits) -> Self {
+        Self {
+            waiting: Batch::new(),
+            bytes: 0,
+            stalled: 0,
+            stalled_bytes: 0,
+            pacer: Pacer::new(),
+            room_owed: false,
+            closed: false,
+            limits,
+            backlog: None,
+            standing: Standing::default(),
+        }
+    }
+
+    /// Takes over what is held. Answers whether a flush has to follow.
+    pub(crate) fn commit(&mut self, held: &mut Held) -> bool {
+        if self.closed {
+            held.clear();
+            return false;
+        }
+        if let Some(batch) = &mut held.batch {
+            self.waiting.take_from(batch, usize::MAX);
+        }
+        self.bytes += std::mem::take(&mut held.bytes);
+        held.messages = 0;
+        let pressing = self.pressing();
+        self.pacer.writer.wants_flush(pressing)
+    }
+
+    /// Moves what waits into `delivery`, which is empty; answers no if nothing does.
+    pub(crate) fn load(&mut self, delivery: &mut Batch) -> bool {
+        (self.stalled, self.stalled_bytes) = (0, 0);
+        if self.closed || self.waiting.is_empty() {
+            self.pacer.drained();
+            return false;
+        }
+        std::mem::swap(delivery, &mut self.waiting);
+        if self.backlog.is_some() {
+            self.standing.sent += delivery.len() as u64;
+            self.standing.sent_bytes += self.bytes as u64;
+        }
+        self.bytes = 0;
+        true
+    }
+
+    /// What of `delivery` is left waits as well.
+    pub(crate) fn stall(&mut self, delivery: &Batch) {
+        self.stalled = delivery.len();
+        self.stalled_bytes = delivery.bytes() as usize;
+    }
+
+    /// Answers whether there is room, and remembers a no.
+    pub(crate) fn ask_room(&mut self) -> bool {
+        let room = self.has_room();
+        self.room_owed |= !room;
+        room
+    }
+
+    /// Whether there is room now for somebody who heard that there is none.
+    pub(crate) fn take_room_owed(&mut self) -> bool {
+        let owed = self.room_owed && !self.closed && self.has_room();
+        self.room_owed &= !owed;
+        owed
+    }
+
+    /// Drops what waits and takes nothing more. Answers whether somebody is handing over just now, or `None` if it was
+    /// closed before.
+    pub(crate) fn close(&mut self) -> Option<bool> {
+        if std::mem::replace(&mut self.closed, true) {
+            return None;
+        }
+        let is_busy = self.pacer.writer.is_writing();
+        self.pacer.writer.close();
+        self.standing.waiting = self.waiting.len() as u64;
+        self.waiting = Batch::new();
+        (self.bytes, self.stalled, self.stalled_bytes) = (0, 0, 0);
+        Some(is_busy)
+    }
+
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The pipe takes part in what is broadcast.
+    pub(crate) const fn join(&mut self, limit: Backlog) {
+        self.backlog = Some(limit);
+    }
+
+    /// Whether it takes part.
+    pub(crate) const fn has_joined(&self) -> bool {
+        self.backlog.is_some()
+    }
+
+    /// Drops the oldest until there is room.
+    pub(crate) fn drop_oldest(&mut self) -> usize {
+        let mut dropped = 0;
+        while !self.has_room()
+            && let Some(msg) = self.waiting.pop()
+        {
+            self.bytes -= msg.len();
+            dropped += 1;
+        }
+        dropped
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        let waiting = self.standing.waiting.max(self.waiting.len() as u64);
+        Standing { waiting, ..self.standing }
+    }
+
+    pub(crate) fn unsent(&self) -> usize {
+        // An empty message is something to wait for, too.
+        (self.bytes + self.stalled_bytes).max(self.waiting.len() + self.stalled)
+    }
+
+    /// How much presses for a delivery: bytes, and the messages themselves, for those may be empty.
+    pub(crate) fn pressing(&self) -> usize {
+        self.bytes + self.waiting.len() * size_of::<Message>()
+    }
+
+    fn has_room(&self) -> bool {
+        if let Some(backlog) = self.backlog {
+            // What could not be handed over is as good as there: it cannot be dropped any more.
+            let messages = self.waiting.len();
+            return backlog.has_room(messages as u64, self.pressing() as u64);
+        }
+        self.waiting.len() + self.stalled < self.limits.messages
+            && self.bytes + self.stalled_bytes < self.limits.bytes
+    }
+}

@@ -1,0 +1,382 @@
+//! One descriptor and everybody at its other ends.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use socket2::{SockAddr, SockRef};
+use sp_core::batch::Batch;
+use sp_core::clock;
+use sp_core::datagram::Lost;
+use sp_core::endpoint::Endpoint;
+use sp_core::pipe::{CloseReason, PipeEvents, ProtocolId};
+use sp_core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use sp_core::sync::{Mutex, lock};
+
+use super::pipe::UdpPipe;
+use super::table::{Due, Heard, Table, Terms, Word, reason_of};
+use crate::conn::ReadBuf;
+use crate::driver::Driver;
+use crate::runtime::{EndpointId, Owner};
+use crate::sys;
+use crate::wire::datagram::Offer;
+use crate::worker::{Command, WorkerHandle};
+
+/// A descriptor of a dialer or listener, in the hands of its socket's driver. It stays open for as long as the endpoint
+/// or one of its pipes needs it; the driver does not hold it.
+pub(crate) struct Hub {
+    socket: UdpSocket,
+    /// Whom a dialer's socket is connected to.
+    connected: Option<SocketAddr>,
+    id: EndpointId,
+    endpoint: Arc<Endpoint>,
+    protocol: ProtocolId,
+    table: Mutex<Table<Weak<UdpPipe>>>,
+    /// Pipes that wait until the kernel takes more.
+    blocked: Mutex<Vec<Weak<UdpPipe>>>,
+    /// Pipes that can be received from again.
+    resumed: Mutex<Vec<Weak<UdpPipe>>>,
+    events: Arc<dyn PipeEvents>,
+    driver: Arc<Driver>,
+    worker: WorkerHandle,
+    /// Datagrams that the system is known to have dropped, and whether more came at a time than a turn reads, so that
+    /// there may be others. Only whoever drives touches these.
+    overrun: AtomicU64,
+    strained: AtomicBool,
+    /// The worker will come again. Only the worker touches this.
+    ticks: AtomicBool,
+    /// The driver has seen it. Only the driver touches this.
+    is_known: AtomicBool,
+}
+
+/// What the worker has to see to.
+pub(crate) enum News {
+    /// A stranger wants to be a peer.
+    Knock(SocketAddr, Offer),
+    /// The peer that was called has answered.
+    Opened(Arc<UdpPipe>),
+    /// What was to be a pipe is none.
+    Failed(Arc<UdpPipe>, CloseReason),
+}
+
+/// Whether there may be more to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Read {
+    Drained,
+    More,
+}
+
+/// What became of a datagram.
+pub(crate) enum Sent {
+    Gone,
+    /// The kernel takes no more for now.
+    Blocked,
+    /// Longer than the network takes.
+    TooLong,
+    /// The system did not send it, and may send the next.
+    Lost,
+    /// Nobody has the peer's port.
+    Refused,
+}
+
+impl Hub {
+    /// `connected` is whom a dialer's socket is connected to; without it, it is a listener's.
+    pub(crate) fn new(
+        socket: UdpSocket,
+        connected: Option<SocketAddr>,
+        (id, endpoint): (EndpointId, &Arc<Endpoint>),
+        owner: &Owner,
+        worker: &WorkerHandle,
+        terms: Terms,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            socket,
+            connected,
+            id,
+            endpoint: Arc::clone(endpoint),
+            protocol: terms.protocol,
+            table: Mutex::new(Table::new(terms, connected.is_some())),
+            blocked: Mutex::default(),
+            resumed: Mutex::default(),
+            events: Arc::clone(&owner.events),
+            driver: Arc::clone(&owner.driver),
+            worker: worker.clone(),
+            overrun: AtomicU64::new(0),
+            strained: AtomicBool::new(false),
+            ticks: AtomicBool::new(false),
+            is_known: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) const fn endpoint_id(&self) -> EndpointId {
+        self.id
+    }
+
+    pub(crate) const fn protocol(&self) -> ProtocolId {
+        self.protocol
+    }
+
+    pub(crate) const fn connected(&self) -> Option<SocketAddr> {
+        self.connected
+    }
+
+    pub(crate) fn driver(&self) -> &Arc<Driver> {
+        &self.driver
+    }
+
+    pub(crate) fn worker(&self) -> &WorkerHandle {
+        &self.worker
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()
+    }
+
+    pub(crate) fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// Notes whether the worker will come again, and answers whether it would have.
+    pub(crate) fn set_ticks(&self, ticks: bool) -> bool {
+        self.ticks.swap(ticks, Ordering::Relaxed)
+    }
+
+    /// Whether the driver sees it for the first time.
+    pub(crate) fn is_new(&self) -> bool {
+        !self.is_known.swap(true, Ordering::Relaxed)
+    }
+
+    /// The driver cannot hear of it.
+    pub(crate) fn fail(&self, kind: ErrorKind) {
+        let why = CloseReason::Io(kind);
+        match self.connected.and_then(|addr| lock(&self.table).at(addr)) {
+            Some(pipe) => end(&pipe, why),
+            None => self.events.refused(&self.endpoint, None, why),
+        }
+    }
+
+    /// Calls `addr` for `pipe` from now on until `until`. Answers when to [`tick`](Self::tick).
+    pub(crate) fn call(&self, addr: SocketAddr, pipe: &Arc<UdpPipe>, until: Instant) {
+        lock(&self.table).call(addr, Arc::downgrade(pipe), clock::now(), until);
+    }
+
+    /// The stranger at `addr` is let in as `pipe`. Answers no if it has gone meanwhile.
+    pub(crate) fn admit(&self, addr: SocketAddr, pipe: &Arc<UdpPipe>) -> bool {
+        let answer = lock(&self.table).admit(addr, Arc::downgrade(pipe));
+        answer.inspect(|answer| self.say(addr, answer)).is_some()
+    }
+
+    /// Nobody is at `addr` any more; whoever is, is told why unless it knows.
+    pub(crate) fn forget(&self, addr: SocketAddr, why: &CloseReason) {
+        let goodbye = lock(&self.table).forget(addr, reason_of(why));
+        goodbye.inspect(|goodbye| self.say(addr, goodbye));
+    }
+
+    /// Whether `addr` waits to be let in.
+    pub(crate) fn knocks(&self, addr: SocketAddr) -> bool {
+        lock(&self.table).knocks(addr)
+    }
+
+    /// Does what is due. Answers when to come again.
+    pub(crate) fn tick(&self) -> Option<Instant> {
+        let mut due = Vec::new();
+        let next = lock(&self.table).tick(clock::now(), &mut due);
+        for due in due {
+            match due {
+                Due::Say(addr, word) => self.say(addr, &word),
+                Due::End(pipe, why) => end(&pipe, why),
+            }
+        }
+        next
+    }
+
+    /// Reads and delivers what has come, up to a share.
+    pub(crate) fn receive(self: &Arc<Self>, shared: &mut ReadBuf) -> Read {
+        let (bytes, batch) = shared.parts();
+        let mut now = None;
+        let mut pipe: Option<Arc<UdpPipe>> = None;
+        let mut share = TURN_BYTES;
+        while share > 0 {
+            let (len, from) = match self.read(bytes) {
+                Ok(read) => read,
+                Err(error) => {
+                    deliver(pipe, batch);
+                    return self.unread(&error);
+                }
+            };
+            share = share.saturating_sub(len + DATAGRAM_BYTES);
+            let now = *now.get_or_insert_with(clock::now);
+            // The lock is let go of before anything is done.
+            let heard = lock(&self.table).heard(from, &bytes[..len], now);
+            if let Heard::Message(of, payload) = heard {
+                if pipe.as_ref().is_none_or(|pipe| of.as_ptr() != Arc::as_ptr(pipe)) {
+                    deliver(pipe, batch);
+                    pipe = of.upgrade();
+                }
+                batch.push_front_of(payload, payload.len(), pipe.as_ref().and_then(|p| p.peer()));
+                continue;
+            }
+            // What came before an end is delivered before it.
+            deliver(pipe.take(), batch);
+            self.follow(from, heard);
+        }
+        deliver(pipe, batch);
+        self.strained.store(true, Ordering::Relaxed);
+        Read::More
+    }
+
+    /// The kernel has room: pipes that waited for it go on.
+    pub(crate) fn writable(&self) {
+        for_each(&self.blocked, UdpPipe::writable);
+    }
+
+    /// Pipes that can be received from again get what waits for that.
+    pub(crate) fn resume(&self) {
+        for_each(&self.resumed, UdpPipe::unstall);
+    }
+
+    /// `pipe` is to be told when the kernel has room.
+    pub(crate) fn block(&self, pipe: &Weak<UdpPipe>) {
+        lock(&self.blocked).push(Weak::clone(pipe));
+    }
+
+    /// `pipe` can be received from again.
+    pub(crate) fn resume_later(self: &Arc<Self>, pipe: &Weak<UdpPipe>) {
+        let is_first = {
+            let mut resumed = lock(&self.resumed);
+            resumed.push(Weak::clone(pipe));
+            resumed.len() == 1
+        };
+        if is_first {
+            self.driver.attend_hub_when_needed(Arc::clone(self));
+        }
+    }
+
+    /// Sends one datagram in two pieces; `to` where the socket is not connected.
+    pub(crate) fn send(&self, to: Option<&SockAddr>, head: &Word, payload: &[u8]) -> Sent {
+        let pieces = [IoSlice::new(head), IoSlice::new(payload)];
+        let socket = SockRef::from(&self.socket);
+        loop {
+            let sent = match to {
+                Some(to) => socket.send_to_vectored(&pieces, to),
+                None => socket.send_vectored(&pieces),
+            };
+            return match sent {
+                Ok(_) => Sent::Gone,
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted => continue,
+                    ErrorKind::WouldBlock => Sent::Blocked,
+                    _ if error.raw_os_error() == Some(libc::EMSGSIZE) => Sent::TooLong,
+                    ErrorKind::ConnectionRefused => Sent::Refused,
+                    _ => Sent::Lost,
+                },
+            };
+        }
+    }
+
+    /// Says something that may be lost like anything else.
+    fn say(&self, addr: SocketAddr, word: &Word) {
+        let _ = match self.connected {
+            Some(_) => self.socket.send(word),
+            None => self.socket.send_to(word, addr),
+        };
+    }
+
+    fn read(&self, bytes: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        loop {
+            let read = match self.connected {
+                Some(addr) => self.socket.recv(bytes).map(|len| (len, addr)),
+                None => self.socket.recv_from(bytes),
+            };
+            match read {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+
+    /// Nothing was read.
+    fn unread(&self, error: &io::Error) -> Read {
+        if error.kind() == ErrorKind::WouldBlock {
+            if self.strained.swap(false, Ordering::Relaxed) {
+                self.count_overrun();
+            }
+            return Read::Drained;
+        }
+        if let Some(addr) = self.connected {
+            // Nobody is there, or no way leads there.
+            let pipe = lock(&self.table).at(addr);
+            pipe.iter().for_each(|pipe| end(pipe, CloseReason::Io(error.kind())));
+        }
+        Read::More
+    }
+
+    /// More came than was read in time: asks the system what that cost.
+    fn count_overrun(&self) {
+        if let Some(dropped) = sys::dropped(self.socket.as_fd()) {
+            let more = dropped.saturating_sub(self.overrun.swap(dropped, Ordering::Relaxed));
+            if more > 0 {
+                self.events.lost(None, Lost::Overrun, more as usize);
+            }
+        }
+    }
+
+    fn follow(self: &Arc<Self>, from: SocketAddr, heard: Heard<'_, Weak<UdpPipe>>) {
+        match heard {
+            Heard::Message(..) | Heard::Answer(None) => {}
+            Heard::Answer(Some(word)) => self.say(from, &word),
+            Heard::Stray(what, answer) => {
+                self.events.lost(None, what, 1);
+                answer.inspect(|answer| self.say(from, answer));
+            }
+            Heard::Knock(offer) => self.tell(News::Knock(from, offer)),
+            Heard::Opened(pipe, offer) => {
+                if let Some(pipe) = pipe.upgrade() {
+                    pipe.set_payload_max(offer.payload_max);
+                    self.tell(News::Opened(pipe));
+                }
+            }
+            Heard::Refused(why, word) => {
+                self.say(from, &word);
+                self.events.refused(&self.endpoint, Some(from), why);
+            }
+            Heard::Ended(pipe, why) => end(&pipe, why),
+        }
+    }
+
+    pub(super) fn tell(self: &Arc<Self>, news: News) {
+        self.worker.send(Command::Datagrams { hub: Arc::clone(self), news });
+    }
+}
+
+fn end(pipe: &Weak<UdpPipe>, why: CloseReason) {
+    if let Some(pipe) = pipe.upgrade() {
+        pipe.end(why);
+    }
+}
+
+/// Empties a list and does something with every pipe in it. The list keeps the room it has.
+fn for_each(list: &Mutex<Vec<Weak<UdpPipe>>>, act: impl Fn(&UdpPipe)) {
+    let mut pipes = std::mem::take(&mut *lock(list));
+    pipes.drain(..).filter_map(|pipe| pipe.upgrade()).for_each(|pipe| act(&pipe));
+    let mut list = lock(list);
+    if list.is_empty() {
+        *list = pipes;
+    }
+}
+
+/// Hands over what has come from one pipe.
+fn deliver(pipe: Option<Arc<UdpPipe>>, batch: &mut Batch) {
+    match pipe {
+        Some(pipe) if !batch.is_empty() => pipe.deliver(batch),
+        // It is gone.
+        _ => batch.clear(),
+    }
+}
+
+/// What one turn reads before others have theirs: as much as from a stream, where a datagram counts as what the kernel
+/// keeps for a small one. So whatever fills the kernel's buffer is more than one turn.
+const TURN_BYTES: usize = 64 << 10;
+const DATAGRAM_BYTES: usize = 768;
