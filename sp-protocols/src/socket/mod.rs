@@ -100,6 +100,8 @@ impl<E: Engine> Socket<E> {
 
     /// What passed, what was dropped and why: for the socket since it was opened, and for each peer that is
     /// connected. A peer has those reasons only for which something was counted.
+    ///
+    /// Datagrams that belong to no peer are counted by reason under `stray_datagrams`, once there has been one.
     pub fn stats(&self) -> Stats {
         let shared = self.shared();
         let total = shared.traffic();
