@@ -34,6 +34,14 @@ pub enum DialError {
         /// The URL dialled.
         url: String,
     },
+    /// The socket is one of the process that this one was forked from.
+    #[error(
+        "dial {url}: the socket belongs to the process that forked this one; open another here"
+    )]
+    Forked {
+        /// The URL dialled.
+        url: String,
+    },
     /// A blocking dial from within a task's waker, which the I/O thread runs: it would wait for itself.
     #[error("dial {url}: a blocking dial from a waker waits for itself; dial in the background")]
     WouldDeadlock {
@@ -117,6 +125,14 @@ pub enum ListenError {
         /// The URL.
         url: String,
     },
+    /// The socket is one of the process that this one was forked from.
+    #[error(
+        "listen {url}: the socket belongs to the process that forked this one; open another here"
+    )]
+    Forked {
+        /// The URL.
+        url: String,
+    },
     /// The system refused.
     #[error("listen {url}: {source}")]
     System {
@@ -170,6 +186,9 @@ pub enum AttachError {
     /// The listener or its socket is closed.
     #[error("attach: the listener is closed")]
     Closed,
+    /// The listener is one of the process that this one was forked from.
+    #[error("attach: the listener belongs to the process that forked this one; listen here")]
+    Forked,
 }
 
 impl From<AttachError> for io::Error {
@@ -179,7 +198,7 @@ impl From<AttachError> for io::Error {
                 io::ErrorKind::InvalidInput
             }
             AttachError::TooMany { .. } => io::ErrorKind::QuotaExceeded,
-            AttachError::Closed => io::ErrorKind::NotConnected,
+            AttachError::Closed | AttachError::Forked => io::ErrorKind::NotConnected,
         };
         Self::new(kind, error)
     }
@@ -191,7 +210,7 @@ impl From<DialError> for io::Error {
             DialError::Endpoint(_) | DialError::NoTls { .. } => io::ErrorKind::InvalidInput,
             DialError::Failed { why: CloseReason::Io(kind), .. } => *kind,
             DialError::Failed { .. } => io::ErrorKind::ConnectionAborted,
-            DialError::Closed { .. } => io::ErrorKind::NotConnected,
+            DialError::Closed { .. } | DialError::Forked { .. } => io::ErrorKind::NotConnected,
             DialError::WouldDeadlock { .. } => io::ErrorKind::InvalidInput,
         };
         Self::new(kind, error)
@@ -207,7 +226,7 @@ impl From<ListenError> for io::Error {
             ListenError::InUse { .. } => io::ErrorKind::AddrInUse,
             ListenError::Unresolved { .. } => io::ErrorKind::AddrNotAvailable,
             ListenError::NotASocket { .. } => io::ErrorKind::AlreadyExists,
-            ListenError::Closed { .. } => io::ErrorKind::NotConnected,
+            ListenError::Closed { .. } | ListenError::Forked { .. } => io::ErrorKind::NotConnected,
             ListenError::System { source, .. } => source.kind(),
         };
         Self::new(kind, error)

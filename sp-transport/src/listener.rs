@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ mod permissions;
 /// A bound and listening descriptor.
 pub(crate) struct Bound {
     /// `None` where connections are handed in.
-    pub(crate) socket: Option<Socket>,
+    pub(crate) socket: Option<Listening>,
     /// The real address.
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) options: ListenOptions,
@@ -37,7 +38,11 @@ pub(crate) struct Bound {
 
 impl Bound {
     /// What has no port to share and no file to remove.
-    pub(crate) fn new(socket: Option<Socket>, endpoint: Endpoint, options: &ListenOptions) -> Self {
+    pub(crate) fn new(
+        socket: Option<Listening>,
+        endpoint: Endpoint,
+        options: &ListenOptions,
+    ) -> Self {
         let (endpoint, options) = (Arc::new(endpoint), options.clone());
         Self { socket, endpoint, options, place: None, _file: None }
     }
@@ -45,6 +50,37 @@ impl Bound {
     /// The port, if listeners may share it.
     pub(crate) fn port(&self) -> Option<&Arc<Port>> {
         self.place.as_ref().map(Place::port)
+    }
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    socket: Socket,
+    /// Opened here, and listened on by nobody once this is gone: not even by a forked child that has it still.
+    is_ours: bool,
+}
+
+impl Listening {
+    /// One that others may go on listening on.
+    pub(crate) const fn shared(socket: Socket) -> Self {
+        Self { socket, is_ours: false }
+    }
+}
+
+impl Deref for Listening {
+    type Target = Socket;
+
+    fn deref(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if self.is_ours {
+            let _ = self.socket.shutdown(Shutdown::Both);
+        }
     }
 }
 
@@ -156,7 +192,7 @@ fn bind_tcp(
     host: &Host,
     port: u16,
     options: &ListenOptions,
-    listen: impl Fn(SocketAddr) -> io::Result<(Socket, Option<Place>)>,
+    listen: impl Fn(SocketAddr) -> io::Result<(Listening, Option<Place>)>,
 ) -> Result<Bound, ListenError> {
     let url = || endpoint.to_string();
     let addrs = match host {
@@ -181,7 +217,11 @@ fn bind_tcp(
     })
 }
 
-fn listen_tcp(addr: SocketAddr, family: IpFamily, options: &ListenOptions) -> io::Result<Socket> {
+fn listen_tcp(
+    addr: SocketAddr,
+    family: IpFamily,
+    options: &ListenOptions,
+) -> io::Result<Listening> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(family == IpFamily::V6)?;
@@ -270,10 +310,10 @@ fn is_alive(addr: &SockAddr) -> bool {
     !matches!(probe.connect(addr), Err(error) if error.kind() == ErrorKind::ConnectionRefused)
 }
 
-fn start(socket: Socket, backlog: u32) -> io::Result<Socket> {
+fn start(socket: Socket, backlog: u32) -> io::Result<Listening> {
     socket.set_nonblocking(true)?;
     listen(&socket, backlog)?;
-    Ok(socket)
+    Ok(Listening { socket, is_ours: true })
 }
 
 /// For a socket that listens already: from now on with this backlog.

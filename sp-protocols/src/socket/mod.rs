@@ -39,6 +39,7 @@ pub use sp_transport::{Driven, PollSet};
 pub use stream::RecvStream;
 
 use std::fmt;
+use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,6 +49,7 @@ use sp_core::clock;
 use sp_core::config::Config;
 use sp_core::id::{PeerId, SocketId};
 use sp_core::message::Message;
+use sp_core::process::PerProcess;
 use sp_core::stats::Stats;
 
 use self::core::{Shared, traffic_of};
@@ -66,7 +68,8 @@ pub struct Socket<E: Engine> {
 
 /// What all clones of a handle share, and all contexts: dropped with the last one.
 struct Handle<E: Engine> {
-    shared: Arc<Shared<E>>,
+    /// A forked child has a closed socket in its place, and touches nothing of the parent's.
+    shared: PerProcess<Arc<Shared<E>>>,
 }
 
 impl<E: Engine> Socket<E> {
@@ -85,7 +88,7 @@ impl<E: Engine> Socket<E> {
     ///
     /// [`OpenError::Option`] if an option is out of its range, otherwise as [`new`](Self::new).
     pub fn with(options: E::Options) -> Result<Self, OpenError> {
-        let handle = Arc::new(Handle { shared: Shared::open(options)? });
+        let handle = Arc::new(Handle { shared: PerProcess::new(Shared::open(options)?) });
         Ok(Self { main: Context::main(handle) })
     }
 
@@ -180,7 +183,11 @@ impl Socket<Pair1Poly> {
         let (shared, protocol) = (self.shared(), Pair1Poly::SELF);
         let mut message = message.into();
         if shared.is_closed() {
-            return Err(TrySendError::Closed { protocol, message });
+            return Err(if shared.is_forked {
+                TrySendError::Forked { protocol, message }
+            } else {
+                TrySendError::Closed { protocol, message }
+            });
         }
         match shared.engine(|poly, fx| poly.send_to(peer, &mut message, fx)) {
             Ok(()) => Ok(()),
@@ -193,9 +200,20 @@ impl Socket<Pair1Poly> {
     }
 }
 
+impl<E: Engine> Handle<E> {
+    #[inline]
+    fn shared(&self) -> &Arc<Shared<E>> {
+        self.shared.get(|parents| parents.closed_in_child())
+    }
+}
+
 impl<E: Engine> Drop for Handle<E> {
     fn drop(&mut self) {
-        self.shared.abandon();
+        match self.shared.inherited() {
+            // Not even dropped: that would end what the parent goes on with.
+            Some(parents) => mem::forget(Arc::clone(parents)),
+            None => self.shared().abandon(),
+        }
     }
 }
 
