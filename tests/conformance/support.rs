@@ -379,19 +379,11 @@ pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Tests that move or measure much memory take turns.
+/// Tests that move much memory take turns.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     // A test that failed leaves nothing behind that matters to the next.
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Bytes of this process: reserved, and in use.
-pub(crate) fn memory() -> (u64, u64) {
-    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-    let mut pages = statm.split(' ').map(|pages| pages.parse::<u64>().expect("a number"));
-    let mut bytes = || pages.next().expect("a column") * 4096;
-    (bytes(), bytes())
 }
 
 /// Holds where a type does not have a trait; asked while compiling.
