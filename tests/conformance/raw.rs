@@ -1,4 +1,5 @@
 //! Scripted peers over plain sockets: they say exactly what a test tells them to.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -116,7 +117,9 @@ impl Raw {
             let addr = rest.split('/').next().expect("an address");
             return Self::new(Wire::Ws, TcpStream::connect(addr).expect("a listener"));
         }
-        let addr = url.strip_prefix("tcp://").expect("tcp, ws or ipc");
+        // Under TLS as well, of which it knows nothing.
+        let bare = url.strip_prefix("tls+").unwrap_or(&url);
+        let addr = bare.strip_prefix("tcp://").expect("tcp, ws, ipc or TLS");
         Self::new(Wire::Tcp, TcpStream::connect(addr).expect("a listener"))
     }
 

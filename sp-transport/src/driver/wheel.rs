@@ -260,6 +260,8 @@ impl Wheel {
     /// Takes a connection out and tells everybody concerned.
     fn end(&mut self, key: usize, why: CloseReason, driver: &Driver) {
         let conn = self.conns.remove(key);
+        // What the socket said of the peer before it was seen to leave is the truer reason.
+        let why = conn.pipe.take_end().unwrap_or(why);
         driver.streams.store(!self.conns.is_empty(), Ordering::Relaxed);
         // Fails only for a descriptor that never was registered.
         let _ = self.poll.registry().deregister(&mut SourceFd(&conn.pipe.fd()));
