@@ -57,6 +57,18 @@ pub(crate) fn ws_head(first: u8, masked: u8, length: u64) -> Vec<u8> {
     }
 }
 
+/// What a WebSocket client of a listener of `protocol` says first.
+pub(crate) fn ws_request(at: &Endpoint, protocol: ProtocolId) -> String {
+    let url = at.to_string();
+    let path = url.rsplit('/').next().expect("a path");
+    let name = protocol.to_string().to_lowercase();
+    format!(
+        "GET /{path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Protocol: {name}.sp.nanomsg.org\r\n\r\n"
+    )
+}
+
 /// A path for a socket file that nobody else uses.
 pub(crate) fn fresh_path() -> PathBuf {
     std::env::temp_dir().join(unique())

@@ -10,6 +10,7 @@ use crossbeam_channel::Receiver;
 use sp::{CloseReason, DialOptions, ListenOptions, Listener, Message, PeerId, PipeEvent, Socket};
 use sp_protocols::engine::{self, Engine, RecvEngine, SendEngine};
 
+use crate::raw::ws_request;
 pub(crate) use crate::raw::{Raw, RawListener, Wire, fresh_path, handshake};
 use crate::shared::Transport;
 pub(crate) use crate::shared::{DEADLINE, block_on, unique};
@@ -271,14 +272,7 @@ impl<H: Host> Scene<H> {
 
     /// What a WebSocket client of this listener says first.
     pub(crate) fn request(&self) -> String {
-        let url = self.listener.endpoint().to_string();
-        let path = url.rsplit('/').next().expect("a path");
-        let name = H::SELF.to_string().to_lowercase();
-        format!(
-            "GET /{path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Protocol: {name}.sp.nanomsg.org\r\n\r\n"
-        )
+        ws_request(self.listener.endpoint(), H::SELF)
     }
 
     pub(crate) fn bystander_works(&self) {

@@ -7,6 +7,8 @@
 mod catalogue;
 /// Children of `fork`: what they inherit they cannot use, and harm nobody by trying.
 mod fork;
+/// Memory that peers would like to have.
+mod memory;
 mod scene;
 /// Hosts with signals.
 mod signals;

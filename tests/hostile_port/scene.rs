@@ -12,7 +12,7 @@ use sp::{CloseReason, ListenOptions, Listener, PeerId, PipeEvent, ProtocolId, Re
 use sp_core::clock;
 
 use crate::catalogue::kind;
-use crate::raw::{Raw, handshake};
+use crate::raw::{Raw, handshake, ws_request};
 use crate::shared::{DEADLINE, Task, Transport, descriptors, spawn, wait_until};
 
 /// Those with a wire.
@@ -139,13 +139,7 @@ impl Port {
 
     /// A good request for a WebSocket.
     pub(crate) fn request(&self) -> String {
-        let url = self.listener(Transport::Ws).endpoint().to_string();
-        let path = url.rsplit('/').next().expect("a path");
-        format!(
-            "GET /{path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Protocol: rep.sp.nanomsg.org\r\n\r\n"
-        )
+        ws_request(self.listener(Transport::Ws).endpoint(), ProtocolId::REP)
     }
 
     fn connected(&self) -> PeerId {
