@@ -5,6 +5,8 @@
 //! others would not survive.
 
 mod catalogue;
+/// Processes that have run out of descriptors.
+mod exhaustion;
 /// Children of `fork`: what they inherit they cannot use, and harm nobody by trying.
 mod fork;
 /// Memory that peers would like to have.
