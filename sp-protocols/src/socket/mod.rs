@@ -61,6 +61,9 @@ use crate::engine::{Engine, Pair1Poly, SendToBlocked};
 /// making the caller wait: what is queued and the kernel takes at once is sent, the rest in the background for
 /// up to the linger time (1 s). [`close`](Self::close) waits for it, which a program should do before it exits.
 ///
+/// In a child of `fork` a parent's socket is of no use: every call fails at once with an error called `Forked`, or does
+/// nothing, and the parent does not notice. The child can open sockets of its own.
+///
 /// What sends and receives is the socket's own [`Context`], to which it dereferences.
 pub struct Socket<E: Engine> {
     main: Context<E>,
