@@ -60,6 +60,7 @@ const fn advice(why: &CloseReason) -> &'static str {
         CloseReason::Io(_) | CloseReason::Unresolved | CloseReason::HandshakeTimeout => {
             "check the address and that the other side listens, or dial in the background to keep trying"
         }
+        CloseReason::Exhausted => "or dial in the background to keep trying",
         CloseReason::NotAdmitted => "this socket's own admission refused it",
         CloseReason::Tls(_) => "check the certificates, names and authorities of both sides",
         CloseReason::WrongProtocol { .. } => "check which pattern listens at this address",

@@ -20,6 +20,7 @@ use crate::options::ListenOptions;
 use crate::ports::{Place, Port, Route};
 use crate::resolver::look_up_now;
 use crate::runtime::EndpointId;
+use crate::stream::no_connection;
 
 mod permissions;
 
@@ -147,10 +148,7 @@ impl Listener {
                     | libc::EHOSTUNREACH
                     | libc::ETIMEDOUT,
                 ) => Accepted::Gone,
-                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                    Accepted::Exhausted(CloseReason::Exhausted)
-                }
-                _ => Accepted::Exhausted(CloseReason::Io(error.kind())),
+                _ => Accepted::Exhausted(no_connection(&error)),
             },
         }
     }

@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sp::{
-    DialError, Driven, ListenError, Message, Pull, PullOptions, Push, RecvError, Rep, Req,
-    SendError, TryRecvError, TrySendError,
+    AttachError, DialError, Driven, ListenError, Message, Pull, PullOptions, Push, RecvError, Rep,
+    Req, SendError, TryRecvError, TrySendError,
 };
 
 use crate::shared::{
@@ -164,6 +164,19 @@ fn parent_and_child_talk_through_sockets_that_each_has_opened() {
             rep.send("from the parent").unwrap();
             child.join();
         }
+    });
+}
+
+#[test]
+fn a_child_hands_no_descriptor_to_its_parents_listener() {
+    apart(|| {
+        let pull = Pull::new().unwrap();
+        let listener = pull.listen("socket://").unwrap();
+        let child = forked(DEADLINE, || {
+            let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+            assert!(matches!(listener.attach(one), Err(AttachError::Forked)));
+        });
+        child.join();
     });
 }
 

@@ -246,9 +246,8 @@ fn a_siege_of_silent_and_slow_strangers_ends_when_their_time_is_up() {
     apart(|| {
         let port = Port::open(|options| options.handshake_limit(Duration::from_millis(1_500)));
         let talk = port.beside_honest_talk(|port| {
-            let mut at = wires().cycle();
             let mut raws: Vec<Raw> =
-                at.by_ref().take(SILENT + SLOW).map(|on| port.stranger(on)).collect();
+                wires().cycle().take(SILENT + SLOW).map(|on| port.stranger(on)).collect();
             let request = port.request();
             for slow in &mut raws[SILENT..] {
                 match slow.wire {
