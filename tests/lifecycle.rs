@@ -21,8 +21,8 @@ use sp::{
 use sp_core::clock;
 use sp_protocols::engine::Engine;
 use support::{
-    DEADLINE, Task, Transport, bell, connect, spawn, threads, wait_connected, wait_event,
-    wait_until,
+    DEADLINE, Task, Transport, bell, connect, descriptors, spawn, threads, wait_connected,
+    wait_event, wait_until,
 };
 
 mod support;
@@ -785,10 +785,6 @@ impl Left {
     fn with(threads: Vec<String>, descriptors: usize) -> Self {
         Self { buffers: 0, connections: 0, threads, descriptors }
     }
-}
-
-fn descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").expect("Linux has it").count()
 }
 
 const WORKER: &str = "sp-io-0";

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use sp::{PollSet, Rep, Req, TryRecvError};
-use support::{DEADLINE, Transport, connect, threads, wait_until};
+use support::{DEADLINE, Transport, connect, descriptors, threads, wait_until};
 
 mod support;
 
@@ -74,10 +74,6 @@ fn worker_wakes() -> u64 {
         line?.trim().parse::<u64>().ok()
     });
     sleeps.sum()
-}
-
-fn descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").expect("Linux has it").count()
 }
 
 const WARM_UP: u32 = 100;

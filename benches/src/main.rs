@@ -118,6 +118,14 @@ enum What {
         #[command(flatten)]
         wired: Wired,
     },
+    /// REQ/REP round trips beside strangers who connect and never say who they are: what is left of the rate.
+    Siege {
+        /// How many are silent; 64 more say a byte a second.
+        #[arg(long, default_value = "1000", value_delimiter = ',', value_parser = positive)]
+        strangers: Vec<usize>,
+        #[command(flatten)]
+        wired: Wired,
+    },
     /// The short campaign: judges every target, and fails if one is missed. Less than five minutes.
     Check {
         /// A file for all figures, a JSON object a line; it is replaced.
@@ -261,6 +269,7 @@ impl What {
                 common.run_alone(Bench::Engine, ENGINE_BYTES, &subscribers)
             }
             Self::Idle { connections, wired } => wired.run(&[Bench::Idle], &connections),
+            Self::Siege { strangers, wired } => wired.run(&[Bench::Siege], &strangers),
             Self::Check { json } => campaign::check::check(json.as_deref()),
             Self::Report { into, rounds, json } => {
                 campaign::report::report(&into, rounds, json.as_deref())

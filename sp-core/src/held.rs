@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use crate::batch::Batch;
 use crate::message::Message;
 use crate::pool::AlignedBytes;
+use crate::process::PerProcess;
 use crate::sync::lock;
 
 /// What one pipe gathers. The pipe fills and empties it; the socket only keeps it.
@@ -108,7 +109,7 @@ impl Frames {
 impl Drop for Frames {
     fn drop(&mut self) {
         if let Some(bytes) = self.bytes.take() {
-            let mut spares = lock(&SPARES);
+            let mut spares = lock(SPARES.or_default());
             if spares.len() < SPARES_MAX {
                 spares.push(bytes);
             }
@@ -117,11 +118,11 @@ impl Drop for Frames {
 }
 
 fn take_spare() -> AlignedBytes {
-    lock(&SPARES).pop().unwrap_or_else(|| AlignedBytes::zeroed(FRAMES_BYTES))
+    lock(SPARES.or_default()).pop().unwrap_or_else(|| AlignedBytes::zeroed(FRAMES_BYTES))
 }
 
 /// Memory not in use. Taken and given back once for hundreds of messages.
-static SPARES: Mutex<Vec<AlignedBytes>> = Mutex::new(Vec::new());
+static SPARES: PerProcess<Mutex<Vec<AlignedBytes>>> = PerProcess::first(Mutex::new(Vec::new()));
 
 /// 2 MiB are kept for the next streams of the process.
 const SPARES_MAX: usize = 32;

@@ -18,6 +18,7 @@ pub mod id;
 pub mod message;
 pub mod pipe;
 pub mod pool;
+pub mod process;
 pub mod registry;
 pub mod stats;
 pub mod sync;

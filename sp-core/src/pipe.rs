@@ -367,8 +367,8 @@ pub enum CloseReason {
         limit: usize,
     },
 
-    /// The process or the system has no descriptor or memory left for one more connection. The listener pauses, and
-    /// goes on by itself once there is.
+    /// The process or the system has no descriptor or memory left for one more connection. Listeners and dialers
+    /// pause, and go on by themselves once there is.
     #[error(
         "out of descriptors or memory: raise the limit (`ulimit -n`) or allow fewer connections"
     )]

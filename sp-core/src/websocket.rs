@@ -91,4 +91,13 @@ pub enum FrameFault {
     /// A close frame with half a status code.
     #[error("a close frame has half a status code")]
     HalfCode,
+    /// A close frame with a status code that does not exist, or that nobody may send.
+    #[error("the status code {got} of a close frame does not exist")]
+    CloseCode {
+        /// The code that came.
+        got: u16,
+    },
+    /// A close frame whose reason is no text.
+    #[error("the reason in a close frame is no UTF-8")]
+    CloseText,
 }

@@ -35,6 +35,14 @@ pub enum DialError {
         /// The URL dialled.
         url: String,
     },
+    /// The socket is one of the process that this one was forked from.
+    #[error(
+        "dial {url}: the socket belongs to the process that forked this one; open another here"
+    )]
+    Forked {
+        /// The URL dialled.
+        url: String,
+    },
     /// A blocking dial from within a task's waker, which the I/O thread runs: it would wait for itself.
     #[error("dial {url}: a blocking dial from a waker waits for itself; dial in the background")]
     WouldDeadlock {
@@ -53,6 +61,7 @@ const fn advice(why: &CloseReason) -> &'static str {
         CloseReason::Io(_) | CloseReason::Unresolved | CloseReason::HandshakeTimeout => {
             "check the address and that the other side listens, or dial in the background to keep trying"
         }
+        CloseReason::Exhausted => "or dial in the background to keep trying",
         CloseReason::NotAdmitted => "this socket's own admission refused it",
         CloseReason::Tls(_) => "check the certificates, names and authorities of both sides",
         CloseReason::WrongProtocol { .. } => "check which pattern listens at this address",
@@ -123,6 +132,14 @@ pub enum ListenError {
         /// The URL.
         url: String,
     },
+    /// The socket is one of the process that this one was forked from.
+    #[error(
+        "listen {url}: the socket belongs to the process that forked this one; open another here"
+    )]
+    Forked {
+        /// The URL.
+        url: String,
+    },
     /// The system refused.
     #[error("listen {url}: {source}")]
     System {
@@ -176,6 +193,9 @@ pub enum AttachError {
     /// The listener or its socket is closed.
     #[error("attach: the listener is closed")]
     Closed,
+    /// The listener is one of the process that this one was forked from.
+    #[error("attach: the listener belongs to the process that forked this one; listen here")]
+    Forked,
 }
 
 impl From<AttachError> for io::Error {
@@ -185,7 +205,7 @@ impl From<AttachError> for io::Error {
                 io::ErrorKind::InvalidInput
             }
             AttachError::TooMany { .. } => io::ErrorKind::QuotaExceeded,
-            AttachError::Closed => io::ErrorKind::NotConnected,
+            AttachError::Closed | AttachError::Forked => io::ErrorKind::NotConnected,
         };
         Self::new(kind, error)
     }
@@ -197,7 +217,7 @@ impl From<DialError> for io::Error {
             DialError::Endpoint(_) | DialError::NoTls { .. } => io::ErrorKind::InvalidInput,
             DialError::Failed { why: CloseReason::Io(kind), .. } => *kind,
             DialError::Failed { .. } => io::ErrorKind::ConnectionAborted,
-            DialError::Closed { .. } => io::ErrorKind::NotConnected,
+            DialError::Closed { .. } | DialError::Forked { .. } => io::ErrorKind::NotConnected,
             DialError::WouldDeadlock { .. } => io::ErrorKind::InvalidInput,
         };
         Self::new(kind, error)
@@ -213,7 +233,7 @@ impl From<ListenError> for io::Error {
             ListenError::InUse { .. } => io::ErrorKind::AddrInUse,
             ListenError::Unresolved { .. } => io::ErrorKind::AddrNotAvailable,
             ListenError::NotASocket { .. } => io::ErrorKind::AlreadyExists,
-            ListenError::Closed { .. } => io::ErrorKind::NotConnected,
+            ListenError::Closed { .. } | ListenError::Forked { .. } => io::ErrorKind::NotConnected,
             ListenError::System { source, .. } => source.kind(),
         };
         Self::new(kind, error)

@@ -9,7 +9,7 @@ use sp_core::endpoint::{Address, Endpoint, EndpointError};
 use sp_core::pipe::ProtocolId;
 
 use crate::error::{AttachError, ListenError};
-use crate::listener::Bound;
+use crate::listener::{Bound, Listening};
 use crate::options::ListenOptions;
 use crate::ports::{Port, Route};
 use crate::runtime::EndpointId;
@@ -34,6 +34,7 @@ pub(crate) fn listening(
     let failed = |error| ListenError::from_io(url.to_string(), error);
     socket.set_nonblocking(true).map_err(failed)?;
     let at = socket.local_addr().map_err(not_listening)?;
+    let socket = Listening::shared(socket);
     match (url.address(), at.as_socket()) {
         (Address::Tcp { family, .. } | Address::Tls { family, .. }, Some(at))
             if family.includes(at.ip()) =>

@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::options::ListenOptions;
 use crate::ports::{Place, Port, Route};
 use crate::resolver::look_up_now;
 use crate::runtime::EndpointId;
+use crate::stream::no_connection;
 use crate::udp;
 
 mod permissions;
@@ -26,7 +28,7 @@ mod permissions;
 /// A bound and listening descriptor.
 pub(crate) struct Bound {
     /// `None` where connections are handed in.
-    pub(crate) socket: Option<Socket>,
+    pub(crate) socket: Option<Listening>,
     /// The real address.
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) options: ListenOptions,
@@ -38,7 +40,11 @@ pub(crate) struct Bound {
 
 impl Bound {
     /// What has no port to share and no file to remove.
-    pub(crate) fn new(socket: Option<Socket>, endpoint: Endpoint, options: &ListenOptions) -> Self {
+    pub(crate) fn new(
+        socket: Option<Listening>,
+        endpoint: Endpoint,
+        options: &ListenOptions,
+    ) -> Self {
         let (endpoint, options) = (Arc::new(endpoint), options.clone());
         Self { socket, endpoint, options, place: None, _file: None }
     }
@@ -46,6 +52,45 @@ impl Bound {
     /// The port, if listeners may share it.
     pub(crate) fn port(&self) -> Option<&Arc<Port>> {
         self.place.as_ref().map(Place::port)
+    }
+}
+
+/// A socket that listens, or hears datagrams.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    /// There until it is taken out for good.
+    socket: Option<Socket>,
+    /// Opened here, and listened on by nobody once this is gone: not even by a forked child that has it still.
+    is_ours: bool,
+}
+
+impl Listening {
+    /// One that others may go on listening on.
+    pub(crate) const fn shared(socket: Socket) -> Self {
+        Self { socket: Some(socket), is_ours: false }
+    }
+
+    /// The socket itself, which whoever has it may go on using.
+    pub(crate) fn into_socket(mut self) -> Socket {
+        self.socket.take().unwrap_or_else(|| unreachable!("it is taken out once"))
+    }
+}
+
+impl Deref for Listening {
+    type Target = Socket;
+
+    fn deref(&self) -> &Socket {
+        self.socket
+            .as_ref()
+            .unwrap_or_else(|| unreachable!("nobody has it once the socket is taken out"))
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if let Some(socket) = self.socket.take().filter(|_| self.is_ours) {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
     }
 }
 
@@ -112,10 +157,7 @@ impl Listener {
                     | libc::EHOSTUNREACH
                     | libc::ETIMEDOUT,
                 ) => Accepted::Gone,
-                Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                    Accepted::Exhausted(CloseReason::Exhausted)
-                }
-                _ => Accepted::Exhausted(CloseReason::Io(error.kind())),
+                _ => Accepted::Exhausted(no_connection(&error)),
             },
         }
     }
@@ -136,7 +178,10 @@ pub(crate) fn bind(
             bind_ip(endpoint, *family, host, *port, options, listen)
         }
         Address::Udp { family, host, port } => {
-            let listen = |addr| Ok((udp::bind(addr, *family, &options.conn.tuning)?, None));
+            let listen = |addr| {
+                let socket = udp::bind(addr, *family, &options.conn.tuning)?;
+                Ok((Listening::shared(socket), None))
+            };
             bind_ip(endpoint, *family, host, *port, options, listen)
         }
         Address::Ws { family, host, port, target } => {
@@ -161,7 +206,7 @@ fn bind_ip(
     host: &Host,
     port: u16,
     options: &ListenOptions,
-    listen: impl Fn(SocketAddr) -> io::Result<(Socket, Option<Place>)>,
+    listen: impl Fn(SocketAddr) -> io::Result<(Listening, Option<Place>)>,
 ) -> Result<Bound, ListenError> {
     let url = || endpoint.to_string();
     let addrs = match host {
@@ -186,7 +231,11 @@ fn bind_ip(
     })
 }
 
-fn listen_tcp(addr: SocketAddr, family: IpFamily, options: &ListenOptions) -> io::Result<Socket> {
+fn listen_tcp(
+    addr: SocketAddr,
+    family: IpFamily,
+    options: &ListenOptions,
+) -> io::Result<Listening> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(family == IpFamily::V6)?;
@@ -275,10 +324,10 @@ fn is_alive(addr: &SockAddr) -> bool {
     !matches!(probe.connect(addr), Err(error) if error.kind() == ErrorKind::ConnectionRefused)
 }
 
-fn start(socket: Socket, backlog: u32) -> io::Result<Socket> {
+fn start(socket: Socket, backlog: u32) -> io::Result<Listening> {
     socket.set_nonblocking(true)?;
     listen(&socket, backlog)?;
-    Ok(socket)
+    Ok(Listening { socket: Some(socket), is_ours: true })
 }
 
 /// For a socket that listens already: from now on with this backlog.

@@ -7,11 +7,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 
-use socket2::Socket;
 use sp_core::pipe::ProtocolId;
+use sp_core::process::PerProcess;
 use sp_core::sync::lock;
 
-use crate::listener;
+use crate::listener::{self, Listening};
 use crate::runtime::EndpointId;
 
 /// One address and who listens there.
@@ -20,7 +20,7 @@ pub(crate) struct Port {
     addr: SocketAddr,
     /// The one it is kept to, if any.
     interface: Option<String>,
-    socket: Socket,
+    socket: Listening,
     routes: Mutex<Vec<Route>>,
 }
 
@@ -51,9 +51,9 @@ impl Port {
         addr: SocketAddr,
         interface: Option<&str>,
         route: Route,
-        bind: impl FnOnce() -> io::Result<Socket>,
-    ) -> io::Result<(Place, Socket)> {
-        let mut ports = lock(&PORTS);
+        bind: impl FnOnce() -> io::Result<Listening>,
+    ) -> io::Result<(Place, Listening)> {
+        let mut ports = lock(PORTS.or_default());
         ports.retain(|port| port.strong_count() > 0);
         let shared = ports
             .iter()
@@ -71,7 +71,7 @@ impl Port {
                 port
             }
         };
-        let socket = port.socket.try_clone()?;
+        let socket = Listening::shared(port.socket.try_clone()?);
         let endpoint = route.endpoint;
         let mut routes = lock(&port.routes);
         if routes.iter().any(|other| is_same(&other.path, &route.path)) {
@@ -123,14 +123,14 @@ fn is_same(one: &str, other: &str) -> bool {
 }
 
 /// All that are open.
-static PORTS: Mutex<Vec<Weak<Port>>> = Mutex::new(Vec::new());
+static PORTS: PerProcess<Mutex<Vec<Weak<Port>>>> = PerProcess::first(Mutex::new(Vec::new()));
 
 #[cfg(test)]
 mod tests {
     use std::net::TcpStream;
     use std::time::Duration;
 
-    use socket2::{Domain, Type};
+    use socket2::{Domain, Socket, Type};
 
     use super::*;
 
@@ -144,7 +144,7 @@ mod tests {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
             socket.bind(&addr.into())?;
             socket.listen(0)?;
-            Ok(socket)
+            Ok(Listening::shared(socket))
         };
         let (first, _socket) = Port::take(addr, None, route("/", 0), bind).expect("a free port");
         let addr = first.port.addr;

@@ -10,6 +10,7 @@ use crossbeam_channel::bounded;
 use sp_core::endpoint::{Address, Endpoint};
 use sp_core::id::{SocketId, TimerKey};
 use sp_core::pipe::{CloseReason, PipeEvents};
+use sp_core::process::{PerProcess, Process};
 use sp_core::sync::lock;
 use sp_core::sync::thread::JoinHandle;
 
@@ -21,10 +22,13 @@ use crate::inproc;
 use crate::listener::{self, Bound};
 use crate::options::{DialOptions, ListenOptions};
 use crate::sync;
+use crate::sys;
 use crate::worker::{self, Command, Which, WorkerHandle};
 
 /// The worker threads. Sockets share them; when the last lets go they end.
 pub struct Runtime {
+    /// Whose threads they are: a forked child has none of them.
+    process: Process,
     worker: WorkerHandle,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -62,13 +66,16 @@ impl EndpointId {
 impl Runtime {
     /// The process's runtime, started if there is none.
     pub fn acquire() -> io::Result<Arc<Self>> {
-        static CURRENT: Mutex<Weak<Runtime>> = Mutex::new(Weak::new());
-        let mut current = lock(&CURRENT);
+        static CURRENT: PerProcess<Mutex<Weak<Runtime>>> =
+            PerProcess::first(Mutex::new(Weak::new()));
+        sys::hear_of_forks()?;
+        let mut current = lock(CURRENT.or_default());
         if let Some(runtime) = current.upgrade() {
             return Ok(runtime);
         }
         let (worker, thread) = worker::start("sp-io-0")?;
-        let runtime = Arc::new(Self { worker, thread: Mutex::new(Some(thread)) });
+        let thread = Mutex::new(Some(thread));
+        let runtime = Arc::new(Self { process: Process::current(), worker, thread });
         *current = Arc::downgrade(&runtime);
         Ok(runtime)
     }
@@ -140,6 +147,9 @@ impl Runtime {
 
     /// Hands a connected descriptor to a listener that was started for `socket://`.
     pub fn attach(&self, id: EndpointId, fd: OwnedFd) -> Result<(), AttachError> {
+        if !self.process.is_current() {
+            return Err(AttachError::Forked);
+        }
         let (socket, peer_addr) = given::connected(fd)?;
         self.worker.attach(id, socket, peer_addr).map_err(|why| match why {
             CloseReason::TooMany { limit } => AttachError::TooMany { limit },
@@ -187,6 +197,10 @@ impl Runtime {
 
     /// Ends a dialer or listener and the connections it made; afterwards its address is free.
     pub fn close_endpoint(&self, id: EndpointId) {
+        if !self.process.is_current() {
+            // It is the parent's to close, and nobody here would answer.
+            return;
+        }
         inproc::unlisten(id);
         self.worker.close(Which::One(id));
     }
@@ -216,7 +230,9 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        self.worker.send(Command::Stop);
+        if self.process.is_current() {
+            self.worker.send(Command::Stop);
+        }
     }
 }
 

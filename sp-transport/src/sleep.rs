@@ -27,6 +27,11 @@ impl Sleep {
 }
 
 impl<W: Wake> Sleep<W> {
+    /// For a poller that never was.
+    pub(crate) fn ended() -> Self {
+        Self { state: AtomicU8::new(AWAKE), waker: Mutex::new(None) }
+    }
+
     fn with(waker: W) -> Self {
         Self { state: AtomicU8::new(ASLEEP), waker: Mutex::new(Some(waker)) }
     }

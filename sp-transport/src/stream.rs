@@ -158,6 +158,14 @@ pub(crate) fn end_reason(error: &io::Error) -> CloseReason {
     CloseReason::Io(error.kind())
 }
 
+/// Why the system made no connection.
+pub(crate) fn no_connection(error: &io::Error) -> CloseReason {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => CloseReason::Exhausted,
+        _ => CloseReason::Io(error.kind()),
+    }
+}
+
 /// A socket with nothing on it. The kernel orders reads and writes.
 #[derive(Debug)]
 pub(crate) struct Plain {

@@ -3,9 +3,11 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sp_core::pipe::Credentials;
+use sp_core::process::Process;
 
 /// Waits until `fd` is readable or `wait` has passed, to the microsecond: mio's poll counts in milliseconds.
 pub(crate) fn wait_readable(fd: RawFd, wait: Duration) {
@@ -88,6 +90,26 @@ const SO_MEMINFO: libc::c_int = 55;
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn dropped(_fd: BorrowedFd<'_>) -> Option<u64> {
     None
+}
+
+/// Has forked children know that they are: from now on [`Process::current`] is another one in them.
+///
+/// Once is enough, and each time more does no harm.
+pub(crate) fn hear_of_forks() -> io::Result<()> {
+    static HEARS: AtomicBool = AtomicBool::new(false);
+    extern "C" fn in_child() {
+        Process::forked();
+    }
+    if !HEARS.load(Ordering::Acquire) {
+        // SAFETY: the handler runs in the forked child, where it changes one atomic and cannot unwind; absent handlers
+        // are allowed.
+        let failed = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        if failed != 0 {
+            return Err(io::Error::from_raw_os_error(failed));
+        }
+        HEARS.store(true, Ordering::Release);
+    }
+    Ok(())
 }
 
 /// A descriptor that becomes readable after a time, to the microsecond.

@@ -203,21 +203,24 @@ fn a_dial_that_waits_fails_with_what_the_host_did_wrong() {
     }
 }
 
-/// sp-wire 8.1 item 15. With a pause of 100 ms for each bad client, as nng makes, time would run out.
+/// sp-wire 8.1 item 15. With a pause of 100 ms for each bad client, as nng makes, no client after one would be quick.
 #[test]
 fn clients_that_hang_up_in_their_handshake_delay_nobody() {
-    let deadline = clock::now() + DEADLINE;
     let scene = Scene::<engine::Pull>::new(Wire::Tcp);
     let hello = handshake(ProtocolId::PUSH);
-    for round in 0..200 {
+    let delays = (0..200).map(|round| {
         let mut quitter = scene.stranger();
         quitter.read(8);
         quitter.send(&hello[..round % 8]);
         drop(quitter);
         assert_eq!(scene.refused(), CloseReason::Truncated, "after {} bytes", round % 8);
+        let begun = clock::now();
         scene.newcomer_works();
-        assert!(clock::now() < deadline, "the listener pauses");
-    }
+        clock::now() - begun
+    });
+    // However busy the machine is, it is not in every one of them.
+    let quick = delays.filter(|delay| *delay < Duration::from_millis(50)).count();
+    assert!(quick >= 20, "{quick} of 200 were quick: the listener pauses");
     scene.bystander_works();
 }
 

@@ -7,8 +7,8 @@ use proptest::test_runner::{Config, TestRunner};
 use sp::{CloseReason, ListenOptions, PipeEvent, PullOptions};
 use sp_protocols::engine;
 
-use crate::shared::{pattern, spawn};
-use crate::support::{Host, Raw, Scene, Wire, alone, handshake, memory, recv};
+use crate::shared::{apart, descriptors, memory, pattern, spawn, wait_until};
+use crate::support::{Host, Raw, Scene, Wire, handshake, recv};
 
 /// A process that believed what its peers announce would grow by more than this.
 const MUCH: u64 = 32 << 20;
@@ -30,52 +30,54 @@ fn announcing(scene: &Scene<engine::Pull>, peers: usize, announced: u64) -> Vec<
 /// sp-wire 8.2 items 28, 32 and 35
 #[test]
 fn announced_lengths_cost_memory_only_as_bytes_come() {
-    let _turn = alone();
-    let unlimited = ListenOptions::new().recv_max(None);
-    for wire in Wire::BOTH {
-        for announced in [1 << 30, 0x0fff_ffff_ffff_ffff] {
-            let scene = Scene::<engine::Pull>::with(wire, PullOptions::new(), &unlimited);
-            let (reserved, used) = memory();
-            let mut liars = announcing(&scene, 64, announced);
-            let (reserved_then, used_then) = memory();
-            let grown = used_then.saturating_sub(used);
-            assert!(grown < MUCH, "{grown} bytes for 64 times 10 bytes");
-            // Other tests start threads, whose stacks and heaps count here; this is half of the smaller promise.
-            let grown = reserved_then.saturating_sub(reserved);
-            assert!(grown < 32 << 30, "{grown} bytes reserved for 64 times 10 bytes");
-            liars[0].send(&pattern(1 << 20));
-            scene.bystander_works();
-            let grown = memory().1.saturating_sub(used);
-            assert!(grown < MUCH, "{grown} bytes for one MiB");
-            scene.newcomer_works();
-            liars.iter().for_each(Raw::finish);
-            for liar in &mut liars {
-                match scene.event() {
-                    PipeEvent::Closed { why: CloseReason::Truncated, .. } => {}
-                    other => panic!("{other:?}"),
+    apart(|| {
+        let unlimited = ListenOptions::new().recv_max(None);
+        for wire in Wire::BOTH {
+            for announced in [1 << 30, 0x0fff_ffff_ffff_ffff] {
+                let scene = Scene::<engine::Pull>::with(wire, PullOptions::new(), &unlimited);
+                let (reserved, used) = memory();
+                let mut liars = announcing(&scene, 64, announced);
+                let (reserved_then, used_then) = memory();
+                let grown = used_then.saturating_sub(used);
+                assert!(grown < MUCH, "{grown} bytes for 64 times 10 bytes");
+                // Half of the smaller promise; a stack or heap of a thread is far less.
+                let grown = reserved_then.saturating_sub(reserved);
+                assert!(grown < 32 << 30, "{grown} bytes reserved for 64 times 10 bytes");
+                liars[0].send(&pattern(1 << 20));
+                scene.bystander_works();
+                let grown = memory().1.saturating_sub(used);
+                assert!(grown < MUCH, "{grown} bytes for one MiB");
+                scene.newcomer_works();
+                liars.iter().for_each(Raw::finish);
+                for liar in &mut liars {
+                    match scene.event() {
+                        PipeEvent::Closed { why: CloseReason::Truncated, .. } => {}
+                        other => panic!("{other:?}"),
+                    }
+                    liar.rest();
                 }
-                liar.rest();
+                scene.bystander_works();
             }
-            scene.bystander_works();
         }
-    }
+    });
 }
 
 /// sp-wire 8.2 item 28
 #[test]
 fn a_length_above_the_limit_costs_no_memory_at_all() {
-    let _turn = alone();
-    let options = ListenOptions::new().recv_max(Some(1000));
-    for wire in Wire::BOTH {
-        let scene = Scene::<engine::Pull>::with(wire, PullOptions::new(), &options);
-        let before = memory().1;
-        for _ in 0..32 {
-            let too_long = CloseReason::TooLong { announced: 1 << 30, limit: 1000 };
-            assert_eq!(scene.closes(&wire.head(1 << 30)), too_long);
+    apart(|| {
+        let options = ListenOptions::new().recv_max(Some(1000));
+        for wire in Wire::BOTH {
+            let scene = Scene::<engine::Pull>::with(wire, PullOptions::new(), &options);
+            let before = memory().1;
+            for _ in 0..32 {
+                let too_long = CloseReason::TooLong { announced: 1 << 30, limit: 1000 };
+                assert_eq!(scene.closes(&wire.head(1 << 30)), too_long);
+            }
+            let grown = memory().1.saturating_sub(before);
+            assert!(grown < MUCH, "{grown} bytes for 32 refused messages");
         }
-        let grown = memory().1.saturating_sub(before);
-        assert!(grown < MUCH, "{grown} bytes for 32 refused messages");
-    }
+    });
 }
 
 /// sp-wire 8.2 item 35
@@ -97,39 +99,35 @@ fn a_peer_that_falls_silent_in_a_message_holds_up_nobody_and_no_close() {
 /// sp-wire 8.16 item 173, a short version
 #[test]
 fn a_thousand_connects_and_disconnects_leave_nothing_behind() {
-    let _turn = alone();
-    for wire in Wire::BOTH {
-        let scene = Scene::<engine::Pull>::new(wire);
-        let come_and_go = |times: usize| {
-            for turn in 0..times {
-                if turn % 10 == 0 {
-                    scene.newcomer_works();
-                    continue;
+    apart(|| {
+        for wire in Wire::BOTH {
+            let scene = Scene::<engine::Pull>::new(wire);
+            let come_and_go = |times: usize| {
+                for turn in 0..times {
+                    if turn % 10 == 0 {
+                        scene.newcomer_works();
+                        continue;
+                    }
+                    let (mut guest, peer) = scene.peer();
+                    guest.send_message(b"hello");
+                    assert_eq!(recv(&scene.socket), "hello");
+                    drop(guest);
+                    assert_eq!(scene.closed(peer), CloseReason::PeerClosed);
                 }
-                let (mut guest, peer) = scene.peer();
-                guest.send_message(b"hello");
-                assert_eq!(recv(&scene.socket), "hello");
-                drop(guest);
-                assert_eq!(scene.closed(peer), CloseReason::PeerClosed);
-            }
-        };
-        // What is made once and kept is there after this.
-        come_and_go(50);
-        let (used, descriptors, threads) = (memory().1, entries("fd"), entries("task"));
-        come_and_go(1000);
-        // Other tests come and go as well; a thousand leaks would be far more than they.
-        let grown = memory().1.saturating_sub(used);
-        assert!(grown < MUCH, "{grown} bytes more");
-        assert!(entries("fd") < descriptors + 500, "{} descriptors", entries("fd"));
-        assert!(entries("task") < threads + 100, "{} threads", entries("task"));
-        assert_eq!(scene.socket.stats().get("peers"), Some(1), "the bystander");
-        scene.bystander_works();
-    }
-}
-
-/// How many descriptors (`fd`) or threads (`task`) this process has.
-fn entries(of: &str) -> usize {
-    fs::read_dir(format!("/proc/self/{of}")).expect("Linux").count()
+            };
+            // What is made once and kept is there after this.
+            come_and_go(50);
+            let threads = || fs::read_dir("/proc/self/task").expect("Linux").count();
+            let (used, open, running) = (memory().1, descriptors(), threads());
+            come_and_go(1000);
+            let grown = memory().1.saturating_sub(used);
+            assert!(grown < MUCH, "{grown} bytes more");
+            wait_until("the last connection is gone", || descriptors() <= open);
+            assert_eq!(threads(), running);
+            assert_eq!(scene.socket.stats().get("peers"), Some(1), "the bystander");
+            scene.bystander_works();
+        }
+    });
 }
 
 /// What a fuzzing peer says, before it is put into the words of a wire and a pattern.
@@ -198,9 +196,8 @@ fn scripts() -> impl Strategy<Value = Script> {
 }
 
 /// Many peers that talk nonsense to one socket, one after the other.
-fn endures<H: Host>() {
-    let _turn = alone();
-    for wire in Wire::BOTH {
+fn endures<H: Host>(wires: [Wire; 2]) {
+    for wire in wires {
         // After a failure the next try has a fresh one, so that what is found is the failure's cause.
         let spare = Cell::new(None);
         let before = memory().1;
@@ -248,35 +245,35 @@ fn endures<H: Host>() {
 /// sp-wire 8.16 item 174
 #[test]
 fn a_pull_endures_nonsense() {
-    endures::<engine::Pull>();
+    apart(|| endures::<engine::Pull>(Wire::BOTH));
 }
 
 /// sp-wire 8.16 item 174
 #[test]
 fn a_push_endures_nonsense() {
-    endures::<engine::Push>();
+    apart(|| endures::<engine::Push>(Wire::BOTH));
 }
 
 /// sp-wire 8.16 item 174
 #[test]
 fn a_rep_endures_nonsense() {
-    endures::<engine::Rep>();
+    apart(|| endures::<engine::Rep>(Wire::BOTH));
 }
 
 /// sp-wire 8.16 item 174
 #[test]
 fn a_req_endures_nonsense() {
-    endures::<engine::Req>();
+    apart(|| endures::<engine::Req>(Wire::BOTH));
 }
 
 /// sp-wire 8.16 item 174
 #[test]
 fn a_sub_endures_nonsense() {
-    endures::<engine::Sub>();
+    apart(|| endures::<engine::Sub>(Wire::BOTH));
 }
 
 /// sp-wire 8.16 item 174
 #[test]
 fn a_pub_endures_nonsense() {
-    endures::<engine::Pub>();
+    apart(|| endures::<engine::Pub>(Wire::BOTH));
 }

@@ -1,4 +1,5 @@
 //! Scripted peers over plain sockets: they say exactly what a test tells them to.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -61,6 +62,18 @@ pub(crate) fn ws_head(first: u8, masked: u8, length: u64) -> Vec<u8> {
     }
 }
 
+/// What a WebSocket client of a listener of `protocol` says first.
+pub(crate) fn ws_request(at: &Endpoint, protocol: ProtocolId) -> String {
+    let url = at.to_string();
+    let path = url.rsplit('/').next().expect("a path");
+    let name = protocol.to_string().to_lowercase();
+    format!(
+        "GET /{path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Protocol: {name}.sp.nanomsg.org\r\n\r\n"
+    )
+}
+
 /// A path for a socket file that nobody else uses.
 pub(crate) fn fresh_path() -> PathBuf {
     std::env::temp_dir().join(unique())
@@ -121,7 +134,9 @@ impl Raw {
             let addr = rest.split('/').next().expect("an address");
             return Self::new(Wire::Ws, TcpStream::connect(addr).expect("a listener"));
         }
-        let addr = url.strip_prefix("tcp://").expect("tcp, ws or ipc");
+        // Under TLS as well, of which it knows nothing.
+        let bare = url.strip_prefix("tls+").unwrap_or(&url);
+        let addr = bare.strip_prefix("tcp://").expect("tcp, ws, ipc or TLS");
         Self::new(Wire::Tcp, TcpStream::connect(addr).expect("a listener"))
     }
 

@@ -10,6 +10,7 @@ use crossbeam_channel::Receiver;
 use sp::{CloseReason, DialOptions, ListenOptions, Listener, Message, PeerId, PipeEvent, Socket};
 use sp_protocols::engine::{self, Engine, RecvEngine, SendEngine};
 
+use crate::raw::ws_request;
 pub(crate) use crate::raw::{Raw, RawListener, Wire, fresh_path, handshake};
 use crate::shared::Transport;
 pub(crate) use crate::shared::{DEADLINE, block_on, unique};
@@ -271,14 +272,7 @@ impl<H: Host> Scene<H> {
 
     /// What a WebSocket client of this listener says first.
     pub(crate) fn request(&self) -> String {
-        let url = self.listener.endpoint().to_string();
-        let path = url.rsplit('/').next().expect("a path");
-        let name = H::SELF.to_string().to_lowercase();
-        format!(
-            "GET /{path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Protocol: {name}.sp.nanomsg.org\r\n\r\n"
-        )
+        ws_request(self.listener.endpoint(), H::SELF)
     }
 
     pub(crate) fn bystander_works(&self) {
@@ -379,19 +373,11 @@ pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Tests that move or measure much memory take turns.
+/// Tests that move much memory take turns.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     // A test that failed leaves nothing behind that matters to the next.
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Bytes of this process: reserved, and in use.
-pub(crate) fn memory() -> (u64, u64) {
-    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-    let mut pages = statm.split(' ').map(|pages| pages.parse::<u64>().expect("a number"));
-    let mut bytes = || pages.next().expect("a column") * 4096;
-    (bytes(), bytes())
 }
 
 /// Holds where a type does not have a trait; asked while compiling.

@@ -11,10 +11,8 @@ use sp::{
 };
 use sp_protocols::engine;
 
-use crate::shared::{DEADLINE, connect, spawn, wait_until};
-use crate::support::{
-    Host, Scene, Wire, any_closed, connected, eager, memory, recv, refused, with_id,
-};
+use crate::shared::{DEADLINE, apart, connect, memory, spawn, wait_until};
+use crate::support::{Host, Scene, Wire, any_closed, connected, eager, recv, refused, with_id};
 
 /// A REQ calls; a REP calls; a PUB calls.
 const REQ_CALLS: [u8; 8] = *b"\x01\x01\x30\x00\xe8\xfd\x01\x00";
@@ -454,77 +452,85 @@ fn a_dialer_hears_nobody_but_whom_it_called() {
 /// Messages that come before the program has a use for them wait, up to a limit, and what is beyond it is counted.
 #[test]
 fn a_flood_fills_no_memory_and_is_counted() {
-    const FLOOD: u64 = 3_000;
-    let pull = Pull::with(PullOptions::new().queue(10)).expect("a socket");
-    let events = pull.events();
-    let listener = pull.listen(Wire::Udp.url()).expect("a free port");
-    let (flooder, push) = (Peer::to(listener.endpoint()), Push::new().expect("a socket"));
-    flooder.say(b"\x01\x01\x50\x00\xe8\xfd\x05\x00");
-    flooder.hear();
-    let id = connected(&events);
-    let before = memory().1;
-    let body = vec![7; 60_000];
-    let mut said = 0;
-    while said < FLOOD {
-        flooder.say(&Wire::Udp.frame(&body));
-        said += 1;
-        // Waits until it has been heard, so that the system drops none.
+    apart(|| {
+        const FLOOD: u64 = 3_000;
+        let pull = Pull::with(PullOptions::new().queue(10)).expect("a socket");
+        let events = pull.events();
+        let listener = pull.listen(Wire::Udp.url()).expect("a free port");
+        let (flooder, push) = (Peer::to(listener.endpoint()), Push::new().expect("a socket"));
         flooder.say(b"\x01\x01\x50\x00\xe8\xfd\x05\x00");
         flooder.hear();
-    }
-    let grown = memory().1.saturating_sub(before);
-    assert!(grown < 32 << 20, "{grown} bytes for {FLOOD} messages that nobody takes");
-    let dropped = pull.stats().get(&format!("{id}/dropped_on_receive")).expect("it is connected");
-    let mut got = 0;
-    while pull.try_recv().is_ok() {
-        got += 1;
-    }
-    // What waited for room comes when there is.
-    while got + dropped < FLOOD {
-        assert_eq!(recv(&pull).len(), body.len());
-        got += 1;
-    }
-    assert!(pull.try_recv().is_err() && dropped > FLOOD / 2, "{got} and {dropped}");
-    push.dial(listener.endpoint()).expect("the listener accepts");
-    engine::Pull::exchange(&pull, &push);
+        let id = connected(&events);
+        let before = memory().1;
+        let body = vec![7; 60_000];
+        let mut said = 0;
+        while said < FLOOD {
+            flooder.say(&Wire::Udp.frame(&body));
+            said += 1;
+            // Waits until it has been heard, so that the system drops none.
+            flooder.say(b"\x01\x01\x50\x00\xe8\xfd\x05\x00");
+            flooder.hear();
+        }
+        let grown = memory().1.saturating_sub(before);
+        assert!(grown < 32 << 20, "{grown} bytes for {FLOOD} messages that nobody takes");
+        let dropped =
+            pull.stats().get(&format!("{id}/dropped_on_receive")).expect("it is connected");
+        let mut got = 0;
+        while pull.try_recv().is_ok() {
+            got += 1;
+        }
+        // What waited for room comes when there is.
+        while got + dropped < FLOOD {
+            assert_eq!(recv(&pull).len(), body.len());
+            got += 1;
+        }
+        assert!(pull.try_recv().is_err() && dropped > FLOOD / 2, "{got} and {dropped}");
+        push.dial(listener.endpoint()).expect("the listener accepts");
+        engine::Pull::exchange(&pull, &push);
+    });
 }
 
 /// sp-wire 8.16 item 174
 #[test]
 fn nonsense_is_endured() {
-    let word =
-        (0..6_u8, 0x2e..0x34_u8, any::<[u8; 4]>(), prop::collection::vec(any::<u8>(), 0..40))
-            .prop_map(|(opcode, protocol, rest, body)| {
-                [&[1, opcode, protocol, 0, rest[0] % 50, rest[1] % 2, rest[2] % 3, 0][..], &body]
+    apart(|| {
+        let word =
+            (0..6_u8, 0x2e..0x34_u8, any::<[u8; 4]>(), prop::collection::vec(any::<u8>(), 0..40))
+                .prop_map(|(opcode, protocol, rest, body)| {
+                    [
+                        &[1, opcode, protocol, 0, rest[0] % 50, rest[1] % 2, rest[2] % 3, 0][..],
+                        &body,
+                    ]
                     .concat()
-            });
-    let said = prop_oneof![
-        6 => word,
-        3 => Just(REQ_CALLS.to_vec()),
-        2 => Just(request(b"a request")),
-        2 => prop::collection::vec(any::<u8>(), 0..50),
-    ];
-    let scene = scene();
-    let config = Config { cases: 60, failure_persistence: None, ..Config::default() };
-    let before = memory().1;
-    let endured = TestRunner::new(config).run(&prop::collection::vec(said, 0..40), |said| {
-        let fool = Peer::to(scene.listener.endpoint());
-        said.iter().for_each(|bytes| fool.say(bytes));
-        fool.say(&UNKNOWN);
-        fool.say(&req_disconnects(0));
-        // Until all of it has been heard: the answer to what nobody knows may be one of many.
-        scene.socket.try_recv().map(drop).ok();
-        let stranger = Peer::to(scene.listener.endpoint());
-        stranger.hears_nothing();
-        while scene.socket.try_recv().is_ok() {}
-        engine::Rep::exchange(&scene.socket, &scene.bystander);
-        Ok(())
+                });
+        let said = prop_oneof![
+            6 => word,
+            3 => Just(REQ_CALLS.to_vec()),
+            2 => Just(request(b"a request")),
+            2 => prop::collection::vec(any::<u8>(), 0..50),
+        ];
+        let scene = scene();
+        let config = Config { cases: 60, failure_persistence: None, ..Config::default() };
+        let before = memory().1;
+        let endured = TestRunner::new(config).run(&prop::collection::vec(said, 0..40), |said| {
+            let fool = Peer::to(scene.listener.endpoint());
+            said.iter().for_each(|bytes| fool.say(bytes));
+            fool.say(&UNKNOWN);
+            fool.say(&req_disconnects(0));
+            // Until all of it has been heard: the answer to what nobody knows may be one of many.
+            scene.socket.try_recv().map(drop).ok();
+            let stranger = Peer::to(scene.listener.endpoint());
+            stranger.hears_nothing();
+            while scene.socket.try_recv().is_ok() {}
+            engine::Rep::exchange(&scene.socket, &scene.bystander);
+            Ok(())
+        });
+        if let Err(error) = endured {
+            panic!("{error}");
+        }
+        let grown = memory().1.saturating_sub(before);
+        assert!(grown < 64 << 20, "{grown} bytes more after nothing but nonsense");
     });
-    if let Err(error) = endured {
-        panic!("{error}");
-    }
-    let grown = memory().1.saturating_sub(before);
-    assert!(grown < 64 << 20, "{grown} bytes more after nothing but nonsense");
 }
 
 /// One listener, many peers on its one descriptor, each with its own conversation.

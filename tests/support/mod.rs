@@ -4,6 +4,7 @@
 use std::fs;
 use std::future::Future;
 use std::pin::pin;
+use std::process::{self, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -96,7 +97,7 @@ impl Transport {
 /// A name that nobody else has.
 pub(crate) fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("sp-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!("sp-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Connects two sockets and waits until both know of it.
@@ -219,6 +220,55 @@ pub(crate) fn threads() -> Vec<String> {
     names.sort_unstable();
     names
 }
+
+/// Descriptors of this process.
+pub(crate) fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").expect("Linux has it").count()
+}
+
+/// Bytes of this process: reserved, and in use.
+pub(crate) fn memory() -> (u64, u64) {
+    let statm = fs::read_to_string("/proc/self/statm").expect("Linux has it");
+    let mut pages = statm.split(' ').map(|pages| pages.parse::<u64>().expect("a number"));
+    let mut bytes = || pages.next().expect("a column") * 4096;
+    (bytes(), bytes())
+}
+
+/// Runs the test that calls it, whose body is `test`, in a process of its own: for tests that look at what a whole
+/// process holds, or do to it what others would not survive.
+pub(crate) fn apart<F: FnOnce()>(test: F) {
+    // Of the crate, the modules and the test, which the harness calls without the crate.
+    let place = std::any::type_name::<F>();
+    let name = place.split_once("::").and_then(|(_, name)| name.strip_suffix("::{{closure}}"));
+    let name = name.expect("called by a test, with a closure");
+    if std::env::var_os(APART).is_some_and(|apart| *apart == *name) {
+        give_up_in_time();
+        return test();
+    }
+    let run = Command::new(std::env::current_exe().expect("this binary has a path"))
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env(APART, name)
+        .output()
+        .expect("this binary runs");
+    let said = String::from_utf8_lossy(&run.stdout);
+    let heard = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && said.contains("1 passed"), "{}\n{said}\n{heard}", run.status);
+}
+
+/// Ends this process if it is still there after a long time, so that no hang outlasts it. Time in which nothing at all
+/// runs here does not count.
+fn give_up_in_time() {
+    thread::spawn(|| {
+        let never = crossbeam_channel::never::<()>();
+        for _ in 0..6 * DEADLINE.as_secs() {
+            let _ = never.recv_timeout(Duration::from_secs(1));
+        }
+        eprintln!("it hangs");
+        process::exit(1);
+    });
+}
+
+const APART: &str = "SP_TEST_APART";
 
 /// A waker, and what hears it. Wakes merge.
 pub(crate) fn bell() -> (Waker, Receiver<()>) {

@@ -252,7 +252,7 @@ fn work(
     };
     let serve = |role, index| peer.serve(role, &cell.url(index), cell.size);
     match cell.bench {
-        Bench::Rtt | Bench::Paced => {
+        Bench::Rtt | Bench::Paced | Bench::Siege => {
             let (end, at) = serve(Role::Rep, 0)?;
             ready(at)?;
             rtt::echo(end)

@@ -74,6 +74,8 @@ pub(crate) const MEMORY: Metric = Metric::new("memory", "B", Better::Lower);
 pub(crate) const IDLE_CPU: Metric = Metric::new("idle-cpu", "us/s", Better::None);
 /// From the first step of a new client, among all the silent ones, until its reply.
 pub(crate) const SERVED: Metric = Metric::new("served", "us", Better::Lower);
+/// Of the rate without strangers, the share that is left among them.
+pub(crate) const KEPT: Metric = Metric::new("kept", "%", Better::Higher);
 pub(crate) const POOL_SAME: Metric = Metric::new("get-put", "ns", Better::Lower);
 pub(crate) const POOL_BURST: Metric = Metric::new("get-put-burst", "ns", Better::Lower);
 pub(crate) const POOL_CROSS: Metric = Metric::new("get-put-cross", "ns", Better::Lower);
@@ -93,7 +95,7 @@ pub(crate) const ENGINE_PAIR1: Metric = Metric::new("pair1", "ns", Better::Lower
 /// A delivery of a message that is sent to many neighbours.
 pub(crate) const ENGINE_BUS: Metric = Metric::new("bus", "ns", Better::Lower);
 
-const METRICS: [Metric; 31] = [
+const METRICS: [Metric; 32] = [
     P50,
     P99,
     P999,
@@ -113,6 +115,7 @@ const METRICS: [Metric; 31] = [
     MEMORY,
     IDLE_CPU,
     SERVED,
+    KEPT,
     POOL_SAME,
     POOL_BURST,
     POOL_CROSS,

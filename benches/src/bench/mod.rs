@@ -23,6 +23,7 @@ mod outstanding;
 mod pairs;
 mod pool;
 mod rtt;
+mod siege;
 pub(crate) mod targets;
 mod wire;
 
@@ -57,6 +58,8 @@ pub(crate) enum Bench {
     Engine,
     /// Many silent connections to one REP.
     Idle,
+    /// REQ/REP round trips beside strangers who never finish their handshake.
+    Siege,
 }
 
 /// How the two ends are connected.
@@ -112,6 +115,7 @@ impl Cell {
             Bench::Pool => pool::measure(self, variant),
             Bench::Engine => engine::measure(self, variant),
             Bench::Idle => idle::measure(self, variant),
+            Bench::Siege => siege::measure(self, variant),
         }
     }
 
@@ -170,6 +174,7 @@ impl Bench {
             Self::Pool => "pool",
             Self::Engine => "engine",
             Self::Idle => "idle",
+            Self::Siege => "siege",
         }
     }
 
@@ -184,6 +189,7 @@ impl Bench {
             Self::Paced => Some("per_second"),
             Self::Pairs => Some("pairs"),
             Self::Idle => Some("connections"),
+            Self::Siege => Some("strangers"),
         }
     }
 

@@ -70,7 +70,7 @@ pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
 }
 
 /// One after the other; a clock reading ends one and begins the next.
-fn in_a_row(
+pub(super) fn in_a_row(
     trip: &mut impl FnMut() -> Result<()>,
     add: &mut impl FnMut(Duration),
     until: Instant,

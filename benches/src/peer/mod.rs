@@ -282,7 +282,11 @@ impl Family {
     pub(crate) const fn variants(self, bench: Bench, transport: Transport) -> &'static [Variant] {
         match (self, bench, transport) {
             // These are about a server process of its own.
-            (_, Bench::Clients | Bench::BareClients | Bench::Idle, Transport::Inproc) => &[],
+            (
+                _,
+                Bench::Clients | Bench::BareClients | Bench::Idle | Bench::Siege,
+                Transport::Inproc,
+            ) => &[],
             // What is sent faster than it is received is lost, and few libraries have it.
             (Self::Zmq | Self::Nanomsg | Self::Omq | Self::Raw, _, Transport::Udp)
             | (_, Bench::Oneway | Bench::Load | Bench::Flood, Transport::Udp) => &[],
@@ -311,7 +315,11 @@ impl Family {
         match (bench, transport) {
             (Bench::Pool, _) => &[Variant::Malloc],
             (Bench::Clients | Bench::BareClients | Bench::Idle, _) => &[Variant::RawEpoll],
-            (Bench::Fanout | Bench::Flood | Bench::Outstanding | Bench::Engine, _) => &[],
+            // A bare server of one client is besieged by nobody.
+            (
+                Bench::Fanout | Bench::Flood | Bench::Outstanding | Bench::Engine | Bench::Siege,
+                _,
+            ) => &[],
             (_, Transport::Inproc) => &[Variant::RawXbeam],
             (Bench::Paced, _) => &[Variant::RawBlock],
             (Bench::Rtt | Bench::Load | Bench::Pairs, _) => &[Variant::RawBlock, Variant::RawSpin],

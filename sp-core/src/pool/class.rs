@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::block::Block;
-use crate::sync::{Mutex, lock};
+use crate::process::PerProcess;
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// Buffers of one size.
 #[derive(Debug)]
@@ -14,19 +15,19 @@ pub(super) struct Class {
     pub(super) magazine: usize,
     /// Buffers the depot keeps; what comes home beyond is freed.
     capacity: usize,
-    depot: Mutex<Vec<Arc<Block>>>,
+    depot: PerProcess<Mutex<Vec<Arc<Block>>>>,
 }
 
 impl Class {
     pub(super) fn new(size: usize, capacity: usize) -> Self {
         let least = if size > MAGAZINE_BYTES { 1 } else { MAGAZINE_MIN };
         let magazine = (MAGAZINE_BYTES / size).clamp(least, MAGAZINE_MAX);
-        Self { size, magazine, capacity, depot: Mutex::new(Vec::new()) }
+        Self { size, magazine, capacity, depot: PerProcess::default() }
     }
 
     /// Moves up to one magazine of buffers to `into`.
     pub(super) fn refill(&self, into: &mut Vec<Arc<Block>>) {
-        let mut depot = lock(&self.depot);
+        let mut depot = self.depot();
         let keep = depot.len().saturating_sub(self.magazine);
         into.extend(depot.drain(keep..));
     }
@@ -34,7 +35,7 @@ impl Class {
     /// Takes in what `from` yields, as far as there is room; the rest is freed after the lock is gone.
     pub(super) fn spill(&self, from: impl ExactSizeIterator<Item = Arc<Block>>) {
         let mut from = from;
-        let mut depot = lock(&self.depot);
+        let mut depot = self.depot();
         let room = self.capacity.saturating_sub(depot.len());
         depot.extend(from.by_ref().take(room));
         drop(depot);
@@ -43,17 +44,21 @@ impl Class {
 
     /// Takes one buffer past the magazines, for threads that have none any more.
     pub(super) fn pop(&self) -> Option<Arc<Block>> {
-        lock(&self.depot).pop()
+        self.depot().pop()
     }
 
     /// Empties the depot.
     pub(super) fn empty(&self) -> Vec<Arc<Block>> {
-        std::mem::take(&mut *lock(&self.depot))
+        std::mem::take(&mut *self.depot())
     }
 
     /// Buffers in the depot.
     pub(super) fn held(&self) -> usize {
-        lock(&self.depot).len()
+        self.depot().len()
+    }
+
+    fn depot(&self) -> MutexGuard<'_, Vec<Arc<Block>>> {
+        lock(self.depot.or_default())
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::process::PerProcess;
 use crate::stats::Stats;
 use crate::sync::{Mutex, lock};
 
@@ -220,7 +221,7 @@ struct Shared {
     /// The class for each power of two from 128 bytes on; shorter than the classes reach is oversized.
     by_power: Vec<u8>,
     /// The counters of the threads that are alive.
-    counters: Mutex<Vec<Arc<Counters>>>,
+    counters: PerProcess<Mutex<Vec<Arc<Counters>>>>,
     /// What threads counted that have ended or are ending; the only counters with several writers.
     strays: Counters,
 }
@@ -237,7 +238,7 @@ impl Shared {
             scrub: config.scrub,
             classes: classes.into_iter().map(|(size, kept)| Class::new(size, kept)).collect(),
             by_power,
-            counters: Mutex::default(),
+            counters: PerProcess::default(),
             strays: Counters::default(),
         }
     }
@@ -252,18 +253,18 @@ impl Shared {
     }
 
     fn register(&self, counters: &Arc<Counters>) {
-        lock(&self.counters).push(Arc::clone(counters));
+        lock(self.counters.or_default()).push(Arc::clone(counters));
     }
 
     fn retire(&self, counters: &Arc<Counters>) {
-        let mut live = lock(&self.counters);
+        let mut live = lock(self.counters.or_default());
         live.retain(|other| !Arc::ptr_eq(other, counters));
         self.strays.absorb(counters);
     }
 
     fn stats(&self) -> PoolStats {
         let mut stats = PoolStats::default();
-        let live = lock(&self.counters);
+        let live = lock(self.counters.or_default());
         for counters in live.iter().map(AsRef::as_ref).chain([&self.strays]) {
             stats.gets += counters.gets.load(Relaxed);
             stats.puts += counters.puts.load(Relaxed);

@@ -12,6 +12,7 @@ use super::snapshot::SlotTable;
 use crate::clock;
 use crate::id::{ConnId, Id, PeerId, SocketId};
 use crate::pipe::CloseReason;
+use crate::process::PerProcess;
 
 /// The transport connections of a process, by id and by socket.
 ///
@@ -157,8 +158,8 @@ impl Default for ConnRegistry {
 
 /// The connections of this process.
 pub fn conns() -> &'static ConnRegistry {
-    static CONNS: OnceLock<ConnRegistry> = OnceLock::new();
-    CONNS.get_or_init(ConnRegistry::new)
+    static CONNS: PerProcess<OnceLock<ConnRegistry>> = PerProcess::first(OnceLock::new());
+    CONNS.or_default().get_or_init(ConnRegistry::new)
 }
 
 /// What is known of a connection when it is registered.

@@ -7,6 +7,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, bounded};
 use sp_core::message::Message;
+use sp_core::process::PerProcess;
 use sp_core::sync::lock;
 
 /// One for all receivers of the process. The thread starts with the first of them and ends with the last.
@@ -23,11 +24,11 @@ struct Watch {
     waker: Waker,
 }
 
-static ATTENDANT: Mutex<Weak<Attendant>> = Mutex::new(Weak::new());
+static ATTENDANT: PerProcess<Mutex<Weak<Attendant>>> = PerProcess::first(Mutex::new(Weak::new()));
 
 impl Attendant {
     pub(super) fn acquire() -> io::Result<Arc<Self>> {
-        let mut current = lock(&ATTENDANT);
+        let mut current = lock(ATTENDANT.or_default());
         if let Some(attendant) = current.upgrade() {
             return Ok(attendant);
         }

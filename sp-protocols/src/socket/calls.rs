@@ -58,6 +58,7 @@ impl<E: Engine> Context<E> {
             Err(Unsent::BadHeader) => Err(TrySendError::BadHeader { protocol, message }),
             Err(Unsent::NoPeer) => Err(TrySendError::NoPeer { protocol, message }),
             Err(Unsent::Closed) => Err(TrySendError::Closed { protocol, message }),
+            Err(Unsent::Forked) => Err(TrySendError::Forked { protocol, message }),
         }
     }
 
@@ -368,7 +369,7 @@ impl<E: SendEngine> Context<E> {
         msg: &mut Message,
     ) -> Result<(), Unsent> {
         if core.closed {
-            return Err(Unsent::Closed);
+            return Err(if self.shared().is_forked { Unsent::Forked } else { Unsent::Closed });
         }
         let (ctx, counts) = (self.ctx(), &self.shared().counts);
         let sent = core.engine(counts, deferred, |engine, fx| engine.try_send(ctx, msg, fx));
@@ -405,7 +406,8 @@ impl<E: RecvEngine> Context<E> {
         into: &mut Message,
     ) -> Result<(), Unreceived> {
         if core.closed {
-            return Err(Unreceived::Closed);
+            let is_forked = self.shared().is_forked;
+            return Err(if is_forked { Unreceived::Forked } else { Unreceived::Closed });
         }
         if !core.returned.is_empty()
             && self.ctx() == CtxId::MAIN

@@ -62,7 +62,7 @@ impl<E: Engine> Socket<E> {
         E: ContextEngine,
     {
         let handle = self.handle();
-        let id = handle.shared.engine(|engine, _| engine.open_ctx());
+        let id = handle.shared().engine(|engine, _| engine.open_ctx());
         Context { handle, id }
     }
 }
@@ -89,7 +89,7 @@ impl<E: Engine> Socket<E> {
     {
         options.check()?;
         let handle = self.handle();
-        let id = handle.shared.engine(|engine, _| engine.open_ctx_with(options));
+        let id = handle.shared().engine(|engine, _| engine.open_ctx_with(options));
         Ok(Context { handle, id })
     }
 }
@@ -127,8 +127,9 @@ impl<E: Engine> Context<E> {
         Arc::clone(&self.handle)
     }
 
+    #[inline]
     pub(crate) fn shared(&self) -> &Arc<Shared<E>> {
-        &self.handle.shared
+        self.handle.shared()
     }
 
     pub(super) const fn ctx(&self) -> CtxId {

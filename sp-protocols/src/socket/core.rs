@@ -53,6 +53,8 @@ pub(crate) struct Shared<E: Engine> {
     /// What passed between this socket and the peers that are gone.
     past: Mutex<Traffic>,
     options: E::Options,
+    /// It stands for a socket of the process that forked this one, and was never open.
+    pub(crate) is_forked: bool,
     /// Where timers report.
     me: Weak<Self>,
 }
@@ -95,8 +97,41 @@ impl<E: Engine> Shared<E> {
             strays: Strays::default(),
             past: Mutex::default(),
             options,
+            is_forked: false,
             me: me.clone(),
         }))
+    }
+
+    /// What a forked child has instead of this socket, which it cannot use: every lock may be held by a thread that
+    /// only the parent has, and every descriptor is the parent's too. Touches neither.
+    #[cold]
+    pub(crate) fn closed_in_child(&self) -> Arc<Self> {
+        let driver = self.driver.ended();
+        let core = Core {
+            engine: E::new(self.options.clone(), 0),
+            lines: Lines::new(Arc::clone(&driver)),
+            waiters: Waiters::new(),
+            returned: VecDeque::new(),
+            closed: true,
+        };
+        Arc::new(Self {
+            id: self.id,
+            core: Mutex::new(core),
+            peers: PeerRegistry::new(),
+            driver,
+            runtime: Mutex::new(None),
+            monitor: Monitor::ended(),
+            lookout: Lookout::default(),
+            counts: Counts::default(),
+            admission: Mutex::new(None),
+            refused: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+            strays: Strays::default(),
+            past: Mutex::default(),
+            options: self.options.clone(),
+            is_forked: true,
+            me: Weak::new(),
+        })
     }
 
     /// Runs `call` on the engine under the lock, then carries out its effects without it.
@@ -453,9 +488,9 @@ fn add(total: &mut Traffic, more: Traffic) {
     total.bytes_received += more.bytes_received;
 }
 
-/// A seed for the engine from std: the hasher's keys come from the system.
+/// A seed for the engine from std: the hasher's keys come from the system, once for a thread and what is forked from it.
 fn seed() -> u64 {
-    RandomState::new().hash_one(0u8)
+    RandomState::new().hash_one(std::process::id())
 }
 
 const DRAIN_SLICE: Duration = Duration::from_millis(5);

@@ -41,7 +41,13 @@ impl<E: Engine> Socket<E> {
         let endpoint = url.try_into().map_err(Into::into)?;
         let shared = self.shared();
         let Some(runtime) = shared.runtime().filter(|_| !shared.is_closed()) else {
-            return Err(DialError::Closed { url: endpoint.to_string() });
+            let url = endpoint.to_string();
+            let is_forked = shared.is_forked;
+            return Err(if is_forked {
+                DialError::Forked { url }
+            } else {
+                DialError::Closed { url }
+            });
         };
         let id = runtime.dial(&shared.owner(), &endpoint, options)?;
         if shared.is_closed() {
@@ -132,7 +138,10 @@ impl<E: Engine> Socket<E> {
         start: impl FnOnce(&Runtime, &Owner) -> Result<(EndpointId, Arc<Endpoint>), ListenError>,
     ) -> Result<Listener, ListenError> {
         let shared = self.shared();
-        let closed = || ListenError::Closed { url: endpoint.to_string() };
+        let closed = || {
+            let url = endpoint.to_string();
+            if shared.is_forked { ListenError::Forked { url } } else { ListenError::Closed { url } }
+        };
         let runtime = shared.runtime().filter(|_| !shared.is_closed()).ok_or_else(closed)?;
         let (id, endpoint) = start(&runtime, &shared.owner())?;
         if shared.is_closed() {

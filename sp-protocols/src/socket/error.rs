@@ -36,6 +36,16 @@ pub enum SendError {
         /// The message that was not sent.
         message: Message,
     },
+    /// The socket is one of the process that this one was forked from.
+    #[error(
+        "send on {protocol}: the socket belongs to the process that forked this one; open another here"
+    )]
+    Forked {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
     /// The pattern allows no send now: there is nothing to answer.
     #[error("send on {protocol}: there is nothing to answer; receive first")]
     State {
@@ -92,6 +102,16 @@ pub enum TrySendError {
         /// The message that was not sent.
         message: Message,
     },
+    /// The socket is one of the process that this one was forked from.
+    #[error(
+        "try_send on {protocol}: the socket belongs to the process that forked this one; open another here"
+    )]
+    Forked {
+        /// The pattern.
+        protocol: ProtocolId,
+        /// The message that was not sent.
+        message: Message,
+    },
     /// The peer that the message was for is not connected, or no more.
     #[error("send on {protocol}: the peer that the message was for is gone")]
     PeerGone {
@@ -131,6 +151,7 @@ impl SendError {
     pub fn into_message(self) -> Message {
         match self {
             Self::Closed { message, .. }
+            | Self::Forked { message, .. }
             | Self::State { message, .. }
             | Self::BadHeader { message, .. }
             | Self::NoPeer { message, .. }
@@ -160,6 +181,7 @@ impl TrySendError {
         match self {
             Self::Full { message, .. }
             | Self::Closed { message, .. }
+            | Self::Forked { message, .. }
             | Self::PeerGone { message, .. }
             | Self::State { message, .. }
             | Self::BadHeader { message, .. }
@@ -190,6 +212,14 @@ pub enum RecvError {
     /// The socket is closed.
     #[error("receive on {protocol}: the socket is closed")]
     Closed {
+        /// The pattern.
+        protocol: ProtocolId,
+    },
+    /// The socket is one of the process that this one was forked from.
+    #[error(
+        "receive on {protocol}: the socket belongs to the process that forked this one; open another here"
+    )]
+    Forked {
         /// The pattern.
         protocol: ProtocolId,
     },
@@ -279,9 +309,9 @@ impl From<TrySendError> for io::Error {
     fn from(error: TrySendError) -> Self {
         let kind = match &error {
             TrySendError::Full { .. } => io::ErrorKind::WouldBlock,
-            TrySendError::Closed { .. } | TrySendError::NoPeer { .. } => {
-                io::ErrorKind::NotConnected
-            }
+            TrySendError::Closed { .. }
+            | TrySendError::Forked { .. }
+            | TrySendError::NoPeer { .. } => io::ErrorKind::NotConnected,
             TrySendError::PeerGone { .. } => io::ErrorKind::ConnectionReset,
             TrySendError::State { .. } | TrySendError::BadHeader { .. } => {
                 io::ErrorKind::InvalidInput
@@ -303,7 +333,9 @@ impl From<OpenError> for io::Error {
 impl From<SendError> for io::Error {
     fn from(error: SendError) -> Self {
         let kind = match &error {
-            SendError::Closed { .. } | SendError::NoPeer { .. } => io::ErrorKind::NotConnected,
+            SendError::Closed { .. } | SendError::Forked { .. } | SendError::NoPeer { .. } => {
+                io::ErrorKind::NotConnected
+            }
             SendError::State { .. } | SendError::BadHeader { .. } => io::ErrorKind::InvalidInput,
             SendError::TimedOut { .. } => io::ErrorKind::TimedOut,
         };
@@ -314,7 +346,7 @@ impl From<SendError> for io::Error {
 impl From<RecvError> for io::Error {
     fn from(error: RecvError) -> Self {
         let kind = match &error {
-            RecvError::Closed { .. } => io::ErrorKind::NotConnected,
+            RecvError::Closed { .. } | RecvError::Forked { .. } => io::ErrorKind::NotConnected,
             RecvError::State { .. } => io::ErrorKind::InvalidInput,
             RecvError::Canceled { .. } => io::ErrorKind::Interrupted,
             RecvError::PeerGone { .. } => io::ErrorKind::ConnectionReset,
@@ -355,6 +387,8 @@ pub(super) enum Unsent {
     NoPeer,
     /// The socket is closed.
     Closed,
+    /// The socket is another process's.
+    Forked,
 }
 
 impl Unsent {
@@ -366,6 +400,7 @@ impl Unsent {
             Self::BadHeader => SendError::BadHeader { protocol, message },
             Self::NoPeer => SendError::NoPeer { protocol, message },
             Self::Closed => SendError::Closed { protocol, message },
+            Self::Forked => SendError::Forked { protocol, message },
         }
     }
 }
@@ -382,6 +417,8 @@ pub(super) enum Unreceived {
     SurveyOver,
     /// The socket is closed.
     Closed,
+    /// The socket is another process's.
+    Forked,
 }
 
 impl Unreceived {
@@ -394,6 +431,7 @@ impl Unreceived {
             Self::PeerGone => RecvError::PeerGone { protocol },
             Self::SurveyOver => RecvError::SurveyOver { protocol },
             Self::Closed => RecvError::Closed { protocol },
+            Self::Forked => RecvError::Forked { protocol },
         }
     }
 }

@@ -40,6 +40,7 @@ pub use sp_transport::{Driven, PollSet};
 pub use stream::RecvStream;
 
 use std::fmt;
+use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,6 +50,7 @@ use sp_core::clock;
 use sp_core::config::Config;
 use sp_core::id::{PeerId, SocketId};
 use sp_core::message::Message;
+use sp_core::process::PerProcess;
 use sp_core::stats::Stats;
 
 use self::core::{Shared, traffic_of};
@@ -60,6 +62,9 @@ use crate::engine::{Engine, Pair1Poly, SendToBlocked};
 /// making the caller wait: what is queued and the kernel takes at once is sent, the rest in the background for
 /// up to the linger time (1 s). [`close`](Self::close) waits for it, which a program should do before it exits.
 ///
+/// In a child of `fork` a parent's socket is of no use: every call fails at once with an error called `Forked`, or does
+/// nothing, and the parent does not notice. The child can open sockets of its own.
+///
 /// What sends and receives is the socket's own [`Context`], to which it dereferences.
 pub struct Socket<E: Engine> {
     main: Context<E>,
@@ -67,7 +72,8 @@ pub struct Socket<E: Engine> {
 
 /// What all clones of a handle share, and all contexts: dropped with the last one.
 struct Handle<E: Engine> {
-    shared: Arc<Shared<E>>,
+    /// A forked child has a closed socket in its place, and touches nothing of the parent's.
+    shared: PerProcess<Arc<Shared<E>>>,
 }
 
 impl<E: Engine> Socket<E> {
@@ -86,7 +92,7 @@ impl<E: Engine> Socket<E> {
     ///
     /// [`OpenError::Option`] if an option is out of its range, otherwise as [`new`](Self::new).
     pub fn with(options: E::Options) -> Result<Self, OpenError> {
-        let handle = Arc::new(Handle { shared: Shared::open(options)? });
+        let handle = Arc::new(Handle { shared: PerProcess::new(Shared::open(options)?) });
         Ok(Self { main: Context::main(handle) })
     }
 
@@ -186,7 +192,11 @@ impl Socket<Pair1Poly> {
         let (shared, protocol) = (self.shared(), Pair1Poly::SELF);
         let mut message = message.into();
         if shared.is_closed() {
-            return Err(TrySendError::Closed { protocol, message });
+            return Err(if shared.is_forked {
+                TrySendError::Forked { protocol, message }
+            } else {
+                TrySendError::Closed { protocol, message }
+            });
         }
         match shared.engine(|poly, fx| poly.send_to(peer, &mut message, fx)) {
             Ok(()) => Ok(()),
@@ -199,9 +209,20 @@ impl Socket<Pair1Poly> {
     }
 }
 
+impl<E: Engine> Handle<E> {
+    #[inline]
+    fn shared(&self) -> &Arc<Shared<E>> {
+        self.shared.get(|parents| parents.closed_in_child())
+    }
+}
+
 impl<E: Engine> Drop for Handle<E> {
     fn drop(&mut self) {
-        self.shared.abandon();
+        match self.shared.inherited() {
+            // Not even dropped: that would end what the parent goes on with.
+            Some(parents) => mem::forget(Arc::clone(parents)),
+            None => self.shared().abandon(),
+        }
     }
 }
 

@@ -54,6 +54,11 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
+    /// One that has nothing to tell.
+    pub(crate) fn ended() -> Self {
+        Self { watchers: Mutex::new(None), lost: AtomicU64::new(0) }
+    }
+
     /// Events from now on.
     pub(crate) fn watch(&self) -> Events {
         let (send, events) = bounded(EVENTS_MAX);

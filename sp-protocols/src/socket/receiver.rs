@@ -8,6 +8,7 @@ use std::task::{Wake, Waker};
 
 use crossbeam_channel::{self as channel, Sender, bounded};
 use sp_core::message::Message;
+use sp_core::process::PerProcess;
 use sp_core::sync::atomic::{AtomicUsize, Ordering};
 use sp_core::sync::{Mutex, lock};
 
@@ -67,33 +68,38 @@ impl<E: Engine> Socket<E> {
             given_up: Mutex::new(None),
         });
         pump.wake_by_ref();
-        Ok(Receiver { pump, messages })
+        Ok(Receiver { pump, messages: PerProcess::new(messages) })
     }
 }
 
 /// What a socket receives, as a channel; see [`Socket::receiver`].
 ///
 /// It dereferences to the channel. It keeps the socket open as any handle does, and ends when the socket is closed:
-/// what is in the channel still comes out, and then [`RecvError`](channel::RecvError).
+/// what is in the channel still comes out, and then [`RecvError`](channel::RecvError). In a child of `fork` it has ended.
 ///
 /// Dropped, it loses nothing: what is in the channel goes back to the socket and is what that receives next. A clone
 /// of the channel itself takes its share, and ends with this.
 pub struct Receiver<E: FeedEngine> {
     pump: Arc<Pump<E>>,
-    messages: channel::Receiver<Message>,
+    /// A forked child has one that has ended.
+    messages: PerProcess<channel::Receiver<Message>>,
 }
 
 impl<E: FeedEngine> Deref for Receiver<E> {
     type Target = channel::Receiver<Message>;
 
     fn deref(&self) -> &channel::Receiver<Message> {
-        &self.messages
+        self.messages.get(|_| bounded(0).1)
     }
 }
 
 impl<E: FeedEngine> Drop for Receiver<E> {
     fn drop(&mut self) {
-        *lock(&self.pump.given_up) = Some(self.messages.clone());
+        if let Some(parents) = self.messages.inherited() {
+            // Left as they are, for the parent goes on with them.
+            return mem::forget((parents.clone(), Arc::clone(&self.pump)));
+        }
+        *lock(&self.pump.given_up) = Some(channel::Receiver::clone(self));
         self.pump.wake_by_ref();
     }
 }
@@ -102,7 +108,7 @@ impl<E: FeedEngine> fmt::Debug for Receiver<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver")
             .field("context", &self.pump.ctx)
-            .field("messages", &self.messages)
+            .field("messages", &**self)
             .finish()
     }
 }

@@ -21,8 +21,17 @@ pub(super) type Seat<'a, T> = MutexGuard<'a, Option<T>>;
 
 impl<T> Gate<T> {
     pub(super) fn new(wheel: T) -> Self {
+        Self::with(Some(wheel))
+    }
+
+    /// Without a wheel.
+    pub(super) fn ended() -> Self {
+        Self::with(None)
+    }
+
+    fn with(wheel: Option<T>) -> Self {
         Self {
-            seat: Mutex::new(Some(wheel)),
+            seat: Mutex::new(wheel),
             missed: AtomicBool::new(false),
             leased: AtomicBool::new(false),
         }

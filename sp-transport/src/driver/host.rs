@@ -61,6 +61,9 @@ impl Driver {
 
     /// Does what is ready, without waiting. For the loop of a [`Host`].
     pub fn host_turn(self: &Arc<Self>) -> Driven {
+        if !self.process.is_current() {
+            return Driven::Closed;
+        }
         let Some(mut seat) = self.gate.try_enter_or_tell() else { return Driven::Idle };
         let Some(wheel) = seat.as_mut() else { return Driven::Closed };
         self.used.store(true, Ordering::Relaxed);
@@ -81,6 +84,9 @@ impl Driver {
 
     /// Passes the gate once, so that the driver is left as the hosts now want it.
     fn settle(self: &Arc<Self>) {
+        if !self.process.is_current() {
+            return;
+        }
         self.used.store(true, Ordering::Relaxed);
         if let Some(seat) = self.gate.try_enter_or_tell() {
             self.release(seat);

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use mio::Token;
 use sp_core::pipe::CloseReason;
+use sp_core::process::Process;
 use sp_core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use sp_core::sync::{Mutex, lock};
 
@@ -41,6 +42,8 @@ use wheel::Wheel;
 
 /// One socket's poll set and connections.
 pub struct Driver {
+    /// Whose it is: a forked child must not touch the poll set, which it shares with its parent.
+    process: Process,
     /// `None` once the socket has ended.
     gate: Gate<Wheel>,
     /// `None` once the socket has ended: its connections are gone.
@@ -103,9 +106,33 @@ impl Driver {
         let wheel = Wheel::new(asks)?;
         let poll_fd = wheel.poll_fd();
         let sleep = Sleep::new(wheel.registry(), WAKER)?;
-        let driver = Arc::new(Self {
-            gate: Gate::new(wheel),
-            mail: Mutex::new(Some(Vec::new())),
+        let mail = Some(Vec::new());
+        let driver =
+            Arc::new(Self::with(Gate::new(wheel), mail, sleep, poll_fd, worker, nanos(polling)));
+        driver.worker.add_driver(&driver);
+        driver.worker.enroll(&driver).inspect_err(|_| driver.worker.remove_driver(&driver))?;
+        driver.watched.store(true, Ordering::Relaxed);
+        Ok(driver)
+    }
+
+    /// As this one will be once it has ended, without looking at what it is now.
+    pub fn ended(&self) -> Arc<Self> {
+        let (gate, worker) = (Gate::ended(), self.worker.clone());
+        Arc::new(Self::with(gate, None, Sleep::ended(), -1, worker, 0))
+    }
+
+    fn with(
+        gate: Gate<Wheel>,
+        mail: Option<Vec<Mail>>,
+        sleep: Sleep,
+        poll_fd: RawFd,
+        worker: WorkerHandle,
+        polling: u64,
+    ) -> Self {
+        Self {
+            process: Process::current(),
+            gate,
+            mail: Mutex::new(mail),
             has_mail: AtomicBool::new(false),
             streams: AtomicBool::new(false),
             sleep,
@@ -119,12 +146,8 @@ impl Driver {
             hosts: AtomicUsize::new(0),
             bell: Mutex::new(None),
             has_bell: AtomicBool::new(false),
-            polling: AtomicU64::new(nanos(polling)),
-        });
-        driver.worker.add_driver(&driver);
-        driver.worker.enroll(&driver).inspect_err(|_| driver.worker.remove_driver(&driver))?;
-        driver.watched.store(true, Ordering::Relaxed);
-        Ok(driver)
+            polling: AtomicU64::new(polling),
+        }
     }
 
     /// The worker gives this driver a name, before anybody can find it by that.

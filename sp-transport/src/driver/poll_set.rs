@@ -96,6 +96,10 @@ impl PollSet {
 
     /// Does everything that is ready, without waiting: reads, delivers, wakes futures and threads that wait, writes.
     pub fn drive(&mut self) -> Driven {
+        if !self.host.driver().process.is_current() {
+            // A look would take events away from the parent.
+            return Driven::Closed;
+        }
         // An interrupted poll is a poll without events, and leaves the descriptor readable.
         let _ = self.outer.poll(&mut self.events, Some(Duration::ZERO));
         // Only after the bell was fetched: see `ring`. Until the end of the turn it need not be rung, for the program
@@ -125,6 +129,9 @@ impl AsRawFd for PollSet {
 impl Drop for PollSet {
     fn drop(&mut self) {
         let driver = self.host.driver();
+        if !driver.process.is_current() {
+            return;
+        }
         driver.has_bell.store(false, Ordering::Release);
         lock(&driver.bell).take();
         // Later ones find no list and go to the worker by themselves.

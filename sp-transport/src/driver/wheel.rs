@@ -314,6 +314,8 @@ impl Wheel {
     /// Takes a connection out and tells everybody concerned.
     fn end(&mut self, key: usize, why: CloseReason, driver: &Driver) {
         let conn = self.conns.remove(key);
+        // What the socket said of the peer before it was seen to leave is the truer reason.
+        let why = conn.pipe.take_end().unwrap_or(why);
         self.hubs.retain(|_, hub| hub.strong_count() > 0);
         driver.streams.store(!self.has_nothing(), Ordering::Relaxed);
         // Fails only for a descriptor that never was registered.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use sp_core::endpoint::Endpoint;
 use sp_core::id::SocketId;
+use sp_core::process::PerProcess;
 use sp_core::sync::lock;
 
 use crate::error::ListenError;
@@ -12,7 +13,9 @@ use crate::runtime::{EndpointId, Owner};
 use crate::worker::WorkerHandle;
 
 /// Who listens on which name.
-static LISTENERS: Mutex<Option<HashMap<Box<str>, Listener>>> = Mutex::new(None);
+static LISTENERS: PerProcess<Mutex<Option<Names>>> = PerProcess::first(Mutex::new(None));
+
+type Names = HashMap<Box<str>, Listener>;
 
 #[derive(Clone)]
 pub(super) struct Listener {
@@ -30,7 +33,7 @@ pub(crate) fn listen(
     owner: &Owner,
     worker: &WorkerHandle,
 ) -> Result<(), ListenError> {
-    let mut listeners = lock(&LISTENERS);
+    let mut listeners = lock(LISTENERS.or_default());
     let listeners = listeners.get_or_insert_default();
     if listeners.contains_key(name) {
         return Err(ListenError::InUse { url: endpoint.to_string() });
@@ -57,13 +60,13 @@ pub(crate) fn unlisten_socket(socket: SocketId) {
 
 /// Who listens on `name`.
 pub(super) fn find(name: &str) -> Option<Listener> {
-    lock(&LISTENERS).as_ref()?.get(name).cloned()
+    lock(LISTENERS.or_default()).as_ref()?.get(name).cloned()
 }
 
 fn forget(gone: impl Fn(&Listener) -> bool) {
     // Dropped after the lock is released: an owner's last reference may be among them.
     let mut dropped = Vec::new();
-    if let Some(listeners) = lock(&LISTENERS).as_mut() {
+    if let Some(listeners) = lock(LISTENERS.or_default()).as_mut() {
         dropped.extend(listeners.extract_if(|_, listener| gone(listener)));
     }
 }

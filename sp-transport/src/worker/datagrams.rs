@@ -28,7 +28,8 @@ impl Worker {
         };
         let mut terms = terms(&options.conn, &*owner.events, Config::new().udp_refresh);
         terms.peers_max = terms.peers_max.min(options.connections_max.unwrap_or(usize::MAX));
-        let hub = Hub::new(socket.into(), None, (id, &endpoint), &owner, &self.handle, terms);
+        let socket = socket.into_socket().into();
+        let hub = Hub::new(socket, None, (id, &endpoint), &owner, &self.handle, terms);
         owner.driver.adopt_hub(Arc::clone(&hub));
         self.endpoints.insert(id, Ep::new(owner, endpoint, Role::Datagrams(hub)));
     }

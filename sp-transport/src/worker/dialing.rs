@@ -14,6 +14,7 @@ use crate::dialer::{self, NEXT_ADDRESS};
 use crate::inproc;
 use crate::resolver::Addresses;
 use crate::runtime::EndpointId;
+use crate::stream::no_connection;
 
 impl Worker {
     /// Starts a dialer's next attempt.
@@ -72,7 +73,7 @@ impl Worker {
     fn connected_here(&mut self, id: EndpointId, connected: io::Result<Socket>) {
         match connected {
             Ok(socket) => self.shake_hands(id, socket, None),
-            Err(error) => self.attempt_failed(id, None, CloseReason::Io(error.kind())),
+            Err(error) => self.attempt_failed(id, None, no_connection(&error)),
         }
     }
 
@@ -111,7 +112,7 @@ impl Worker {
                     }
                     return self.shake_hands(id, socket, Some(addr));
                 }
-                Err(error) => why = CloseReason::Io(error.kind()),
+                Err(error) => why = no_connection(&error),
             }
             tried = Some(addr);
         }

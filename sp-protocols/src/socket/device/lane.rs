@@ -172,7 +172,7 @@ fn take_some<A: RecvEngine>(
         let mut msg = Message::new();
         match from.attempt_recv(core, deferred, &mut msg) {
             Ok(()) => batch.push(msg),
-            Err(Unreceived::Closed) => return Some(false),
+            Err(Unreceived::Closed | Unreceived::Forked) => return Some(false),
             Err(_) => break,
         }
     }
@@ -201,7 +201,7 @@ fn give_all<B: SendEngine>(
             }
             Err(unsent) => {
                 batch.put_back(mem::take(&mut msg));
-                break matches!(unsent, Unsent::Closed).then_some(false);
+                break matches!(unsent, Unsent::Closed | Unsent::Forked).then_some(false);
             }
         }
     };

@@ -173,15 +173,19 @@ impl WsDecoder {
     ) -> Result<Option<&'a [u8]>, CloseReason> {
         let payload_bytes = usize::try_from(head.payload_bytes).unwrap_or(usize::MAX);
         let Some((payload, next)) = behind.split_at_checked(payload_bytes) else { return Ok(None) };
+        let unmasked = || {
+            let mut payload = payload.to_vec();
+            if let Some(mask) = head.mask {
+                mask.apply(&mut payload, 0);
+            }
+            payload
+        };
         match head.opcode {
-            Opcode::Close if payload.len() == 1 => Err(FrameFault::HalfCode.into()),
-            Opcode::Close => Err(CloseReason::PeerClosed),
+            Opcode::Close => {
+                Err(check_close(&unmasked()).err().map_or(CloseReason::PeerClosed, Into::into))
+            }
             Opcode::Ping => {
-                let mut payload = payload.to_vec();
-                if let Some(mask) = head.mask {
-                    mask.apply(&mut payload, 0);
-                }
-                self.ping = Some(payload);
+                self.ping = Some(unmasked());
                 Ok(Some(next))
             }
             _ => Ok(Some(next)),
@@ -196,6 +200,18 @@ impl WsDecoder {
             batch.push(msg);
         }
     }
+}
+
+/// Whether a close frame may say this: nothing, or a status code and a text (RFC 6455, 5.5.1 and 7.4).
+fn check_close(payload: &[u8]) -> Result<(), FrameFault> {
+    let Some((code, text)) = payload.split_first_chunk() else {
+        return if payload.is_empty() { Ok(()) } else { Err(FrameFault::HalfCode) };
+    };
+    match u16::from_be_bytes(*code) {
+        1000..=1003 | 1007..=1014 | 3000..=4999 => {}
+        got => return Err(FrameFault::CloseCode { got }),
+    }
+    str::from_utf8(text).map(drop).map_err(|_| FrameFault::CloseText)
 }
 
 impl Partial {

@@ -201,6 +201,7 @@ pub fn pong_frame(side: Side, payload: &[u8]) -> Vec<u8> {
 pub fn close_frame(side: Side, why: &CloseReason) -> Vec<u8> {
     let code: u16 = match why {
         CloseReason::BadFrame(FrameFault::Text) => 1003,
+        CloseReason::BadFrame(FrameFault::CloseText) => 1007,
         CloseReason::TooLong { .. } => 1009,
         CloseReason::BadFrame(_)
         | CloseReason::BadHeader { .. }

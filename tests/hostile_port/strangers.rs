@@ -1,0 +1,288 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sp::{CloseReason, ProtocolId};
+
+use crate::catalogue::{Frames, Request, Stranger, kind};
+use crate::raw::{Raw, Wire, handshake};
+use crate::scene::{Port, wires};
+use crate::shared::{DEADLINE, Transport, apart};
+
+/// Longer than any test takes: who is turned away is so for what it says.
+fn patient() -> Port {
+    Port::open(|options| options.handshake_limit(6 * DEADLINE))
+}
+
+#[test]
+fn whatever_strangers_say_they_are_turned_away_for_it_and_nobody_else_notices() {
+    apart(|| {
+        let port = patient();
+        let mut wrong = Vec::new();
+        let mut count = 0;
+        port.beside_honest_talk(|port| {
+            for stranger in Stranger::all() {
+                for on in wires() {
+                    let mut raw = port.stranger(on);
+                    raw.send_in_vain(&stranger.bytes);
+                    raw.finish();
+                    let why = port.refused(&raw);
+                    count += 1;
+                    if let CloseReason::BadHandshake { got } = why {
+                        assert_eq!(got, stranger.bytes[..8], "{}", stranger.name);
+                    }
+                    if kind(&why) != stranger.why(on) {
+                        let (name, wanted) = (stranger.name, stranger.why(on));
+                        wrong.push(format!("{name} | {on:?} | {wanted} | {why:?}"));
+                    }
+                    raw.rest();
+                }
+            }
+        });
+        assert!(wrong.is_empty(), "otherwise than the table says:\n{}", wrong.join("\n"));
+        assert_eq!(port.count_refused(), count, "each is counted");
+        port.close();
+    });
+}
+
+/// All at once, and a byte of each at a time: so nobody is waited for, and no first read tells much.
+#[test]
+fn strangers_that_come_all_together_and_speak_a_byte_at_a_time_are_told_apart() {
+    apart(|| {
+        let port = patient();
+        port.beside_honest_talk(|port| {
+            // Those with more to say have been heard in the other test.
+            let brief = |stranger: &Stranger| stranger.bytes.len() <= 200;
+            let strangers: Vec<Stranger> = Stranger::all().into_iter().filter(brief).collect();
+            for on in wires() {
+                let mut wanted = BTreeMap::<String, usize>::new();
+                let mut raws: Vec<(Raw, &[u8])> = Vec::new();
+                for stranger in &strangers {
+                    *wanted.entry(stranger.why(on).to_owned()).or_default() += 1;
+                    raws.push((port.stranger(on), &stranger.bytes));
+                }
+                for at in 0..200 {
+                    for (raw, bytes) in &mut raws {
+                        if let Some(byte) = bytes.get(at) {
+                            raw.send_in_vain(&[*byte]);
+                        }
+                    }
+                }
+                raws.iter().for_each(|(raw, _)| raw.finish());
+                assert_eq!(port.refusals(strangers.len()), wanted, "{on:?}");
+                raws.iter_mut().for_each(|(raw, _)| drop(raw.rest()));
+            }
+        });
+        port.close();
+    });
+}
+
+/// Every one of the 2,040 ways to change one byte of the handshake, and the protocols that do not belong here.
+#[test]
+fn a_handshake_with_any_byte_changed_is_turned_away_for_that_byte() {
+    apart(|| {
+        let port = patient();
+        let good = handshake(ProtocolId::REQ);
+        port.beside_honest_talk(|port| {
+            for on in [Transport::Tcp, Transport::Ipc] {
+                for (at, value) in (0..8).flat_map(|at| (0..=255u8).map(move |value| (at, value))) {
+                    let mut got = good;
+                    got[at] = value;
+                    if got == good {
+                        continue;
+                    }
+                    let wanted = match at {
+                        3 => CloseReason::BadVersion { got: value },
+                        4 | 5 => CloseReason::WrongProtocol {
+                            got: ProtocolId(u16::from_be_bytes([got[4], got[5]])),
+                            wanted: ProtocolId::REQ,
+                        },
+                        _ => CloseReason::BadHandshake { got },
+                    };
+                    let mut raw = port.stranger(on);
+                    raw.send(&got);
+                    assert_eq!(port.refused(&raw), wanted, "{got:02x?} on {on:?}");
+                    assert_eq!(raw.rest(), handshake(ProtocolId::REP));
+                }
+            }
+        });
+        port.close();
+    });
+}
+
+#[test]
+fn a_good_beginning_cut_at_any_byte_is_told_from_a_whole_one() {
+    apart(|| {
+        let port = patient();
+        let on_ws = port.request().into_bytes();
+        let id = [0x80, 0, 0, 1];
+        port.beside_honest_talk(|port| {
+            for (on, greeting, frame) in [
+                (Transport::Tcp, handshake(ProtocolId::REQ).to_vec(), &b"\0\0\0\0\0\0\0\x09"[..]),
+                (Transport::Ipc, handshake(ProtocolId::REQ).to_vec(), b"\x01\0\0\0\0\0\0\0\x09"),
+                (Transport::Ws, on_ws.clone(), b"\x82\x89\0\0\0\0"),
+            ] {
+                for cut in 0..greeting.len() {
+                    let mut raw = port.stranger(on);
+                    raw.send(&greeting[..cut]);
+                    raw.finish();
+                    assert_eq!(port.refused(&raw), CloseReason::Truncated, "{cut} on {on:?}");
+                    raw.rest();
+                }
+                let message = [frame, &id, b"hello"].concat();
+                for cut in 0..=message.len() {
+                    let (mut raw, peer) = port.peer(on);
+                    raw.send(&message[..cut]);
+                    raw.finish();
+                    let whole = cut == 0 || cut == message.len();
+                    let wanted =
+                        if whole { CloseReason::PeerClosed } else { CloseReason::Truncated };
+                    assert_eq!(port.closed(peer), wanted, "{cut} on {on:?}");
+                    raw.rest();
+                }
+            }
+        });
+        port.close();
+    });
+}
+
+#[test]
+fn whatever_peers_say_behind_a_handshake_they_are_closed_for_it_and_nobody_else_notices() {
+    apart(|| {
+        let port = patient();
+        let mut wrong = Vec::new();
+        port.beside_honest_talk(|port| {
+            for Frames { name, on, why: wanted, code, bytes } in Frames::all() {
+                let (mut raw, peer) = port.peer(on);
+                raw.send_in_vain(&bytes);
+                raw.finish();
+                let why = port.closed(peer);
+                let rest = raw.rest();
+                let said = rest.last_chunk::<4>().filter(|last| last.starts_with(&[0x88, 2]));
+                let said = said.map(|last| u16::from_be_bytes([last[2], last[3]]));
+                if kind(&why) != wanted || (code.is_some() && said != code) {
+                    wrong.push(format!("{name} | {on:?} | {wanted} {code:?} | {why:?} {said:?}"));
+                }
+            }
+        });
+        assert!(wrong.is_empty(), "otherwise than the table says:\n{}", wrong.join("\n"));
+        port.close();
+    });
+}
+
+#[test]
+fn whatever_is_wrong_with_a_request_is_told_by_status_and_reason() {
+    apart(|| {
+        let port = patient();
+        let good = port.request();
+        let mut wrong = Vec::new();
+        port.beside_honest_talk(|port| {
+            for Request { name, status, why: wanted, change: [from, to] } in Request::all() {
+                let asked = good.replacen(&from, &to, 1);
+                assert_ne!(asked, good, "{name} changes nothing");
+                let mut raw = port.stranger(Transport::Ws);
+                raw.send_in_vain(asked.as_bytes());
+                raw.finish();
+                let why = port.refused(&raw);
+                let answer = raw.rest();
+                let is_told = answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes());
+                if kind(&why) != wanted || !is_told {
+                    let answer = String::from_utf8_lossy(&answer[..12.min(answer.len())]);
+                    wrong.push(format!("{name} | {status} {wanted} | {answer} {why:?}"));
+                }
+            }
+        });
+        assert!(wrong.is_empty(), "otherwise than the table says:\n{}", wrong.join("\n"));
+        port.close();
+    });
+}
+
+/// Seeded, so that the same bytes come each time.
+#[test]
+fn bytes_at_random_are_turned_away_with_a_reason() {
+    apart(|| {
+        let port = patient();
+        port.beside_honest_talk(|port| {
+            for seed in 1..=100 {
+                let said = noise(seed);
+                for on in wires() {
+                    let mut raw = port.stranger(on);
+                    raw.send_in_vain(&said);
+                    raw.finish();
+                    let why = kind(&port.refused(&raw));
+                    let expected: &[&str] = match on {
+                        Transport::Tcp | Transport::Ipc if said.len() < 8 => &["Truncated"],
+                        Transport::Tcp | Transport::Ipc => &["BadHandshake"],
+                        Transport::Ws => &["Malformed", "Truncated"],
+                        _ => &["NotTls", "Broken", "Truncated"],
+                    };
+                    assert!(expected.contains(&&*why), "seed {seed} on {on:?}: {why}");
+                    raw.rest();
+                }
+            }
+        });
+        port.close();
+    });
+}
+
+/// The first byte is one of those that a record of TLS begins with every fifth time.
+fn noise(seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 33) as u8
+    };
+    let len = usize::from(next()) + 1;
+    let mut bytes: Vec<u8> = (0..len).map(|_| next()).collect();
+    bytes[0] = if seed.is_multiple_of(5) { 20 + bytes[0] % 5 } else { bytes[0] | 1 };
+    bytes
+}
+
+/// A thousand that say nothing and 64 that stop before the end. How much they leave of the honest traffic is measured by
+/// `sp-bench siege`.
+#[test]
+fn a_siege_of_silent_and_slow_strangers_ends_when_their_time_is_up() {
+    apart(|| {
+        let port = Port::open(|options| options.handshake_limit(Duration::from_millis(1_500)));
+        let talk = port.beside_honest_talk(|port| {
+            let mut raws: Vec<Raw> =
+                wires().cycle().take(SILENT + SLOW).map(|on| port.stranger(on)).collect();
+            let request = port.request();
+            for slow in &mut raws[SILENT..] {
+                match slow.wire {
+                    Wire::Ws => slow.send_in_vain(&request.as_bytes()[..request.len() - 1]),
+                    _ => slow.send_in_vain(&handshake(ProtocolId::REQ)[..7]),
+                }
+            }
+            let mut reasons = port.refusals(SILENT + SLOW);
+            // Under TLS the first byte of ours is wrong at once.
+            let others = reasons.remove("NotTls").unwrap_or_default();
+            assert!(others <= SLOW / 4, "{reasons:?}");
+            let late = BTreeMap::from([("HandshakeTimeout".to_owned(), SILENT + SLOW - others)]);
+            assert_eq!(reasons, late);
+            raws.iter_mut().for_each(|raw| drop(raw.rest()));
+        });
+        assert!(talk.answers > 100, "honest talk went on while they stood there: {talk:?}");
+        port.close();
+    });
+}
+
+/// What it said is known before it is seen to leave, and is the reason.
+#[test]
+fn a_peer_that_leaves_right_behind_its_offence_is_closed_for_the_offence() {
+    apart(|| {
+        let port = patient();
+        for _ in 0..50 {
+            let (mut raw, peer) = port.peer(Transport::Tcp);
+            raw.send(&[0; 8]);
+            raw.finish();
+            let offence = CloseReason::BadHeader { protocol: ProtocolId::REP };
+            assert_eq!(port.closed(peer), offence);
+        }
+        port.close();
+    });
+}
+
+const SILENT: usize = 1_000;
+const SLOW: usize = 64;
