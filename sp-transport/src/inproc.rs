@@ -133,7 +133,7 @@ struct Target {
 struct Queue {
     waiting: Batch,
     bytes: usize,
-    /// Messages that the receiver had no room for, and their bytes.
+    /// Messages that are being handed over or that the receiver had no room for, and their bytes.
     stalled: usize,
     stalled_bytes: usize,
     pacer: Pacer,
@@ -270,7 +270,8 @@ impl InprocPipe {
             queue.standing.sent += delivery.len() as u64;
             queue.standing.sent_bytes += queue.bytes as u64;
         }
-        queue.bytes = 0;
+        // Until the receiver has taken it, it has not left.
+        (queue.stalled, queue.stalled_bytes) = (delivery.len(), std::mem::take(&mut queue.bytes));
         true
     }
 
