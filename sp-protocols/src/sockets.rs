@@ -180,8 +180,9 @@ pub type Pub = Socket<engine::Pub>;
 /// Receives what it subscribed to.
 ///
 /// A message is wanted if it begins with one of the topics. Without a subscription nothing is received; the empty
-/// topic wants everything. When the program is slow, the oldest waiting messages are dropped, or the newest where
-/// `prefer_new` is off; [`missed`](Context::missed) tells how many.
+/// topic wants everything. When the program is slow, the oldest waiting messages are dropped, and
+/// [`missed`](Context::missed) tells how many. With [`WhenFull`](engine::WhenFull) it can be the newest, or publishers
+/// are not read until there is room: with a [`Pub`] that waits for its subscribers nothing is lost then.
 ///
 /// Each [`context`](Socket::context) has topics and a queue of its own, over the connections of the one socket: a message
 /// goes to every context that wants it. What it costs to find them does not depend on how many there are.
