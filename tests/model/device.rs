@@ -41,6 +41,20 @@ fn a_device_ends_when_told_in_the_middle_over_inproc() {
     explore_evenly(|| stopping(Transport::Inproc, block_on));
 }
 
+#[test]
+fn a_device_ends_when_told_as_it_begins_to_wait() {
+    explore(|| {
+        for run in [Device::run, block_on] {
+            let [front, back] = [(); 2].map(|()| raw::Pair::new().expect("raw PAIR opens"));
+            let device = Device::new(front, back);
+            let handle = device.handle();
+            let moving = thread::spawn(move || run(device));
+            handle.stop();
+            assert_eq!(join(moving).get("lost"), Some(0));
+        }
+    });
+}
+
 /// Both sides send and receive at once, and every queue holds one message.
 fn passing(transport: Transport, run: fn(Device) -> Stats) {
     let (device, peers) = between(transport);
