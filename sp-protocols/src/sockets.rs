@@ -347,7 +347,7 @@ pub type Pair1Poly = Socket<engine::Pair1Poly>;
 ///
 /// `send` never waits: what is sent while too much waits for a neighbour is missed by that neighbour alone, counted as
 /// `dropped_on_send`. A program that receives too slowly misses what comes while its queue is full, counted as
-/// `dropped_on_receive`. What was on its way to a neighbour that dies is lost (`lost_with_peer` counts what still
+/// `dropped_on_receive`; or its neighbours are not read, as [`WhenFull`](engine::WhenFull) says. What was on its way to a neighbour that dies is lost (`lost_with_peer` counts what still
 /// waited), and one that comes later gets what is sent from then on.
 ///
 /// ```
