@@ -16,7 +16,7 @@ use super::tx::SendLimits;
 pub(crate) struct Outbox {
     waiting: Batch,
     bytes: usize,
-    /// Messages that were taken and could not be handed over yet, and their bytes.
+    /// Messages that are being handed over or that there was no room for, and their bytes.
     stalled: usize,
     stalled_bytes: usize,
     pub(crate) pacer: Pacer,
@@ -71,7 +71,8 @@ impl Outbox {
             self.standing.sent += delivery.len() as u64;
             self.standing.sent_bytes += self.bytes as u64;
         }
-        self.bytes = 0;
+        // Until the receiver has taken it, it has not left.
+        (self.stalled, self.stalled_bytes) = (delivery.len(), std::mem::take(&mut self.bytes));
         true
     }
 
