@@ -16,7 +16,7 @@ use sp_core::pipe::{CloseReason, ProtocolId};
 
 use crate::error::ListenError;
 use crate::options::ListenOptions;
-use crate::ports::{Place, Port, Route};
+use crate::ports::{Common, Place, Port, Route};
 use crate::resolver::look_up_now;
 use crate::runtime::EndpointId;
 use crate::udp;
@@ -130,21 +130,25 @@ pub(crate) fn bind(
     id: EndpointId,
     protocol: ProtocolId,
 ) -> Result<Bound, ListenError> {
+    let failed = |error| ListenError::from_io(endpoint.to_string(), error);
     match endpoint.address() {
         Address::Tcp { family, host, port } | Address::Tls { family, host, port } => {
-            let listen = |addr| Ok((listen_tcp(addr, *family, options)?, None));
+            let listen = |addr| Ok((listen_tcp(addr, *family, options).map_err(failed)?, None));
             bind_ip(endpoint, *family, host, *port, options, listen)
         }
         Address::Udp { family, host, port } => {
-            let listen = |addr| Ok((udp::bind(addr, *family, &options.conn.tuning)?, None));
-            bind_ip(endpoint, *family, host, *port, options, listen)
+            let bind = |addr| udp::bind(addr, *family, &options.conn.tuning).map_err(failed);
+            bind_ip(endpoint, *family, host, *port, options, |addr| Ok((bind(addr)?, None)))
         }
-        Address::Ws { family, host, port, target } => {
+        Address::Ws { family, host, port, target, .. } => {
             let listen = |addr| {
                 let route = Route::new(target, id, protocol, options.backlog);
                 let bind = || listen_tcp(addr, *family, options);
-                Port::take(addr, options.conn.tuning.interface.as_deref(), route, bind)
-                    .map(|(place, socket)| (socket, Some(place)))
+                let interface = options.conn.tuning.interface.clone();
+                let common = Common { addr, interface, tls: options.tls_of(endpoint) };
+                let taken = Port::take(common, route, bind);
+                let (place, socket) = taken.map_err(|why| why.at(endpoint))?;
+                Ok((socket, Some(place)))
             };
             bind_ip(endpoint, *family, host, *port, options, listen)
         }
@@ -161,9 +165,8 @@ fn bind_ip(
     host: &Host,
     port: u16,
     options: &ListenOptions,
-    listen: impl Fn(SocketAddr) -> io::Result<(Socket, Option<Place>)>,
+    listen: impl Fn(SocketAddr) -> Result<(Socket, Option<Place>), ListenError>,
 ) -> Result<Bound, ListenError> {
-    let url = || endpoint.to_string();
     let addrs = match host {
         Host::Ip(ip) => vec![SocketAddr::new(*ip, port)],
         Host::Name(name) => look_up_now(name, port, family).unwrap_or_default(),
@@ -180,10 +183,7 @@ fn bind_ip(
             Err(error) => failure = Some(error),
         }
     }
-    Err(match failure {
-        Some(error) => ListenError::from_io(url(), error),
-        None => ListenError::Unresolved { url: url() },
-    })
+    Err(failure.unwrap_or_else(|| ListenError::Unresolved { url: endpoint.to_string() }))
 }
 
 fn listen_tcp(addr: SocketAddr, family: IpFamily, options: &ListenOptions) -> io::Result<Socket> {
