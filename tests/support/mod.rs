@@ -55,6 +55,11 @@ impl Transport {
     /// Those that need no options.
     pub(crate) const BARE: [Self; 4] = [Self::Tcp, Self::Ipc, Self::Inproc, Self::Ws];
 
+    /// Whether what is said is encrypted.
+    pub(crate) fn is_secure(self) -> bool {
+        ["tls", "wss"].iter().any(|scheme| self.url().starts_with(scheme))
+    }
+
     /// Whether HTTP comes before all else.
     pub(crate) fn is_web(self) -> bool {
         self.url().starts_with("ws")
