@@ -4,12 +4,14 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use sp::tls::Server;
+use sp::tls::{Client, ClientBuilder, Server};
 use sp::{
-    CloseReason, DialError, DialOptions, ListenError, ListenOptions, Listener, Pull, Push, Rep,
-    Req, TlsAlert, TlsFault,
+    CloseReason, DialError, DialOptions, ListenError, ListenOptions, Listener, PipeEvent, Pull,
+    Push, Rep, Req, TlsAlert, TlsFault,
 };
-use support::tls::{authority, client, scripted_client, scripted_server, server, server_identity};
+use support::tls::{
+    authority, client, identity, scripted_client, scripted_server, server, server_identity,
+};
 use support::{DEADLINE, spawn, wait_event};
 
 mod support;
@@ -66,7 +68,7 @@ fn replaced_certificates_hold_for_all_who_share_a_port() {
     let first = one.listen_with("wss://127.0.0.1:0/one", &options).unwrap();
     let url = format!("wss://127.0.0.1:{}/other", port(&first));
     other.listen_with(url, &options).unwrap();
-    let renewed = Server::builder(support::tls::identity!("server2")).require_clients(&authority());
+    let renewed = Server::builder(identity!("server2")).require_clients(&authority());
     in_use.replace(&renewed.build().unwrap());
     let shown = |path: &str| {
         let push = Push::new().unwrap();
@@ -105,10 +107,7 @@ fn a_listener_chooses_http_among_the_application_protocols() {
     let (outcome, _, _) = offering(&["h2"]);
     assert!(outcome.unwrap_err().to_string().contains("NoApplicationProtocol"));
     wait_event(&events, "a refusal", |event| {
-        let why = match event {
-            sp::PipeEvent::Refused { why, .. } => why,
-            _ => return false,
-        };
+        let PipeEvent::Refused { why, .. } = event else { return false };
         matches!(why, CloseReason::Tls(TlsFault::Incompatible { .. }))
     });
 }
@@ -143,13 +142,13 @@ fn what_a_program_names_is_chosen_instead_of_http() {
     let pull = Pull::new().unwrap();
     let options = ListenOptions::new().tls(&named);
     let listener = pull.listen_with("wss://127.0.0.1:0/", &options).unwrap();
-    let ours = sp::tls::Client::builder(&authority());
-    let dial = |client: sp::tls::ClientBuilder| {
+    let ours = Client::builder(&authority());
+    let dial = |client: ClientBuilder| {
         let options = DialOptions::new().tls(&client.build().unwrap());
         Push::new().unwrap().dial_with(listener.endpoint(), &options)
     };
     dial(ours.alpn(["sp"])).expect("both name the same");
-    let refused = dial(sp::tls::Client::builder(&authority()));
+    let refused = dial(Client::builder(&authority()));
     assert!(refused.is_err(), "HTTP was not named");
 }
 
@@ -164,7 +163,7 @@ fn who_speaks_in_clear_is_turned_away() {
     Push::new().unwrap().dial(url).expect_err("nobody speaks in clear there");
     wait_event(&events, "a refusal", |event| {
         let clear = CloseReason::Tls(TlsFault::NotTls);
-        matches!(event, sp::PipeEvent::Refused { why, .. } if *why == clear)
+        matches!(event, PipeEvent::Refused { why, .. } if *why == clear)
     });
 }
 
