@@ -255,7 +255,7 @@ fn our_sub_hears_their_pub(program: &'static Program) {
     }
 }
 
-/// sp-wire 8.17 items 175 and 178
+/// sp-wire 8.17 items 175 and 178; 8.5 item 76: what we listen for over WebSocket is sent in fragments above a MiB
 fn our_push_feeds_their_pull(program: &'static Program) {
     for way in WAYS {
         let push = Push::new().expect("a socket");

@@ -134,6 +134,8 @@ on_stream!(inproc, Transport::Inproc);
 #[cfg(feature = "tls")]
 on_stream!(tls, Transport::Tls);
 on_stream!(ws, Transport::Ws);
+#[cfg(feature = "tls")]
+on_stream!(wss, Transport::Wss);
 on_transport!(udp, Transport::Udp);
 
 fn requests_and_replies(transport: Transport) {

@@ -1,8 +1,10 @@
 //! Against nng 2 in the same process: every pattern in both roles, with either side dialling, over tcp, ipc and
-//! udp, with bodies of every length that matters. The released tools of nng 1 and nanomsg are met in the library's own tests.
+//! udp and WebSocket, and with TLS on both sides over tcp and WebSocket, with bodies of every length that matters. The
+//! released tools of nng 1 and nanomsg are met in the library's own tests.
 //!
 //! ```text
 //! cargo test -p sp-bench --features peer-nng
+//! cargo test -p sp-bench --features peer-nng-tls
 //! ```
 #![cfg(feature = "peer-nng")]
 
@@ -14,23 +16,30 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use sp::{
-    Bus, Pair, Pair1, Pair1Poly, PipeEvent, Pub, Pull, Push, Rep, Req, ReqOptions, Respondent, Sub,
-    Surveyor, SurveyorOptions,
+    Bus, DialOptions, ListenOptions, Pair, Pair1, Pair1Poly, PipeEvent, Pub, Pull, Push, Rep, Req,
+    ReqOptions, Respondent, Sub, Surveyor, SurveyorOptions,
 };
+#[cfg(feature = "peer-nng-tls")]
+use sp::{CloseReason, DialError, TlsFault};
 
 use crate::nng::{Nng, NngContext, Pattern};
 
 #[path = "support/nng.rs"]
 mod nng;
+#[cfg(feature = "peer-nng-tls")]
+#[path = "support/tls.rs"]
+mod tls;
 
 /// Connects a socket of ours with one of nng's and waits until both know it.
 macro_rules! connect {
     ($ours:expr, $theirs:expr, $way:expr) => {{
         let events = $ours.events();
         if $way.we_dial {
-            $ours.dial($theirs.listen(&$way.url)).expect("nng listens");
+            let url = $theirs.listen(&$way.url);
+            $ours.dial_with(url, &$way.dial_options()).expect("nng listens");
         } else {
-            let listener = $ours.listen(&$way.url).expect("an address that is free");
+            let listener = $ours.listen_with(&$way.url, &$way.listen_options());
+            let listener = listener.expect("an address that is free");
             $theirs.dial(&listener.endpoint().to_string());
         }
         match events.recv_timeout(LIMIT).expect("a connection") {
@@ -423,7 +432,8 @@ fn our_rep_contexts_answer_many_of_their_reqs() {
                 connect!(rep, client, way);
             }
         } else {
-            let listener = rep.listen(&way.url).expect("an address that is free");
+            let listener = rep.listen_with(&way.url, &way.listen_options());
+            let listener = listener.expect("an address that is free");
             clients.iter().for_each(|client| client.dial(&listener.endpoint().to_string()));
         }
         for (number, client) in clients.iter().enumerate() {
@@ -439,6 +449,51 @@ fn our_rep_contexts_answer_many_of_their_reqs() {
         }
         for (number, client) in clients.iter().enumerate() {
             assert_same(&client.recv(), number.to_string().as_bytes());
+        }
+    }
+}
+
+#[cfg(feature = "peer-nng-tls")]
+#[test]
+fn each_side_knows_the_others_certificate() {
+    for way in ways().filter(Way::has_tls) {
+        let (req, rep) = (Req::new().expect("a socket"), Nng::open(Pattern::Rep, LIMIT));
+        connect!(req, rep, way);
+        let peer = req.peer(req.peers()[0]).expect("it is connected");
+        let shown_here = peer.peer_certificate.expect("nng shows its certificate");
+        req.send_timeout("who are you?", LIMIT).expect("a peer with room");
+        let shown_there = rep.certificate(rep.recv_from().0);
+        let both = [&*shown_here, &*shown_there];
+        let [of_server, of_client] = if way.we_dial { both } else { [both[1], both[0]] };
+        let names = |certificate: &[u8], name: &str| {
+            certificate.windows(name.len()).any(|part| part == name.as_bytes())
+        };
+        assert!(names(of_server, "localhost") && names(of_client, "A client"), "{}", way.url);
+    }
+}
+
+#[cfg(feature = "peer-nng-tls")]
+#[test]
+fn whoever_has_no_good_certificate_is_turned_away() {
+    for way in ways().filter(Way::has_tls) {
+        let (req, rep) = (Req::new().expect("a socket"), Nng::open(Pattern::Rep, LIMIT));
+        if way.we_dial {
+            let trusting = DialOptions::new().tls(&tls::client_without_certificate());
+            let url = rep.listen(&way.url);
+            let error = req.dial_with(&url, &trusting).expect_err("nng requires one");
+            assert!(matches!(error, DialError::Failed { .. }), "{error}");
+            req.dial_with(url, &way.dial_options()).expect("the listener goes on");
+        } else {
+            let events = req.events();
+            let listener = req.listen_with(&way.url, &way.listen_options());
+            let listener = listener.expect("an address that is free");
+            rep.dial_in_vain(&listener.endpoint().to_string());
+            let refused = events.recv_timeout(LIMIT).expect("a refusal");
+            let none = CloseReason::Tls(TlsFault::NoCertificate);
+            assert!(
+                matches!(&refused, PipeEvent::Refused { why, .. } if *why == none),
+                "{refused:?}"
+            );
         }
     }
 }
@@ -563,6 +618,29 @@ impl Way {
         !self.url.starts_with("udp")
     }
 
+    /// What our dialer needs.
+    fn dial_options(&self) -> DialOptions {
+        #[cfg(feature = "peer-nng-tls")]
+        if self.has_tls() {
+            return DialOptions::new().tls(&tls::client());
+        }
+        DialOptions::new()
+    }
+
+    /// What our listener needs.
+    fn listen_options(&self) -> ListenOptions {
+        #[cfg(feature = "peer-nng-tls")]
+        if self.has_tls() {
+            return ListenOptions::new().tls(&tls::server());
+        }
+        ListenOptions::new()
+    }
+
+    #[cfg(feature = "peer-nng-tls")]
+    fn has_tls(&self) -> bool {
+        nng::has_tls(&self.url)
+    }
+
     /// Another address of the same kind.
     fn nth_url(&self, number: usize) -> String {
         if self.url.starts_with("ipc") {
@@ -589,8 +667,13 @@ fn ways() -> impl Iterator<Item = Way> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let file = std::env::temp_dir().join(format!("sp-nng-{}-{number}", std::process::id()));
         let ipc = format!("ipc://{}", file.display());
-        let urls = ["tcp://127.0.0.1:0".to_owned(), ipc, UDP.to_owned()];
-        urls.map(|url| Way { url, we_dial })
+        let mut urls = vec!["tcp://127.0.0.1:0".to_owned(), ipc, UDP.to_owned()];
+        urls.push(format!("ws://127.0.0.1:0/way/{number}"));
+        if cfg!(feature = "peer-nng-tls") {
+            urls.push("tls+tcp://127.0.0.1:0".to_owned());
+            urls.push(format!("wss://127.0.0.1:0/way/{number}"));
+        }
+        urls.into_iter().map(move |url| Way { url, we_dial })
     })
 }
 

@@ -18,6 +18,7 @@ mod target;
 /// | `tcp://host:0`, `tcp://host` | listen on a port that the system chooses |
 /// | `tls+tcp://host:port` | the same with TLS, where this is built with the feature `tls`; also `tls+tcp4`, `tls+tcp6` |
 /// | `ws://host:port/path?query` | WebSocket, on port 80 if none is given; `ws4` and `ws6` force the family |
+/// | `wss://host:port/path?query` | the same with TLS, on port 443 if none is given; also `wss4` and `wss6` |
 /// | `udp://host:port` | datagrams: nothing is sent again, nothing is ordered; `udp4` and `udp6` force the family |
 /// | `ipc://path`, `unix://path` | a local socket file; everything behind `://` is the path |
 /// | `abstract://name` | a local socket without a file, on Linux; `%00` stands for a NUL byte, and so on |
@@ -63,11 +64,13 @@ pub enum Address {
         /// The port; 0 lets the system choose one to listen on.
         port: u16,
     },
-    /// WebSocket over TCP.
+    /// WebSocket over TCP, or over TLS over TCP.
     Ws {
+        /// Over TLS: `wss`.
+        secure: bool,
         /// The IP version asked for.
         family: IpFamily,
-        /// Whom to dial, or which interface to listen on.
+        /// Whom to dial, and over TLS for whom the certificate has to be; or which interface to listen on.
         host: Host,
         /// The port; 0 lets the system choose one to listen on.
         port: u16,
@@ -138,7 +141,8 @@ impl IpFamily {
 }
 
 impl Endpoint {
-    /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, the same with `tls+` in front, `ws`, `ws4`, `ws6`, `udp`, `udp4`, `udp6`,
+    /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, the same with `tls+` in front, `ws`, `ws4`, `ws6`, `wss`, `wss4`, `wss6`,
+    /// `udp`, `udp4`, `udp6`,
     /// `ipc`, `abstract`, `socket` or `inproc`.
     pub const fn scheme(&self) -> &'static str {
         match &self.address {
@@ -148,9 +152,12 @@ impl Endpoint {
             Address::Tls { family: IpFamily::Any, .. } => "tls+tcp",
             Address::Tls { family: IpFamily::V4, .. } => "tls+tcp4",
             Address::Tls { family: IpFamily::V6, .. } => "tls+tcp6",
-            Address::Ws { family: IpFamily::Any, .. } => "ws",
-            Address::Ws { family: IpFamily::V4, .. } => "ws4",
-            Address::Ws { family: IpFamily::V6, .. } => "ws6",
+            Address::Ws { secure: false, family: IpFamily::Any, .. } => "ws",
+            Address::Ws { secure: false, family: IpFamily::V4, .. } => "ws4",
+            Address::Ws { secure: false, family: IpFamily::V6, .. } => "ws6",
+            Address::Ws { secure: true, family: IpFamily::Any, .. } => "wss",
+            Address::Ws { secure: true, family: IpFamily::V4, .. } => "wss4",
+            Address::Ws { secure: true, family: IpFamily::V6, .. } => "wss6",
             Address::Udp { family: IpFamily::Any, .. } => "udp",
             Address::Udp { family: IpFamily::V4, .. } => "udp4",
             Address::Udp { family: IpFamily::V6, .. } => "udp6",
@@ -164,6 +171,11 @@ impl Endpoint {
     /// The address, for the transport.
     pub const fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Whether connections are encrypted, so that both sides have something to set up.
+    pub const fn has_tls(&self) -> bool {
+        matches!(self.address, Address::Tls { .. } | Address::Ws { secure: true, .. })
     }
 
     /// The port; `None` for transports without.
@@ -360,7 +372,7 @@ impl TryFrom<&std::os::unix::net::SocketAddr> for Endpoint {
 pub enum EndpointError {
     /// No Scalability Protocols transport has this scheme.
     #[error(
-        "{url:?}: no transport has the scheme {scheme:?}; use tcp, tcp4, tcp6, tls+tcp, ws, udp, ipc, unix, abstract, socket or inproc"
+        "{url:?}: no transport has the scheme {scheme:?}; use tcp, tcp4, tcp6, tls+tcp, ws, wss, udp, ipc, unix, abstract, socket or inproc"
     )]
     UnknownScheme {
         /// The URL as given.

@@ -126,6 +126,12 @@ pub enum ListenError {
         /// The URL.
         url: String,
     },
+    /// Others share this port, and have another set-up of TLS.
+    #[error("listen {url}: those who share this port use another tls::Server; give all the same")]
+    OtherTls {
+        /// The URL.
+        url: String,
+    },
     /// The socket is closed.
     #[error("listen {url}: the socket is closed")]
     Closed {
@@ -230,7 +236,7 @@ impl From<ListenError> for io::Error {
             ListenError::Endpoint(_) | ListenError::NotListening | ListenError::NoTls { .. } => {
                 io::ErrorKind::InvalidInput
             }
-            ListenError::InUse { .. } => io::ErrorKind::AddrInUse,
+            ListenError::InUse { .. } | ListenError::OtherTls { .. } => io::ErrorKind::AddrInUse,
             ListenError::Unresolved { .. } => io::ErrorKind::AddrNotAvailable,
             ListenError::NotASocket { .. } => io::ErrorKind::AlreadyExists,
             ListenError::Closed { .. } | ListenError::Forked { .. } => io::ErrorKind::NotConnected,

@@ -11,7 +11,7 @@ use sp_core::pipe::ProtocolId;
 use crate::error::{AttachError, ListenError};
 use crate::listener::{Bound, Listening};
 use crate::options::ListenOptions;
-use crate::ports::{Port, Route};
+use crate::ports::{Common, Port, Route};
 use crate::runtime::EndpointId;
 
 /// Takes over a descriptor that is bound and listens, for what `url` says is spoken there. Its file, if it has one, stays
@@ -44,7 +44,10 @@ pub(crate) fn listening(
         (Address::Ws { family, target, .. }, Some(at)) if family.includes(at.ip()) => {
             // The backlog and interface are the supervisor's, whatever others at the port ask for.
             let route = Route::new(target, id, protocol, u32::MAX);
-            let (place, socket) = Port::take(at, None, route, || Ok(socket)).map_err(failed)?;
+            let tls = options.tls_of(url);
+            let common = Common { addr: at, interface: None, tls };
+            let taken = Port::take(common, route, || Ok(socket));
+            let (place, socket) = taken.map_err(|why| why.at(url))?;
             let mut bound = Bound::new(Some(socket), url.with_socket_addr(at), options);
             bound.place = Some(place);
             Ok(bound)

@@ -41,6 +41,8 @@ pub(crate) enum Handshake {
 pub(crate) enum Step {
     /// More events are needed.
     Waiting,
+    /// The stream has done its share; others have their turn first, and no event would tell of the rest.
+    Yielding,
     /// All handshakes are through; the peer says it speaks this.
     Shaken(ProtocolId),
     /// It came to nothing.
@@ -71,6 +73,7 @@ impl HalfOpen {
                 {
                     return Step::Waiting;
                 }
+                Err(error) if error.kind() == ErrorKind::Interrupted => return Step::Yielding,
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
                     return Step::Failed(CloseReason::Truncated);
                 }
@@ -131,7 +134,6 @@ impl SpHandshake {
         }
         // Not a byte more than the handshake: what the peer sent behind it is the pipe's.
         while self.got < HANDSHAKE_BYTES {
-            // `Interrupted` is an error here: nobody needs that many bytes around eight.
             match stream.read(&mut self.theirs[self.got..])?.bytes {
                 0 => return Ok(Outcome::Failed(CloseReason::Truncated)),
                 more => self.got += more,

@@ -29,6 +29,15 @@ pub(crate) struct Layers {
     pub(crate) early: Vec<u8>,
 }
 
+/// What is spoken inside TLS.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Inside {
+    /// What these protocols say over tcp, which has no name among application protocols.
+    Sp,
+    /// HTTP, that becomes WebSocket.
+    Http,
+}
+
 /// Which end of a connection we are, and what was set for it.
 #[derive(Clone, Copy)]
 pub(crate) enum End<'a> {
@@ -57,8 +66,9 @@ impl Layers {
         let (framing, handshake) = match address {
             Address::Tcp { .. } | Address::Tls { .. } | Address::Socket => (Framing::Length, sp()),
             Address::Ipc { .. } | Address::Abstract { .. } => (Framing::TypeAndLength, sp()),
-            Address::Ws { host, port, target, .. } => {
-                let (side, upgrade) = upgrade(&host_header(host, *port), target, events, end);
+            Address::Ws { secure, host, port, target, .. } => {
+                let host = host_header(*secure, host, *port);
+                let (side, upgrade) = upgrade(&host, target, events, end);
                 (Framing::WebSocket(side), Handshake::Upgrade(Box::new(upgrade)))
             }
             Address::Udp { .. } | Address::Inproc { .. } => {
@@ -68,7 +78,10 @@ impl Layers {
         let mut handshakes = vec![handshake];
         let plain = Plain::new(socket);
         let stream = match address {
-            Address::Tls { host, .. } => secured(plain, host, end, &mut handshakes)?,
+            Address::Tls { host, .. } => secured(plain, host, Inside::Sp, end, &mut handshakes)?,
+            Address::Ws { secure: true, host, .. } => {
+                secured(plain, host, Inside::Http, end, &mut handshakes)?
+            }
             _ => Stream::Plain(plain),
         };
         Ok(Self { stream, handshakes, framing, early: Vec::new() })
@@ -89,10 +102,10 @@ fn upgrade(host: &str, target: &str, events: &dyn PipeEvents, end: End<'_>) -> (
 }
 
 /// Whom an HTTP client asks: the port only where it is not the usual one.
-fn host_header(host: &Host, port: u16) -> String {
-    match port {
-        80 => host.to_string(),
-        port => format!("{host}:{port}"),
+fn host_header(secure: bool, host: &Host, port: u16) -> String {
+    match (secure, port) {
+        (false, 80) | (true, 443) => host.to_string(),
+        _ => format!("{host}:{port}"),
     }
 }
 
@@ -101,12 +114,13 @@ fn host_header(host: &Host, port: u16) -> String {
 fn secured(
     plain: Plain,
     host: &Host,
+    inside: Inside,
     end: End<'_>,
     handshakes: &mut Vec<Handshake>,
 ) -> Result<Stream, CloseReason> {
     let session = match end {
-        End::Dialing(options) => options.tls.as_ref().map(|client| client.session(host)),
-        End::Listening(bound) => bound.options.tls.as_ref().map(|server| server.session()),
+        End::Dialing(options) => options.tls.as_ref().map(|client| client.session(host, inside)),
+        End::Listening(bound) => bound.options.tls.as_ref().map(|server| server.session(inside)),
     };
     let Some(session) = session else {
         unreachable!("an endpoint with TLS is opened with its set-up only")
@@ -117,7 +131,13 @@ fn secured(
 }
 
 #[cfg(not(feature = "tls"))]
-fn secured(_: Plain, _: &Host, _: End<'_>, _: &mut Vec<Handshake>) -> Result<Stream, CloseReason> {
+fn secured(
+    _: Plain,
+    _: &Host,
+    _: Inside,
+    _: End<'_>,
+    _: &mut Vec<Handshake>,
+) -> Result<Stream, CloseReason> {
     unreachable!("an endpoint with TLS is not opened without the feature")
 }
 
@@ -136,10 +156,19 @@ mod tests {
             ("ws://127.0.0.1:8080", "127.0.0.1:8080"),
             ("ws://[::1]", "[::1]"),
             ("ws://[::1]:8080/", "[::1]:8080"),
+            ("ws://[::1]:443/", "[::1]:443"),
+            #[cfg(feature = "tls")]
+            ("wss://example.org/", "example.org"),
+            #[cfg(feature = "tls")]
+            ("wss://[::1]:443", "[::1]"),
+            #[cfg(feature = "tls")]
+            ("wss://example.org:80", "example.org:80"),
         ] {
             let endpoint: Endpoint = url.parse().expect("a URL");
-            let Address::Ws { host, port, .. } = endpoint.address() else { panic!("{url}") };
-            assert_eq!(host_header(host, *port), wanted, "{url}");
+            let Address::Ws { secure, host, port, .. } = endpoint.address() else {
+                panic!("{url}")
+            };
+            assert_eq!(host_header(*secure, host, *port), wanted, "{url}");
         }
     }
 }

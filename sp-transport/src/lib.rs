@@ -33,6 +33,9 @@ mod tcp;
 mod timer;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls/absent.rs"]
+mod tls;
 mod udp;
 mod upgrade;
 pub mod wire;

@@ -17,7 +17,7 @@ use sp_core::pipe::{CloseReason, ProtocolId};
 
 use crate::error::ListenError;
 use crate::options::ListenOptions;
-use crate::ports::{Place, Port, Route};
+use crate::ports::{Common, Place, Port, Route};
 use crate::resolver::look_up_now;
 use crate::runtime::EndpointId;
 use crate::stream::no_connection;
@@ -172,24 +172,26 @@ pub(crate) fn bind(
     id: EndpointId,
     protocol: ProtocolId,
 ) -> Result<Bound, ListenError> {
+    let failed = |error| ListenError::from_io(endpoint.to_string(), error);
     match endpoint.address() {
         Address::Tcp { family, host, port } | Address::Tls { family, host, port } => {
-            let listen = |addr| Ok((listen_tcp(addr, *family, options)?, None));
+            let listen = |addr| Ok((listen_tcp(addr, *family, options).map_err(failed)?, None));
             bind_ip(endpoint, *family, host, *port, options, listen)
         }
         Address::Udp { family, host, port } => {
-            let listen = |addr| {
-                let socket = udp::bind(addr, *family, &options.conn.tuning)?;
-                Ok((Listening::shared(socket), None))
-            };
+            let bind = |addr| udp::bind(addr, *family, &options.conn.tuning).map_err(failed);
+            let listen = |addr| Ok((Listening::shared(bind(addr)?), None));
             bind_ip(endpoint, *family, host, *port, options, listen)
         }
-        Address::Ws { family, host, port, target } => {
+        Address::Ws { family, host, port, target, .. } => {
             let listen = |addr| {
                 let route = Route::new(target, id, protocol, options.backlog);
                 let bind = || listen_tcp(addr, *family, options);
-                Port::take(addr, options.conn.tuning.interface.as_deref(), route, bind)
-                    .map(|(place, socket)| (socket, Some(place)))
+                let interface = options.conn.tuning.interface.clone();
+                let common = Common { addr, interface, tls: options.tls_of(endpoint) };
+                let taken = Port::take(common, route, bind);
+                let (place, socket) = taken.map_err(|why| why.at(endpoint))?;
+                Ok((socket, Some(place)))
             };
             bind_ip(endpoint, *family, host, *port, options, listen)
         }
@@ -206,9 +208,8 @@ fn bind_ip(
     host: &Host,
     port: u16,
     options: &ListenOptions,
-    listen: impl Fn(SocketAddr) -> io::Result<(Listening, Option<Place>)>,
+    listen: impl Fn(SocketAddr) -> Result<(Listening, Option<Place>), ListenError>,
 ) -> Result<Bound, ListenError> {
-    let url = || endpoint.to_string();
     let addrs = match host {
         Host::Ip(ip) => vec![SocketAddr::new(*ip, port)],
         Host::Name(name) => look_up_now(name, port, family).unwrap_or_default(),
@@ -225,10 +226,7 @@ fn bind_ip(
             Err(error) => failure = Some(error),
         }
     }
-    Err(match failure {
-        Some(error) => ListenError::from_io(url(), error),
-        None => ListenError::Unresolved { url: url() },
-    })
+    Err(failure.unwrap_or_else(|| ListenError::Unresolved { url: endpoint.to_string() }))
 }
 
 fn listen_tcp(

@@ -5,12 +5,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use sp_core::config::Config;
-use sp_core::endpoint::{Address, Endpoint};
+use sp_core::endpoint::Endpoint;
 
 use crate::conn::SendLimits;
 use crate::error::{DialError, ListenError};
 use crate::tcp::Tuning;
-#[cfg(feature = "tls")]
 use crate::tls;
 use crate::udp::UdpOptions;
 
@@ -86,7 +85,6 @@ pub struct DialOptions {
     pub(crate) reconnect_max: Duration,
     pub(crate) background: bool,
     pub(crate) local_address: Option<IpAddr>,
-    #[cfg(feature = "tls")]
     pub(crate) tls: Option<tls::Client>,
 }
 
@@ -100,12 +98,11 @@ impl DialOptions {
             reconnect_max: config.reconnect_max,
             background: false,
             local_address: None,
-            #[cfg(feature = "tls")]
             tls: None,
         }
     }
 
-    /// Whom to trust over `tls+tcp` and what to show there. Without it such an endpoint is not dialled.
+    /// Whom to trust over `tls+tcp` and `wss` and what to show there. Without it such an endpoint is not dialled.
     ///
     /// The handle is kept: what it is [replaced](tls::Client::replace) with counts from the next connection on.
     #[cfg(feature = "tls")]
@@ -117,11 +114,7 @@ impl DialOptions {
     /// Whether everything is there that `endpoint` needs.
     pub(crate) fn check(&self, endpoint: &Endpoint) -> Result<(), DialError> {
         endpoint.check_dialable()?;
-        #[cfg(feature = "tls")]
-        let lacks = self.tls.is_none();
-        #[cfg(not(feature = "tls"))]
-        let lacks = true;
-        if lacks && matches!(endpoint.address(), Address::Tls { .. }) {
+        if endpoint.has_tls() && self.tls.is_none() {
             return Err(DialError::NoTls { url: endpoint.to_string() });
         }
         Ok(())
@@ -185,7 +178,6 @@ pub struct ListenOptions {
     pub(crate) half_open_max: usize,
     pub(crate) connections_max: Option<usize>,
     pub(crate) permissions: Option<u32>,
-    #[cfg(feature = "tls")]
     pub(crate) tls: Option<tls::Server>,
 }
 
@@ -199,12 +191,14 @@ impl ListenOptions {
             half_open_max: config.half_open_max,
             connections_max: None,
             permissions: None,
-            #[cfg(feature = "tls")]
             tls: None,
         }
     }
 
-    /// What to show over `tls+tcp` and whom to let in. Without it such an endpoint is not listened on.
+    /// What to show over `tls+tcp` and `wss` and whom to let in. Without it such an endpoint is not listened on.
+    ///
+    /// Sockets that share a port of `wss` have to use one and the same, for it is needed before a client says
+    /// which of them it wants.
     ///
     /// The handle is kept: what it is [replaced](tls::Server::replace) with counts from the next connection on.
     #[cfg(feature = "tls")]
@@ -213,13 +207,14 @@ impl ListenOptions {
         self
     }
 
+    /// What is shown at `endpoint`.
+    pub(crate) fn tls_of(&self, endpoint: &Endpoint) -> Option<tls::Server> {
+        self.tls.clone().filter(|_| endpoint.has_tls())
+    }
+
     /// Whether everything is there that `endpoint` needs.
     pub(crate) fn check(&self, endpoint: &Endpoint) -> Result<(), ListenError> {
-        #[cfg(feature = "tls")]
-        let lacks = self.tls.is_none();
-        #[cfg(not(feature = "tls"))]
-        let lacks = true;
-        if lacks && matches!(endpoint.address(), Address::Tls { .. }) {
+        if endpoint.has_tls() && self.tls.is_none() {
             return Err(ListenError::NoTls { url: endpoint.to_string() });
         }
         Ok(())

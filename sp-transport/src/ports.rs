@@ -1,27 +1,48 @@
 //! Listeners that share a port: WebSocket clients say by a path whom they want.
 //!
 //! Each listener has a descriptor of its own of the one listening socket. Whichever accepts a client reads the
-//! request; the path then says whose the connection is.
+//! request; the path then says whose the connection is. TLS comes before the path, so all of a port have one set-up of
+//! it: otherwise a client could choose by luck who asks for its certificate.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 
+use sp_core::endpoint::Endpoint;
 use sp_core::pipe::ProtocolId;
 use sp_core::process::PerProcess;
 use sp_core::sync::lock;
 
+use crate::error::ListenError;
 use crate::listener::{self, Listening};
 use crate::runtime::EndpointId;
+use crate::tls::Server;
 
 /// One address and who listens there.
 #[derive(Debug)]
 pub(crate) struct Port {
-    addr: SocketAddr,
-    /// The one it is kept to, if any.
-    interface: Option<String>,
+    common: Common,
     socket: Listening,
     routes: Mutex<Vec<Route>>,
+}
+
+/// What all who share a port have in common.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) addr: SocketAddr,
+    /// The one it is kept to, if any.
+    pub(crate) interface: Option<String>,
+    /// What every client is shown, if there is TLS.
+    pub(crate) tls: Option<Server>,
+}
+
+/// Why there is no place at a port.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// It is taken, or the system does not give it.
+    System(io::Error),
+    /// Those who are there show another certificate.
+    OtherTls,
 }
 
 /// Whose connections the clients of one path are.
@@ -42,31 +63,31 @@ pub(crate) struct Place {
 }
 
 impl Port {
-    /// Takes a path of the port at `addr`, which `bind` opens if nobody of this process listens there so, and on the
-    /// same interface.
+    /// Takes a path of a port, which `bind` opens if nobody of this process listens at the address, and on the same
+    /// interface.
     ///
     /// Answers the place and a descriptor to accept from. A path is taken once. The system keeps as many connections
     /// waiting as the one who wants most has asked for.
     pub(crate) fn take(
-        addr: SocketAddr,
-        interface: Option<&str>,
+        mut common: Common,
         route: Route,
         bind: impl FnOnce() -> io::Result<Listening>,
-    ) -> io::Result<(Place, Listening)> {
+    ) -> Result<(Place, Listening), Refused> {
         let mut ports = lock(PORTS.or_default());
         ports.retain(|port| port.strong_count() > 0);
-        let shared = ports
-            .iter()
-            .filter_map(Weak::upgrade)
-            .find(|port| port.addr == addr && port.interface.as_deref() == interface);
+        let shared = ports.iter().filter_map(Weak::upgrade).find(|port| {
+            port.common.addr == common.addr && port.common.interface == common.interface
+        });
         let port = match shared {
-            Some(port) => port,
+            Some(port) => {
+                port.common.agrees_with(&common)?;
+                port
+            }
             None => {
                 let socket = bind()?;
                 // The port that the system chose, where it was left to it.
-                let addr = socket.local_addr()?.as_socket().unwrap_or(addr);
-                let (interface, routes) = (interface.map(str::to_owned), Mutex::default());
-                let port = Arc::new(Self { addr, interface, socket, routes });
+                common.addr = socket.local_addr()?.as_socket().unwrap_or(common.addr);
+                let port = Arc::new(Self { common, socket, routes: Mutex::default() });
                 ports.push(Arc::downgrade(&port));
                 port
             }
@@ -75,7 +96,7 @@ impl Port {
         let endpoint = route.endpoint;
         let mut routes = lock(&port.routes);
         if routes.iter().any(|other| is_same(&other.path, &route.path)) {
-            return Err(io::ErrorKind::AddrInUse.into());
+            return Err(io::Error::from(io::ErrorKind::AddrInUse).into());
         }
         if !routes.is_empty() && routes.iter().all(|other| other.backlog < route.backlog) {
             listener::listen(&port.socket, route.backlog)?;
@@ -88,6 +109,35 @@ impl Port {
     /// Who listens at `path`.
     pub(crate) fn find(&self, path: &str) -> Option<Route> {
         lock(&self.routes).iter().find(|route| is_same(&route.path, path)).cloned()
+    }
+}
+
+impl Common {
+    /// Whether clients find the same, whoever accepts them.
+    fn agrees_with(&self, other: &Self) -> Result<(), Refused> {
+        match (&self.tls, &other.tls) {
+            (None, None) => Ok(()),
+            (Some(one), Some(other)) if one.is_same(other) => Ok(()),
+            (Some(_), Some(_)) => Err(Refused::OtherTls),
+            // Another transport.
+            _ => Err(io::Error::from(io::ErrorKind::AddrInUse).into()),
+        }
+    }
+}
+
+impl Refused {
+    pub(crate) fn at(self, url: &Endpoint) -> ListenError {
+        let url = url.to_string();
+        match self {
+            Self::System(error) => ListenError::from_io(url, error),
+            Self::OtherTls => ListenError::OtherTls { url },
+        }
+    }
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
     }
 }
 
@@ -146,10 +196,11 @@ mod tests {
             socket.listen(0)?;
             Ok(Listening::shared(socket))
         };
-        let (first, _socket) = Port::take(addr, None, route("/", 0), bind).expect("a free port");
-        let addr = first.port.addr;
+        let at = |addr| Common { addr, interface: None, tls: None };
+        let (first, _socket) = Port::take(at(addr), route("/", 0), bind).expect("a free port");
+        let addr = first.port.common.addr;
         let taken = || unreachable!("the port is open");
-        let join = |target, backlog| Port::take(addr, None, route(target, backlog), taken);
+        let join = |target, backlog| Port::take(at(addr), route(target, backlog), taken);
         let _deep = join("/deep", 8).expect("a free path");
         let _shallow = join("/shallow", 2).expect("a free path");
         let connected =

@@ -62,7 +62,7 @@ impl Upgrade {
             }
             let seen = self.theirs.len();
             let mut more = [0; READ_BYTES];
-            let got = retry(|| stream.read(&mut more))?.bytes;
+            let got = stream.read(&mut more)?.bytes;
             if got == 0 {
                 return Ok(Outcome::Failed(CloseReason::Truncated));
             }

@@ -89,6 +89,7 @@ fn urls_that_make_no_sense_are_refused_by_dialers_and_listeners_alike() {
         ("ipc://nul\0byte", Wrong::Address),
         ("http://127.0.0.1:80", Wrong::Scheme),
         ("://127.0.0.1:80", Wrong::Scheme),
+        #[cfg(not(feature = "tls"))]
         ("wss://127.0.0.1:443/", Wrong::NotBuilt),
         ("dtls://127.0.0.1:5555", Wrong::NotBuilt),
         ("abstract://", Wrong::Address),
@@ -398,9 +399,11 @@ fn what_happens_to_a_pipe_is_told_once_each_in_order() {
     for transport in Transport::ALL {
         let (near, far) = (Pull::new().unwrap(), Push::new().unwrap());
         let (at_near, at_far) = (near.events(), far.events());
-        let listener = near.listen(transport.url()).unwrap();
+        let options = transport.listen_options();
+        let listener = near.listen_with(transport.url(), &options).unwrap();
         for life in 0..LIVES {
-            let dialer = far.dial(listener.endpoint()).unwrap();
+            let options = transport.dial_options();
+            let dialer = far.dial_with(listener.endpoint(), &options).unwrap();
             let [there, here] = [&at_near, &at_far].map(connected);
             far.send(life.to_string()).unwrap();
             let msg = recv(&near);

@@ -3,13 +3,19 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+#[cfg(feature = "tls")]
+use std::ops::DerefMut;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use rustls::{ConnectionCommon, SideData, StreamOwned};
 use socket2::SockRef;
 use sp::{Endpoint, ProtocolId};
 
+#[cfg(feature = "tls")]
+use crate::shared::tls::{scripted_client, scripted_server};
 use crate::shared::{DEADLINE, Transport, unique};
 
 /// A transport with a wire.
@@ -20,19 +26,64 @@ pub(crate) enum Wire {
     Ws,
     /// Datagrams; scripted peers stand in `udp.rs`.
     Udp,
+    #[cfg(feature = "tls")]
+    Wss,
 }
 
 impl Wire {
     pub(crate) const BOTH: [Self; 2] = [Self::Tcp, Self::Ipc];
 
+    /// Those that begin with HTTP.
+    #[cfg(not(feature = "tls"))]
+    pub(crate) const WEB: [Self; 1] = [Self::Ws];
+    #[cfg(feature = "tls")]
+    pub(crate) const WEB: [Self; 2] = [Self::Ws, Self::Wss];
+
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Self::BOTH.into_iter().chain(Self::WEB)
+    }
+
+    pub(crate) fn is_web(self) -> bool {
+        Self::WEB.contains(&self)
+    }
+
+    /// The transport that has this wire.
+    pub(crate) const fn transport(self) -> Transport {
+        match self {
+            Self::Tcp => Transport::Tcp,
+            Self::Ipc => Transport::Ipc,
+            Self::Ws => Transport::Ws,
+            Self::Udp => Transport::Udp,
+            #[cfg(feature = "tls")]
+            Self::Wss => Transport::Wss,
+        }
+    }
+
     /// A URL to listen on that nobody else uses.
     pub(crate) fn url(self) -> String {
-        match self {
-            Self::Tcp => Transport::Tcp.url(),
-            Self::Ipc => Transport::Ipc.url(),
-            Self::Ws => Transport::Ws.url(),
-            Self::Udp => Transport::Udp.url(),
+        self.transport().url()
+    }
+
+    fn scheme(self) -> String {
+        self.url().split(':').next().unwrap_or_default().to_owned()
+    }
+
+    /// A TCP connection as a peer's end of this wire.
+    fn dialing(self, stream: TcpStream) -> Raw {
+        #[cfg(feature = "tls")]
+        if self == Self::Wss {
+            return Raw::new(self, scripted_client(stream, &[]));
         }
+        Raw::new(self, stream)
+    }
+
+    /// As [`dialing`](Self::dialing), for one that was accepted.
+    fn accepted(self, stream: TcpStream) -> Raw {
+        #[cfg(feature = "tls")]
+        if self == Self::Wss {
+            return Raw::new(self, scripted_server(stream, &[]));
+        }
+        Raw::new(self, stream)
     }
 
     /// A message as it stands on this wire.
@@ -48,7 +99,7 @@ impl Wire {
             // Nobody looks at the pattern, which is missing here.
             Self::Udp => [&[1, 0, 0, 0][..], &(length as u32).to_le_bytes()].concat(),
             // As a client says it, with a mask that changes nothing.
-            Self::Ws => [&ws_head(0x82, 0x80, length)[..], &[0; 4]].concat(),
+            _ => [&ws_head(0x82, 0x80, length)[..], &[0; 4]].concat(),
         }
     }
 }
@@ -86,6 +137,8 @@ pub(crate) fn handshake(protocol: ProtocolId) -> [u8; 8] {
 }
 
 trait Stream: Read + Write + Send {
+    /// Says that nothing more will come, as far as there are words for it.
+    fn goodbye(&mut self) {}
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
     fn set_patience(&self, patience: Duration) -> io::Result<()>;
     fn local(&self) -> Option<SocketAddr>;
@@ -118,6 +171,28 @@ impl Stream for UnixStream {
     }
 }
 
+#[cfg(feature = "tls")]
+impl<C, S> Stream for StreamOwned<C, TcpStream>
+where
+    C: DerefMut<Target = ConnectionCommon<S>> + Send,
+    S: SideData,
+{
+    fn goodbye(&mut self) {
+        self.conn.send_close_notify();
+        // The other side may have hung up already.
+        let _ = self.flush();
+    }
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.sock.shutdown(how)
+    }
+    fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        self.sock.set_patience(patience)
+    }
+    fn local(&self) -> Option<SocketAddr> {
+        self.sock.local()
+    }
+}
+
 /// A peer that says exactly what it is told to.
 pub(crate) struct Raw {
     pub(crate) wire: Wire,
@@ -130,14 +205,11 @@ impl Raw {
         if let Some(path) = url.strip_prefix("ipc://") {
             return Self::new(Wire::Ipc, UnixStream::connect(path).expect("a socket file"));
         }
-        if let Some(rest) = url.strip_prefix("ws://") {
-            let addr = rest.split('/').next().expect("an address");
-            return Self::new(Wire::Ws, TcpStream::connect(addr).expect("a listener"));
-        }
+        let (scheme, rest) = url.split_once("://").expect("a URL");
         // Under TLS as well, of which it knows nothing.
-        let bare = url.strip_prefix("tls+").unwrap_or(&url);
-        let addr = bare.strip_prefix("tcp://").expect("tcp, ws, ipc or TLS");
-        Self::new(Wire::Tcp, TcpStream::connect(addr).expect("a listener"))
+        let wire = Wire::all().find(|wire| wire.scheme() == scheme).unwrap_or(Wire::Tcp);
+        let addr = rest.split('/').next().expect("an address");
+        wire.dialing(TcpStream::connect(addr).expect("a listener"))
     }
 
     fn new(wire: Wire, stream: impl Stream + 'static) -> Self {
@@ -192,7 +264,8 @@ impl Raw {
     }
 
     /// Sends nothing more, and goes on reading.
-    pub(crate) fn finish(&self) {
+    pub(crate) fn finish(&mut self) {
+        self.stream.goodbye();
         // The other side may have hung up already.
         let _ = self.stream.shutdown(Shutdown::Write);
     }
@@ -202,8 +275,12 @@ impl Raw {
         let mut rest = Vec::new();
         match self.stream.read_to_end(&mut rest) {
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
-            Err(error) => panic!("the other side does not hang up: {error}"),
+            Err(error) => match error.kind() {
+                ErrorKind::ConnectionReset => {}
+                // Over TLS: without a goodbye, or before it has taken what we said.
+                ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => {}
+                _ => panic!("the other side does not hang up: {error}"),
+            },
         }
         rest
     }
@@ -227,39 +304,49 @@ impl Raw {
     }
 }
 
+impl Drop for Raw {
+    fn drop(&mut self) {
+        self.stream.goodbye();
+    }
+}
+
 /// A scripted listener.
 pub(crate) enum RawListener {
-    Tcp(TcpListener),
+    Tcp(Wire, TcpListener),
     Ipc(UnixListener, PathBuf),
 }
 
 impl RawListener {
     pub(crate) fn new(wire: Wire) -> Self {
         match wire {
-            Wire::Tcp | Wire::Ws => {
-                Self::from(TcpListener::bind("127.0.0.1:0").expect("a free port"))
-            }
-            Wire::Udp => unreachable!("datagrams need no listener"),
             Wire::Ipc => {
                 let path = fresh_path();
                 let listener = UnixListener::bind(&path).expect("a fresh path");
                 patient(SockRef::from(&listener));
                 Self::Ipc(listener, path)
             }
+            Wire::Udp => unreachable!("datagrams need no listener"),
+            _ => {
+                let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+                patient(SockRef::from(&listener));
+                Self::Tcp(wire, listener)
+            }
         }
     }
 
     pub(crate) fn url(&self) -> String {
         match self {
-            Self::Tcp(listener) => format!("tcp://{}", listener.local_addr().expect("bound")),
+            Self::Tcp(wire, listener) => {
+                format!("{}://{}", wire.scheme(), listener.local_addr().expect("bound"))
+            }
             Self::Ipc(_, path) => format!("ipc://{}", path.display()),
         }
     }
 
     pub(crate) fn accept(&self) -> Raw {
         match self {
-            Self::Tcp(listener) => {
-                Raw::new(Wire::Tcp, listener.accept().expect("somebody dials").0)
+            Self::Tcp(wire, listener) => {
+                wire.accepted(listener.accept().expect("somebody dials").0)
             }
             Self::Ipc(listener, _) => {
                 Raw::new(Wire::Ipc, listener.accept().expect("somebody dials").0)
@@ -271,7 +358,7 @@ impl RawListener {
 impl From<TcpListener> for RawListener {
     fn from(listener: TcpListener) -> Self {
         patient(SockRef::from(&listener));
-        Self::Tcp(listener)
+        Self::Tcp(Wire::Tcp, listener)
     }
 }
 

@@ -219,14 +219,20 @@ impl<H: Host> Scene<H> {
     pub(crate) fn with(wire: Wire, options: H::Options, listen: &ListenOptions) -> Self {
         let socket = Socket::<H>::with(options).expect("a socket");
         let events = socket.events();
-        let listener = socket.listen_with(wire.url(), listen).expect("a free address");
+        let listen = wire.transport().listening(listen.clone());
+        let listener = socket.listen_with(wire.url(), &listen).expect("a free address");
         let bystander = Socket::new().expect("a socket");
         let scene = Self { wire, socket, listener, events, bystander };
         H::prepare(&scene.socket, &scene.bystander);
-        scene.bystander.dial(scene.listener.endpoint()).expect("the listener accepts");
+        scene.dials(&scene.bystander);
         scene.connected();
         scene.bystander_works();
         scene
+    }
+
+    fn dials(&self, guest: &Socket<H::Guest>) {
+        let options = self.wire.transport().dial_options();
+        guest.dial_with(self.listener.endpoint(), &options).expect("the listener accepts");
     }
 
     /// The next event of the listening socket.
@@ -260,7 +266,7 @@ impl<H: Host> Scene<H> {
     /// A scripted peer with its handshake done.
     pub(crate) fn peer(&self) -> (Raw, PeerId) {
         let mut raw = self.stranger();
-        if self.wire == Wire::Ws {
+        if self.wire.is_web() {
             raw.send(self.request().as_bytes());
             assert!(raw.http_head().starts_with("HTTP/1.1 101 "));
         } else {
@@ -283,7 +289,7 @@ impl<H: Host> Scene<H> {
     pub(crate) fn newcomer_works(&self) {
         let newcomer = Socket::<H::Guest>::new().expect("a socket");
         H::prepare(&self.socket, &newcomer);
-        newcomer.dial(self.listener.endpoint()).expect("the listener accepts");
+        self.dials(&newcomer);
         let peer = self.connected();
         H::exchange(&self.socket, &newcomer);
         newcomer.close();

@@ -80,7 +80,7 @@ fn lies(on: Transport, said: &[u8]) {
     assert!(grown <= most, "{} KiB for each of them", grown / 1024 / LIARS as u64);
     let peers = if is_shaking(on) { 2 } else { 2 + LIARS as u64 };
     assert_eq!(pull.stats().get("peers"), Some(peers), "all of them are still there");
-    liars.iter().for_each(Raw::finish);
+    liars.iter_mut().for_each(Raw::finish);
     liars.iter_mut().for_each(|liar| drop(liar.rest()));
     passes();
 }

@@ -67,7 +67,7 @@ fn strangers_that_come_all_together_and_speak_a_byte_at_a_time_are_told_apart() 
                         }
                     }
                 }
-                raws.iter().for_each(|(raw, _)| raw.finish());
+                raws.iter_mut().for_each(|(raw, _)| raw.finish());
                 assert_eq!(port.refusals(strangers.len()), wanted, "{on:?}");
                 raws.iter_mut().for_each(|(raw, _)| drop(raw.rest()));
             }

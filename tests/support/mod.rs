@@ -34,23 +34,37 @@ pub(crate) enum Transport {
     /// With certificates on both sides.
     #[cfg(feature = "tls")]
     Tls,
+    /// The same.
+    #[cfg(feature = "tls")]
+    Wss,
 }
 
 impl Transport {
     #[cfg(not(feature = "tls"))]
     pub(crate) const ALL: [Self; 4] = Self::BARE;
     #[cfg(feature = "tls")]
-    pub(crate) const ALL: [Self; 5] = [Self::Tcp, Self::Ipc, Self::Inproc, Self::Ws, Self::Tls];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Tcp, Self::Ipc, Self::Inproc, Self::Ws, Self::Tls, Self::Wss];
 
     /// All of them, and the one that loses what is sent faster than it is received.
     #[cfg(not(feature = "tls"))]
     pub(crate) const EVERY: [Self; 5] = [Self::Tcp, Self::Ipc, Self::Inproc, Self::Ws, Self::Udp];
     #[cfg(feature = "tls")]
-    pub(crate) const EVERY: [Self; 6] =
-        [Self::Tcp, Self::Ipc, Self::Inproc, Self::Ws, Self::Udp, Self::Tls];
+    pub(crate) const EVERY: [Self; 7] =
+        [Self::Tcp, Self::Ipc, Self::Inproc, Self::Ws, Self::Udp, Self::Tls, Self::Wss];
 
     /// Those that need no options.
     pub(crate) const BARE: [Self; 4] = [Self::Tcp, Self::Ipc, Self::Inproc, Self::Ws];
+
+    /// Whether what is said is encrypted.
+    pub(crate) fn is_secure(self) -> bool {
+        ["tls", "wss"].iter().any(|scheme| self.url().starts_with(scheme))
+    }
+
+    /// Whether HTTP comes before all else.
+    pub(crate) fn is_web(self) -> bool {
+        self.url().starts_with("ws")
+    }
 
     /// An address to listen on that nobody else has.
     pub(crate) fn url(self) -> String {
@@ -62,6 +76,8 @@ impl Transport {
             Self::Ws => format!("ws://127.0.0.1:0/{}", unique()),
             #[cfg(feature = "tls")]
             Self::Tls => "tls+tcp://127.0.0.1:0".to_owned(),
+            #[cfg(feature = "tls")]
+            Self::Wss => format!("wss://127.0.0.1:0/{}", unique()),
         }
     }
 
@@ -77,10 +93,15 @@ impl Transport {
 
     /// What a listener needs.
     pub(crate) fn listen_options(self) -> ListenOptions {
+        self.listening(ListenOptions::new())
+    }
+
+    /// As [`listen_options`](Self::listen_options), beside others.
+    pub(crate) fn listening(self, options: ListenOptions) -> ListenOptions {
         match self {
             #[cfg(feature = "tls")]
-            Self::Tls => ListenOptions::new().tls(&tls::server()),
-            _ => ListenOptions::new(),
+            Self::Tls | Self::Wss => options.tls(&tls::server()),
+            _ => options,
         }
     }
 
@@ -88,7 +109,7 @@ impl Transport {
     pub(crate) fn dial_options(self) -> DialOptions {
         match self {
             #[cfg(feature = "tls")]
-            Self::Tls => DialOptions::new().tls(&tls::client()),
+            Self::Tls | Self::Wss => DialOptions::new().tls(&tls::client()),
             _ => DialOptions::new(),
         }
     }

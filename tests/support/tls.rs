@@ -1,5 +1,13 @@
 //! Certificates for tests, made by `tests/tls/make.sh`, and what uses them.
 
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+};
 use sp::tls::{Authorities, Client, Identity, Server};
 
 /// An identity from `tests/tls`, by name.
@@ -43,4 +51,50 @@ pub(crate) fn server() -> Server {
 pub(crate) fn client() -> Client {
     let client = Client::builder(&authority()).identity(client_identity());
     client.build().expect("the certificate is good")
+}
+
+/// A scripted client, who trusts the authority, shows a certificate of it and offers `alpn`.
+pub(crate) fn scripted_client(
+    stream: TcpStream,
+    alpn: &[&str],
+) -> StreamOwned<ClientConnection, TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate(include_bytes!("../tls/ca.pem"))).expect("an authority");
+    let chain = vec![certificate(include_bytes!("../tls/client.pem"))];
+    let mut config =
+        ClientConfig::builder_with_provider(rustls_graviola::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .expect("versions that it has")
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key(include_bytes!("../tls/client.key")))
+            .expect("the files were made for this");
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let session = ClientConnection::new(Arc::new(config), name).expect("a session");
+    StreamOwned::new(session, stream)
+}
+
+/// A scripted server, who asks for no certificate and chooses among `alpn`.
+pub(crate) fn scripted_server(
+    stream: TcpStream,
+    alpn: &[&str],
+) -> StreamOwned<ServerConnection, TcpStream> {
+    let chain = vec![certificate(include_bytes!("../tls/server.pem"))];
+    let mut config =
+        ServerConfig::builder_with_provider(rustls_graviola::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .expect("versions that it has")
+            .with_no_client_auth()
+            .with_single_cert(chain, key(include_bytes!("../tls/server.key")))
+            .expect("the files were made for this");
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    StreamOwned::new(ServerConnection::new(Arc::new(config)).expect("a session"), stream)
+}
+
+fn certificate(pem: &[u8]) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(pem).expect("the files were made for this")
+}
+
+fn key(pem: &[u8]) -> PrivateKeyDer<'static> {
+    PrivateKeyDer::from_pem_slice(pem).expect("the files were made for this")
 }

@@ -54,3 +54,9 @@ certificate other-ca stranger "A stranger" "$for_client" $long
 certificate ca elsewhere elsewhere.example "subjectAltName = DNS:elsewhere.example
 extendedKeyUsage = serverAuth" $long
 certificate ca expired localhost "$for_host" 20210101000000Z
+
+key self-signed.key
+openssl req -new -key self-signed.key -subj "/CN=localhost" -config "$work/ca.cnf" -out "$work/self-signed.csr"
+printf '%s\nbasicConstraints = CA:false\n' "$for_host" > "$work/self-signed.ext"
+openssl ca -batch -notext -config "$work/ca.cnf" -selfsign -keyfile self-signed.key -in "$work/self-signed.csr" \
+    -extfile "$work/self-signed.ext" -startdate 20200101000000Z -enddate $long -out self-signed.pem

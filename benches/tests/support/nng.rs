@@ -14,6 +14,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use nng_sys as c;
 
+#[cfg(feature = "peer-nng-tls")]
+use crate::tls;
+
 /// A pattern of nng's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pattern {
@@ -73,6 +76,9 @@ impl Nng {
             let to = socket.tell.cast::<c_void>();
             code(c::nng_pipe_notify(id, c::NNG_PIPE_EV_ADD_POST, Some(on_connected), to))
         });
+        let longest = c::NNG_OPT_RECVMAXSZ.as_ptr().cast();
+        // SAFETY: the socket is open and the option's name ends in a zero byte; 0 is without limit.
+        check("receive all", unsafe { c::nng_socket_set_size(id, longest, 0) });
         let limit = c::nng_duration::try_from(limit.as_millis()).expect("a limit below weeks");
         for option in [c::NNG_OPT_RECVTIMEO.as_slice(), c::NNG_OPT_SENDTIMEO] {
             // SAFETY: the socket is open and the option's name ends in a zero byte.
@@ -99,27 +105,81 @@ impl Nng {
         }
     }
 
-    /// Listens, and answers where: at the port chosen, if `url` ends in port 0.
+    /// Listens, and answers where: at the port chosen, if the one in `url` is 0.
     pub(crate) fn listen(&self, url: &str) -> String {
         let given = CString::new(url).expect("a URL without zero bytes");
         let mut listener = c::nng_listener::NNG_LISTENER_INITIALIZER;
         // SAFETY: the socket is open, the URL ends in a zero byte, `listener` is live and is filled.
-        check("listen", unsafe { c::nng_listen(self.id, given.as_ptr(), &raw mut listener, 0) });
-        let Some(host) = url.strip_suffix(":0") else { return url.to_owned() };
+        check("make a listener", unsafe {
+            c::nng_listener_create(&raw mut listener, self.id, given.as_ptr())
+        });
+        #[cfg(feature = "peer-nng-tls")]
+        if has_tls(url) {
+            let config = TlsConfig::new(c::nng_tls_mode::NNG_TLS_MODE_SERVER, Some(tls::SERVER));
+            // SAFETY: the listener is open and the configuration is live; nng holds it on its own.
+            check("set TLS", unsafe { c::nng_listener_set_tls(listener, config.0) });
+        }
+        // SAFETY: the listener is open and was not started yet.
+        check("listen", unsafe { c::nng_listener_start(listener, 0) });
+        if !url.contains(":0") {
+            return url.to_owned();
+        }
         let mut port: c_int = 0;
         // SAFETY: the listener is open, the option's name ends in a zero byte, `port` is live and is filled.
         check("tell the port", unsafe {
             let name = c::NNG_OPT_BOUND_PORT.as_ptr().cast();
             c::nng_listener_get_int(listener, name, &raw mut port)
         });
-        format!("{host}:{port}")
+        url.replacen(":0", &format!(":{port}"), 1)
     }
 
     /// Connects; waits for the first connection.
     pub(crate) fn dial(&self, url: &str) {
-        let url = CString::new(url).expect("a URL without zero bytes");
-        // SAFETY: the socket is open, the URL ends in a zero byte, and no dialer is asked for.
-        check("dial", unsafe { c::nng_dial(self.id, url.as_ptr(), ptr::null_mut(), 0) });
+        check("dial", self.try_dial(url, true));
+    }
+
+    /// Tries to connect without a certificate, where one is required.
+    #[cfg(feature = "peer-nng-tls")]
+    pub(crate) fn dial_in_vain(&self, url: &str) {
+        // It may learn of its refusal at once or later.
+        self.try_dial(url, false);
+    }
+
+    fn try_dial(&self, url: &str, shows_certificate: bool) -> c_int {
+        let given = CString::new(url).expect("a URL without zero bytes");
+        let mut dialer = c::nng_dialer::NNG_DIALER_INITIALIZER;
+        // SAFETY: the socket is open, the URL ends in a zero byte, `dialer` is live and is filled.
+        check("make a dialer", unsafe {
+            c::nng_dialer_create(&raw mut dialer, self.id, given.as_ptr())
+        });
+        #[cfg(feature = "peer-nng-tls")]
+        if has_tls(url) {
+            let shown = shows_certificate.then_some(tls::CLIENT);
+            let config = TlsConfig::new(c::nng_tls_mode::NNG_TLS_MODE_CLIENT, shown);
+            // SAFETY: the dialer is open and the configuration is live; nng holds it on its own.
+            check("set TLS", unsafe { c::nng_dialer_set_tls(dialer, config.0) });
+        }
+        #[cfg(not(feature = "peer-nng-tls"))]
+        let _ = shows_certificate;
+        // SAFETY: the dialer is open and was not started yet.
+        unsafe { c::nng_dialer_start(dialer, 0) }
+    }
+
+    /// What the peer of a pipe has shown, in DER.
+    #[cfg(feature = "peer-nng-tls")]
+    pub(crate) fn certificate(&self, pipe: c::nng_pipe) -> Vec<u8> {
+        let mut certificate = ptr::null_mut();
+        let mut len = 0;
+        // SAFETY: `certificate` is live and is filled with one that is ours to free. Asked without room its length is
+        // answered, and then the room is that long.
+        unsafe {
+            check("tell who it is", code(c::nng_pipe_peer_cert(pipe, &raw mut certificate)));
+            c::nng_tls_cert_der(certificate, ptr::null_mut(), &raw mut len);
+            let mut der = vec![0; len];
+            c::nng_tls_cert_der(certificate, der.as_mut_ptr(), &raw mut len);
+            c::nng_tls_cert_free(certificate);
+            der
+        }
     }
 
     /// Waits until its protocol knows of the next peer.
@@ -204,6 +264,51 @@ impl Drop for NngContext<'_> {
     fn drop(&mut self) {
         // SAFETY: the context is ours and is closed once.
         unsafe { c::nng_ctx_close(self.id) };
+    }
+}
+
+/// Whether connections to a URL are encrypted.
+#[cfg(feature = "peer-nng-tls")]
+pub(crate) fn has_tls(url: &str) -> bool {
+    url.starts_with("tls") || url.starts_with("wss")
+}
+
+/// What one side of nng's shows and asks for: a certificate of the tests' authority.
+#[cfg(feature = "peer-nng-tls")]
+struct TlsConfig(*mut c::nng_tls_config);
+
+#[cfg(feature = "peer-nng-tls")]
+impl TlsConfig {
+    fn new(mode: c::nng_tls_mode, shown: Option<tls::Pem>) -> Self {
+        let text = |pem: &str| CString::new(pem).expect("PEM without zero bytes");
+        let (authority, name) = (text(tls::AUTHORITY), text("localhost"));
+        let mut config = ptr::null_mut();
+        // SAFETY: `config` is live and is filled; nng has been initialised. All texts end in a zero byte and are live
+        // while nng copies them; a null pointer stands for no list of revoked ones, and for no password.
+        unsafe {
+            check("make a configuration", c::nng_tls_config_alloc(&raw mut config, mode));
+            check("trust", c::nng_tls_config_ca_chain(config, authority.as_ptr(), ptr::null()));
+            let required = c::nng_tls_auth_mode::NNG_TLS_AUTH_MODE_REQUIRED;
+            check("require", c::nng_tls_config_auth_mode(config, required));
+            if mode == c::nng_tls_mode::NNG_TLS_MODE_CLIENT {
+                // Its engine compares no addresses.
+                check("name", c::nng_tls_config_server_name(config, name.as_ptr()));
+            }
+            if let Some(tls::Pem { certificate, key }) = shown {
+                let (certificate, key) = (text(certificate), text(key));
+                let (certificate, key) = (certificate.as_ptr(), key.as_ptr());
+                check("show", c::nng_tls_config_own_cert(config, certificate, key, ptr::null()));
+            }
+        }
+        Self(config)
+    }
+}
+
+#[cfg(feature = "peer-nng-tls")]
+impl Drop for TlsConfig {
+    fn drop(&mut self) {
+        // SAFETY: it is ours and is freed once; what nng holds it holds on its own.
+        unsafe { c::nng_tls_config_free(self.0) };
     }
 }
 

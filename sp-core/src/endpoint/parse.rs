@@ -21,9 +21,12 @@ pub(super) fn address(url: &str) -> Result<Address, EndpointError> {
         "tls+tcp" if HAS_TLS => tls(IpFamily::Any, rest),
         "tls+tcp4" if HAS_TLS => tls(IpFamily::V4, rest),
         "tls+tcp6" if HAS_TLS => tls(IpFamily::V6, rest),
-        "ws" => ws(IpFamily::Any, rest),
-        "ws4" => ws(IpFamily::V4, rest),
-        "ws6" => ws(IpFamily::V6, rest),
+        "ws" => ws(false, IpFamily::Any, rest),
+        "ws4" => ws(false, IpFamily::V4, rest),
+        "ws6" => ws(false, IpFamily::V6, rest),
+        "wss" if HAS_TLS => ws(true, IpFamily::Any, rest),
+        "wss4" if HAS_TLS => ws(true, IpFamily::V4, rest),
+        "wss6" if HAS_TLS => ws(true, IpFamily::V6, rest),
         "udp" => udp(IpFamily::Any, rest),
         "udp4" => udp(IpFamily::V4, rest),
         "udp6" => udp(IpFamily::V6, rest),
@@ -82,7 +85,7 @@ fn authority(family: IpFamily, rest: &str) -> Result<(Host, u16), Fault> {
     host_and_port(family, authority, 0)
 }
 
-fn ws(family: IpFamily, rest: &str) -> Result<Address, Fault> {
+fn ws(secure: bool, family: IpFamily, rest: &str) -> Result<Address, Fault> {
     let (authority, target) = match rest.find(['/', '?', '#']) {
         Some(at) => rest.split_at(at),
         None => (rest, ""),
@@ -92,8 +95,9 @@ fn ws(family: IpFamily, rest: &str) -> Result<Address, Fault> {
             "ws has no user information: leave out what stands before the @",
         ));
     }
-    let (host, port) = host_and_port(family, authority, 80)?;
-    Ok(Address::Ws { family, host, port, target: canonical(target).map_err(Fault::Address)? })
+    let (host, port) = host_and_port(family, authority, if secure { 443 } else { 80 })?;
+    let target = canonical(target).map_err(Fault::Address)?;
+    Ok(Address::Ws { secure, family, host, port, target })
 }
 
 fn host_and_port(family: IpFamily, authority: &str, usual: u16) -> Result<(Host, u16), Fault> {
@@ -230,9 +234,9 @@ const HAS_TLS: bool = cfg!(feature = "tls");
 
 /// What to use instead of a scheme that is not built in.
 pub(super) const BUILT: &str = if HAS_TLS {
-    "tcp, tls+tcp, ws, udp, ipc, abstract, socket and inproc"
+    "tcp, tls+tcp, ws, wss, udp, ipc, abstract, socket and inproc"
 } else {
-    "tcp, ws, udp, ipc, abstract, socket and inproc, and tls+tcp with the feature tls"
+    "tcp, ws, udp, ipc, abstract, socket and inproc, and tls+tcp and wss with the feature tls"
 };
 
 /// Schemes of other Scalability Protocols libraries, and those of this one that a feature brings.

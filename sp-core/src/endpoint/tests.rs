@@ -11,7 +11,7 @@ fn tcp(family: IpFamily, host: Host, port: u16) -> Address {
 }
 
 fn ws(family: IpFamily, host: Host, port: u16, target: &str) -> Address {
-    Address::Ws { family, host, port, target: target.into() }
+    Address::Ws { secure: false, family, host, port, target: target.into() }
 }
 
 fn udp(family: IpFamily, host: Host, port: u16) -> Address {
@@ -113,7 +113,6 @@ fn item_162_urls_are_refused_as_the_table_lists_them() {
         ("://host:1", Scheme),
         ("http://host:1", Scheme),
         (" tcp://host:1", Scheme),
-        ("wss://host", NotBuilt),
         ("udp4://[::1]:1", Address),
         ("udp://host:1/path", Address),
         ("dtls://host:1", NotBuilt),
@@ -167,15 +166,28 @@ fn item_162_urls_are_refused_as_the_table_lists_them() {
 
 /// Conformance item 162, the rows of TLS, which a feature brings.
 #[test]
-fn item_162_tls_is_tcp_with_another_scheme_where_it_is_built() {
+fn item_162_tls_is_another_scheme_where_it_is_built() {
     use IpFamily::{Any, V4, V6};
+    let tls = |family, host, port| Address::Tls { family, host, port };
+    let wss = |family, host, port, target: &str| Address::Ws {
+        secure: true,
+        family,
+        host,
+        port,
+        target: target.into(),
+    };
     let rows = [
-        ("tls+tcp://Host:4433", Any, name("host"), 4433, true),
-        ("tls+tcp://*:0", Any, Host::Wildcard, 0, false),
-        ("tls+tcp4://127.0.0.1:1", V4, ip("127.0.0.1"), 1, true),
-        ("tls+tcp6://[::1]:1/", V6, ip("::1"), 1, true),
+        ("tls+tcp://Host:4433", tls(Any, name("host"), 4433), true),
+        ("tls+tcp://*:0", tls(Any, Host::Wildcard, 0), false),
+        ("tls+tcp4://127.0.0.1:1", tls(V4, ip("127.0.0.1"), 1), true),
+        ("tls+tcp6://[::1]:1/", tls(V6, ip("::1"), 1), true),
+        ("wss://Host", wss(Any, name("host"), 443, "/"), true),
+        ("wss://host:80/a/../b?query", wss(Any, name("host"), 80, "/b?query"), true),
+        ("wss://*:0/", wss(Any, Host::Wildcard, 0, "/"), false),
+        ("wss4://127.0.0.1/x", wss(V4, ip("127.0.0.1"), 443, "/x"), true),
+        ("wss6://[::1]:1", wss(V6, ip("::1"), 1, "/"), true),
     ];
-    for (url, family, host, port, dialable) in rows {
+    for (url, address, dialable) in rows {
         if !cfg!(feature = "tls") {
             let error = url.parse::<Endpoint>().expect_err("it is not built");
             assert_eq!(refusal(&error), Refusal::NotBuilt, "{url}");
@@ -183,7 +195,8 @@ fn item_162_tls_is_tcp_with_another_scheme_where_it_is_built() {
             continue;
         }
         let endpoint = parse(url);
-        assert_eq!(*endpoint.address(), Address::Tls { family, host, port }, "{url}");
+        assert_eq!(*endpoint.address(), address, "{url}");
+        assert!(endpoint.has_tls(), "{url}");
         assert_eq!(endpoint.check_dialable().is_ok(), dialable, "{url}");
         assert_eq!(parse(&endpoint.to_string()), endpoint, "{url}");
         assert_eq!(endpoint.with_port(7).port(), Some(7));
@@ -200,8 +213,8 @@ fn the_longest_host_and_path_are_accepted() {
 fn errors_say_what_to_do() {
     let error = |url: &str| url.parse::<Endpoint>().expect_err("the URL is wrong").to_string();
     assert_eq!(
-        error("wss://host"),
-        r#""wss://host": wss is not in this build, which has "#.to_owned()
+        error("dtls://host"),
+        r#""dtls://host": dtls is not in this build, which has "#.to_owned()
             + parse::BUILT
             + "; use one of these"
     );
@@ -211,7 +224,7 @@ fn errors_say_what_to_do() {
     );
     assert_eq!(
         error("zmq://host"),
-        r#""zmq://host": no transport has the scheme "zmq"; use tcp, tcp4, tcp6, tls+tcp, ws, udp, ipc, unix, abstract, socket or inproc"#
+        r#""zmq://host": no transport has the scheme "zmq"; use tcp, tcp4, tcp6, tls+tcp, ws, wss, udp, ipc, unix, abstract, socket or inproc"#
     );
 }
 
@@ -249,7 +262,7 @@ fn calls_can_take_urls_in_any_form() {
 proptest! {
     #[test]
     fn any_text_is_refused_or_printed_so_that_it_parses_again(
-        scheme in prop::sample::select(vec!["", "tcp://", "tcp4://", "tcp6://", "ipc://", "inproc://", "ws://", "udp://"]),
+        scheme in prop::sample::select(vec!["", "tcp://", "tcp4://", "tcp6://", "ipc://", "inproc://", "ws://", "wss://", "udp://"]),
         rest in "\\PC{0,40}|[\\[\\]:*@/?#.%a0-9f-]{0,20}|[a-z0-9.]{1,8}:[0-9]{1,5}",
     ) {
         let url = format!("{scheme}{rest}");

@@ -15,6 +15,8 @@ use rustls::{
 use sp_core::endpoint::Host;
 use sp_core::sync::{Mutex, lock};
 
+use crate::layers::Inside;
+
 /// Who this side is: a certificate, those that lead from it to an authority, and the key.
 pub struct Identity {
     chain: Vec<CertificateDer<'static>>,
@@ -148,7 +150,7 @@ impl Client {
         *lock(&self.setup) = new;
     }
 
-    pub(crate) fn session(&self, host: &Host) -> Result<Connection, rustls::Error> {
+    pub(crate) fn session(&self, host: &Host, inside: Inside) -> Result<Connection, rustls::Error> {
         let ClientSetup { config, server_name } = lock(&self.setup).clone();
         let name = match (server_name, host) {
             (Some(name), _) => name,
@@ -158,7 +160,8 @@ impl Client {
             })?,
             (None, Host::Wildcard) => unreachable!("an endpoint without a host is not dialled"),
         };
-        Ok(Connection::Client(ClientConnection::new(config, name)?))
+        let alpn = inside.or_named(config.alpn_protocols.clone());
+        Ok(Connection::Client(ClientConnection::new_with_alpn(config, name, alpn)?))
     }
 }
 
@@ -199,7 +202,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Application protocols to offer. None by default: nng and mangos use none.
+    /// Application protocols to offer, over any transport. By default none is offered, as nng and mangos do it, and over
+    /// `wss` http/1.1.
     pub fn alpn(mut self, protocols: impl IntoIterator<Item: Into<Vec<u8>>>) -> Self {
         self.alpn = protocols.into_iter().map(Into::into).collect();
         self
@@ -239,7 +243,13 @@ impl ClientBuilder {
 /// A handle: clones are the same thing, and [`replace`](Self::replace) concerns all of them.
 #[derive(Clone)]
 pub struct Server {
-    config: Arc<Mutex<Arc<ServerConfig>>>,
+    setup: Arc<Mutex<ServerSetup>>,
+}
+
+#[derive(Clone)]
+struct ServerSetup {
+    sp: Arc<ServerConfig>,
+    http: Arc<ServerConfig>,
 }
 
 impl Server {
@@ -256,13 +266,22 @@ impl Server {
     /// Connections accepted from now on use what `with` has. Those that exist stay as they are, and the listener
     /// goes on.
     pub fn replace(&self, with: &Self) {
-        let new = Arc::clone(&lock(&with.config));
-        *lock(&self.config) = new;
+        let new = lock(&with.setup).clone();
+        *lock(&self.setup) = new;
     }
 
-    pub(crate) fn session(&self) -> Result<Connection, rustls::Error> {
-        let config = Arc::clone(&lock(&self.config));
+    pub(crate) fn session(&self, inside: Inside) -> Result<Connection, rustls::Error> {
+        let ServerSetup { sp, http } = lock(&self.setup).clone();
+        let config = match inside {
+            Inside::Sp => sp,
+            Inside::Http => http,
+        };
         Ok(Connection::Server(ServerConnection::new(config)?))
+    }
+
+    /// Whether both are handles of one thing.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.setup, &other.setup)
     }
 }
 
@@ -311,8 +330,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Application protocols to choose from. A client that offers others alone is turned away, one that offers none is
-    /// let in: nng and mangos use none.
+    /// Application protocols to choose from, over any transport. A client that offers others alone is turned away, one
+    /// that offers none is let in: nng and mangos use none. By default none is chosen, and over `wss` http/1.1.
     pub fn alpn(mut self, protocols: impl IntoIterator<Item: Into<Vec<u8>>>) -> Self {
         self.alpn = protocols.into_iter().map(Into::into).collect();
         self
@@ -336,9 +355,24 @@ impl ServerBuilder {
             }
         };
         let Identity { chain, key } = self.identity;
-        let mut config = config.with_single_cert(chain, key).map_err(Error::setup)?;
-        config.alpn_protocols = self.alpn;
-        Ok(Server { config: Arc::new(Mutex::new(Arc::new(config))) })
+        let config = config.with_single_cert(chain, key).map_err(Error::setup)?;
+        let naming = |inside: Inside| {
+            let mut config = config.clone();
+            config.alpn_protocols = inside.or_named(self.alpn.clone());
+            Arc::new(config)
+        };
+        let setup = ServerSetup { sp: naming(Inside::Sp), http: naming(Inside::Http) };
+        Ok(Server { setup: Arc::new(Mutex::new(setup)) })
+    }
+}
+
+impl Inside {
+    /// The application protocols that a program has named, or those of what is inside if it has named none.
+    fn or_named(self, named: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        match self {
+            Self::Http if named.is_empty() => vec![b"http/1.1".to_vec()],
+            Self::Sp | Self::Http => named,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! TLS over tcp: who we are, whom we trust, and what both sides have to agree on.
+//! TLS for `tls+tcp` and `wss`: who we are, whom we trust, and what both sides have to agree on.
 //!
 //! A listener needs a [`Server`], a dialer a [`Client`]. Both are handles: what they are replaced with counts from the
 //! next connection on.
@@ -176,7 +176,9 @@ impl Session {
             }
             let failed = match self.decrypt(plain) {
                 Ok(true) => continue,
-                Ok(false) if drained => Some(ErrorKind::WouldBlock.into()),
+                // Whoever gets bytes asks again if the stream has ended. Whoever gets none relies on an event, and there
+                // is none to come if the end came along with what is no message: only the kernel can tell.
+                Ok(false) if drained && bytes > 0 => Some(ErrorKind::WouldBlock.into()),
                 // More than a turn's share that was no message: others have theirs first.
                 Ok(false) if reads == READS_PER_TURN => Some(ErrorKind::Interrupted.into()),
                 Ok(false) => {
@@ -294,8 +296,9 @@ impl Write for Out<'_> {
 /// Ciphertext read at a time, as much as a plain connection reads.
 const READ_BYTES: usize = 64 * 1024;
 
-/// System calls in one read: a record that is cut by the first is whole after the second.
-const READS_PER_TURN: usize = 2;
+/// System calls in one read: a record that is cut by the first is whole after the second, and the third says that
+/// nothing is left.
+const READS_PER_TURN: usize = 3;
 
 /// The first byte of every record (RFC 8446, section 5.1).
 const RECORD_TYPES: std::ops::RangeInclusive<u8> = 20..=24;

@@ -218,8 +218,23 @@ impl Worker {
         };
         match step {
             Step::Waiting => self.expected = Some(clock::now() + HANDSHAKE_POLLING),
+            Step::Yielding => self.poll_again(key),
             Step::Shaken(protocol) => self.shaken(key, protocol),
             Step::Failed(why) => self.half_open_failed(key, why),
+        }
+    }
+
+    /// Has the poller tell once more of what it has told already.
+    fn poll_again(&mut self, key: usize) {
+        let Some(Source::HalfOpen(half_open)) = self.sources.get(key) else { return };
+        let fd = half_open.layers.stream.as_raw_fd();
+        let again = self.poll.registry().reregister(
+            &mut SourceFd(&fd),
+            Tag::Source.token(key),
+            Interest::READABLE | Interest::WRITABLE,
+        );
+        if let Err(error) = again {
+            self.half_open_failed(key, CloseReason::Io(error.kind()));
         }
     }
 
