@@ -203,7 +203,7 @@ impl<A: Asked> Pair<A> {
 
     /// The peer was read: what fits has been taken, or it was broken and closed.
     fn take(&mut self, at: PeerId, paused: &BTreeSet<PeerId>) -> Result<(), TestCaseError> {
-        if self.waiting() >= self.limit_bytes {
+        if self.waiting() >= self.limit_bytes && self.peers[&at].is_open() {
             self.make_way();
         }
         let (mut too_far, mut broken) = (0, false);

@@ -165,7 +165,8 @@ impl<A: Asked> Engine for Answerer<A> {
     }
 
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
-        if self.waiting.is_full() {
+        // For one whose own replies keep it from being read no way is made: it would not go on.
+        if self.waiting.is_full() && self.peers.get(peer).is_some_and(Link::is_open) {
             self.make_way(fx);
         }
         let Some(link) = self.peers.get_mut(peer) else {

@@ -366,6 +366,21 @@ fn requests_of_peers_that_do_not_read_make_way_only_when_nothing_else_waits() {
 }
 
 #[test]
+fn a_request_does_not_make_way_for_the_next_of_its_own_peer() {
+    let mut rig = Rig::<Rep>::with(RepOptions::new().queue_bytes(1));
+    let peer = rig.peer_with_room(0);
+    let x = rig.open_ctx();
+    request(&mut rig, peer, "1");
+    rig.recv_in(x).unwrap();
+    request(&mut rig, peer, "2");
+    rig.send_in(x, "parked").unwrap();
+    assert_eq!(rig.arrive(peer, [with_words(&[ID], "3")]), Flow::Pause);
+    assert_eq!(rig.counted(), []);
+    rig.set_room(peer, 2);
+    assert_eq!(next(&mut rig), b"2");
+}
+
+#[test]
 fn waiting_receives_do_not_hide_that_requests_have_to_make_way() {
     let mut rig = narrow();
     let deaf = [(); 2].map(|()| rig.peer_with_room(0));

@@ -26,15 +26,16 @@ pub(super) fn build(world: &mut World) {
 /// A node whose unanswered requests are sent again after `resend`, if ever.
 pub(super) fn client(post: &Shared, manners: Manners, resend: Option<Duration>) -> Spec<Req> {
     let post = Rc::clone(post);
-    // A request made in a storm is answered some time, unless it may get lost and is never sent again.
-    let is_sure = resend.is_some_and(|after| !manners.swallows || after < NEVER);
+    // A request made in peace is answered, unless it may get lost and is never sent again. One made in a storm may
+    // also get lost with its connection.
+    let is_kept = !manners.swallows || resend.is_some_and(|after| after < NEVER);
     Spec {
         options: ReqOptions::new().resend_time(resend),
         tasks: Box::new(move |_, luck| {
             let asker = |nth| -> Box<dyn Task<Req>> {
                 let ctx = (nth == 0).then_some(CtxId::MAIN);
                 let (post, resends, state) = (Rc::clone(&post), resend.is_some(), State::Idle);
-                Box::new(Client { post, resends, is_sure, ctx, state, has_proved: false })
+                Box::new(Client { post, resends, is_kept, ctx, state, has_proved: false })
             };
             (0..luck.within(1, 4)).map(asker).collect()
         }),
@@ -54,8 +55,8 @@ pub(super) fn client(post: &Shared, manners: Manners, resend: Option<Duration>) 
 struct Client {
     post: Shared,
     resends: bool,
-    /// Whether every request is answered some time, even one made in a storm.
-    is_sure: bool,
+    /// Whether every request made in peace is answered some time; where it is sent again, every one.
+    is_kept: bool,
     /// Opened with the first step.
     ctx: Option<CtxId>,
     state: State,
@@ -70,7 +71,7 @@ enum State {
     /// It waits for the reply to the letter of that number.
     Asked {
         number: usize,
-        is_sure: bool,
+        in_peace: bool,
     },
 }
 
@@ -92,7 +93,7 @@ impl Task<Req> for Client {
             }
             State::Idle => Next::Rest,
             State::Sending(letter) => self.send(ctx, letter, desk),
-            State::Asked { number, is_sure } => self.recv(ctx, number, is_sure, desk),
+            State::Asked { number, in_peace } => self.recv(ctx, number, in_peace, desk),
         }
     }
 }
@@ -106,7 +107,7 @@ impl Client {
                 return Next::Wait;
             }
             Poll::Ready(Ok(())) => {
-                self.state = State::Asked { number: letter.number, is_sure: desk.is_proving() };
+                self.state = State::Asked { number: letter.number, in_peace: desk.is_proving() };
             }
             Poll::Ready(Err(unmet)) if !unmet.is_wait_over() => {
                 desk.fail(Oracle::Outcome, "a REQ is always in a state to send");
@@ -116,13 +117,19 @@ impl Client {
         Next::Think(desk.thinking())
     }
 
-    fn recv(&mut self, ctx: CtxId, number: usize, is_sure: bool, desk: &mut Desk<'_, Req>) -> Next {
-        let is_answered = is_sure || self.is_sure;
+    fn recv(
+        &mut self,
+        ctx: CtxId,
+        number: usize,
+        in_peace: bool,
+        desk: &mut Desk<'_, Req>,
+    ) -> Next {
+        let is_answered = self.is_kept && (self.resends || in_peace);
         let usual = if is_answered { Patience::Forever } else { Patience::Timeout(10 * SECOND) };
         let patience = desk.patience(usual);
         let received = match desk.recv(ctx, patience) {
             Poll::Pending => {
-                self.state = State::Asked { number, is_sure };
+                self.state = State::Asked { number, in_peace };
                 return Next::Wait;
             }
             Poll::Ready(received) => received,
@@ -145,10 +152,10 @@ impl Client {
             }
             // The request goes on, or is given up.
             Err(Unmet::Blocked | Unmet::Dropped) if !desk.whim(4) => {
-                self.state = State::Asked { number, is_sure };
+                self.state = State::Asked { number, in_peace };
             }
             Err(unmet) if unmet.is_wait_over() => desk.body.tally.forsaken += 1,
-            Err(Unmet::PeerGone) if !self.resends && !is_sure => {}
+            Err(Unmet::PeerGone) if !self.resends && !in_peace => {}
             Err(unmet) => {
                 desk.fail(Oracle::Outcome, format!("the reply to letter {number}: {unmet:?}"));
             }

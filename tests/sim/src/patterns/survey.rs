@@ -18,19 +18,20 @@ use crate::world::World;
 pub(super) fn build(world: &mut World) {
     let manners = Manners::draw(&mut world.stage.luck);
     let time = *world.stage.luck.pick(&[AMPLE, AMPLE / 10, AMPLE / 100]);
-    answering::build::<Surveyor, Respondent>(world, manners, |post| surveyor(post, time));
+    answering::build::<Surveyor, Respondent>(world, manners, |post| surveyor(post, manners, time));
 }
 
 /// A node whose surveys take `time`.
-fn surveyor(post: &Shared, time: Duration) -> Spec<Surveyor> {
+fn surveyor(post: &Shared, manners: Manners, time: Duration) -> Spec<Surveyor> {
     let post = Rc::clone(post);
+    let all_answer = time >= AMPLE && !manners.swallows;
     Spec {
         options: SurveyorOptions::new().survey_time(time).queue(QUEUE),
         tasks: Box::new(move |_, luck| {
             let asker = |nth| -> Box<dyn Task<Surveyor>> {
                 let ctx = (nth == 0).then_some(CtxId::MAIN);
                 let (post, state) = (Rc::clone(&post), State::Idle);
-                Box::new(Asker { post, time, ctx, state, has_proved: false })
+                Box::new(Asker { post, all_answer, ctx, state, has_proved: false })
             };
             (0..luck.within(1, 3)).map(asker).collect()
         }),
@@ -48,7 +49,8 @@ fn surveyor(post: &Shared, time: Duration) -> Spec<Surveyor> {
 /// Makes one survey after the other in a context of its own.
 struct Asker {
     post: Shared,
-    time: Duration,
+    /// Whether everybody answers in time, in peace.
+    all_answer: bool,
     /// Opened with the first step.
     ctx: Option<CtxId>,
     state: State,
@@ -108,7 +110,7 @@ impl Asker {
                     number: letter.number,
                     peers: desk.body.peers.len(),
                     from: BTreeSet::new(),
-                    is_sure: desk.is_proving() && self.time >= AMPLE,
+                    is_sure: desk.is_proving() && self.all_answer,
                     is_over: false,
                 });
             }
