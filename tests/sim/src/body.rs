@@ -60,6 +60,8 @@ pub(crate) struct Tally {
     pub(crate) arrived: u64,
     /// Peers there were at each send that succeeded, added up.
     pub(crate) owed: u64,
+    /// Peers but one there were at each message that arrived and was not from too far, added up.
+    pub(crate) owed_onward: u64,
     /// Answers that their program has given up.
     pub(crate) forsaken: u64,
     counts: BTreeMap<Counter, u64>,

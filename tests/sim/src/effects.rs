@@ -1,6 +1,6 @@
 //! An engine's effects on the simulated world, and what every engine owes it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sp_core::id::{CtxId, PeerId, TimerKey};
 use sp_core::message::Message;
@@ -8,6 +8,7 @@ use sp_core::pipe::{Backlog, CloseReason};
 use sp_protocols::engine::{Counter, Effects};
 
 use crate::body::{Body, Side};
+use crate::link::NOTICE_MAX;
 use crate::net::{End, EndId, EndState};
 use crate::oracle::Oracle;
 use crate::stage::{Event, Stage, nanos};
@@ -177,6 +178,3 @@ impl Effects for Fx<'_> {
         self.body.tally.count(what);
     }
 }
-
-/// Until both sides have heard of a connection that one of them has closed.
-const NOTICE_MAX: Duration = Duration::from_secs(1);

@@ -16,10 +16,11 @@ use crate::stage::{Event, Stage};
 impl Stage {
     /// The dialer of `edge` tries to connect; if it comes to nothing, again later.
     pub(crate) fn dial(&mut self, edge: usize) {
-        let Edge { dialer, listener, asking, conn } = self.net.edges[edge];
+        let Edge { dialer, listener, asking, conn, .. } = self.net.edges[edge];
         if conn.is_some() {
             return;
         }
+        self.net.edges[edge].refused_by = None;
         let place = |stage: &Self, node: usize| {
             let life = stage.hosts[node].life?;
             Some(Place { node, life })
@@ -67,6 +68,7 @@ impl Stage {
     /// An end is no more, and what it held is lost.
     pub(crate) fn end_gone(&mut self, id: EndId) {
         let end = self.net.end_mut(id);
+        let (was_known, node) = (end.is_known(), end.place.node);
         end.state = EndState::Gone;
         end.queue.clear();
         end.backlog.clear();
@@ -74,7 +76,36 @@ impl Stage {
         let edge = self.net.conns[id.conn].edge;
         if id.side == 0 {
             self.net.edges[edge].conn = None;
-            self.redial(edge);
+            if self.net.edges[edge].refused_by.is_none() {
+                self.redial(edge);
+            }
+        }
+        if was_known {
+            self.one_less(node);
+        }
+    }
+
+    /// The engine at `id`, of which it has just heard, has as many peers as it may.
+    ///
+    /// A real dialer goes on trying. This one waits until there is a place, so that there is rest.
+    pub(crate) fn refused(&mut self, id: EndId) {
+        let end = self.net.end_mut(id);
+        let node = end.place.node;
+        (end.state, end.peer) = (EndState::Opening, None);
+        self.net.edges[self.net.conns[id.conn].edge].refused_by = Some(node);
+        self.note(node, "refuse", [id.conn as u64, 0]);
+        self.cut(id.conn, NOTICE_MAX);
+        self.end_gone(id);
+    }
+
+    /// A node has one peer less: whom it has refused may try again.
+    fn one_less(&mut self, node: usize) {
+        for edge in 0..self.net.edges.len() {
+            let Edge { refused_by, conn, .. } = &mut self.net.edges[edge];
+            let waits = conn.is_none();
+            if refused_by.take_if(|by| *by == node).is_some() && waits {
+                self.redial(edge);
+            }
         }
     }
 
@@ -195,6 +226,9 @@ impl Stage {
 
 /// Messages in a queue: from one to some dozens.
 const CAPACITY_MAX: u64 = 64;
+
+/// Until both sides have heard of a connection that one of them does not want.
+pub(crate) const NOTICE_MAX: Duration = Duration::from_secs(1);
 
 /// Between two tries of a dialer.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);

@@ -24,6 +24,8 @@ pub(crate) struct Edge {
     pub(crate) asking: Option<Asking>,
     /// The connection as long as the dialer has its end of it.
     pub(crate) conn: Option<usize>,
+    /// The node that had as many peers as it may: there is no other try until it has one less.
+    pub(crate) refused_by: Option<usize>,
 }
 
 /// Names one end of a connection: side 0 is the dialer's.
@@ -155,6 +157,8 @@ impl End {
 pub(crate) struct Net {
     pub(crate) edges: Vec<Edge>,
     pub(crate) conns: Vec<Conn>,
+    /// When an engine heard of a connection last.
+    pub(crate) opened_at: u64,
 }
 
 impl Net {
@@ -173,6 +177,12 @@ impl Net {
             link.ends.iter().enumerate().map(move |(side, end)| (EndId { conn, side }, end))
         });
         ends.filter(|(_, end)| end.state != EndState::Gone)
+    }
+
+    /// Whether `edge` is not connected because one of its nodes has another peer in its place.
+    pub(crate) fn is_refused(&self, edge: &Edge) -> bool {
+        let has_peer = |node| self.ends().any(|(_, end)| end.place.node == node && end.is_open());
+        edge.refused_by.is_some_and(has_peer)
     }
 
     /// Whether the connection of `edge` is there, and open at both ends.

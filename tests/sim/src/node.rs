@@ -1,7 +1,8 @@
 //! One node: an engine, what its socket keeps, and the tasks that use it.
 
 use sp_core::id::{PeerId, TimerKey};
-use sp_protocols::engine::Engine;
+use sp_core::pipe::CloseReason;
+use sp_protocols::engine::{Counter, Engine};
 
 use crate::body::{Body, Doing, Side, Slot, Tally};
 use crate::effects::Fx;
@@ -102,6 +103,11 @@ impl Books<'_> {
         self.check(Oracle::Wake, is_fine, "woken, and wanted", woken, wanted)
     }
 
+    /// There are no more peers than `most`.
+    pub(crate) fn partners(&self, most: u64) -> Result<(), Failure> {
+        self.check(Oracle::Partner, self.peers <= most, "peers", self.peers, most)
+    }
+
     /// What waits is within its limit.
     pub(crate) fn within(&self, what: &str, waits: u64, limit: u64) -> Result<(), Failure> {
         self.check(Oracle::Bound, waits <= limit, what, waits, limit)
@@ -192,10 +198,17 @@ impl<E: Engine> Host for Node<E> {
         let here = stage.net.end_mut(end);
         here.peer = Some(peer);
         here.state = EndState::Open;
-        if let Err(why) = engine.opened(peer, &mut Fx { body, stage }) {
-            stage.fail(Oracle::Peace, format!("{peer} was refused: {why}"));
+        match engine.opened(peer, &mut Fx { body, stage }) {
+            Ok(()) => {
+                stage.net.opened_at = stage.now;
+                stage.read_soon(end);
+            }
+            Err(CloseReason::TooMany { limit }) if body.peers.len() > limit => {
+                body.remove_peer(peer);
+                stage.refused(end);
+            }
+            Err(why) => stage.fail(Oracle::Peace, format!("{peer} was refused: {why}")),
         }
-        stage.read_soon(end);
     }
 
     fn closed(&mut self, end: EndId, stage: &mut Stage) {
@@ -215,12 +228,15 @@ impl<E: Engine> Host for Node<E> {
     fn read(&mut self, end: EndId, stage: &mut Stage) {
         let Some(Life { engine, body, .. }) = &mut self.life else { return };
         let Some((peer, mut batch)) = stage.take_batch(end) else { return };
-        let before = batch.len();
+        let (before, too_far) = (batch.len(), body.tally.counted(Counter::HopLimit));
         // Paused until it has answered, so that a resume in between is seen.
         stage.net.end_mut(end).is_paused = true;
         let flow = engine.arrived(peer, &mut batch, &mut Fx { body, stage });
         let taken = (before - batch.len()) as u64;
         body.tally.arrived += taken;
+        let came_too_far = body.tally.counted(Counter::HopLimit) - too_far;
+        let others = body.peers.len() as u64 - 1;
+        body.tally.owed_onward += (taken - came_too_far) * others;
         stage.note(self.id, "arrived", [end.conn as u64, taken]);
         stage.give_back(end, batch, flow);
     }

@@ -15,9 +15,10 @@ pub enum Oracle {
     Reply,
     /// What comes after its time is over is not received.
     Late,
-    /// A reply leaves by the connection by which its request came, with the words that devices have put on it.
+    /// A reply leaves by the connection by which its request came, with the words that devices have put on it. What is
+    /// sent to one peer comes to that one.
     Route,
-    /// A request that passed more devices than allowed is not answered.
+    /// What passed more devices or nodes than allowed is not received, and not answered.
     HopLimit,
     /// Only what a topic begins is received.
     Topic,
@@ -27,8 +28,12 @@ pub enum Oracle {
     Room,
     /// A batch is left over if, and only if, its peer is to be paused; only who is paused is resumed.
     Flow,
-    /// Peers that keep to the protocol are neither refused nor closed.
+    /// Peers that keep to the protocol are neither refused nor closed, but where there are as many as may be.
     Peace,
+    /// Who talks with one peer has no second one.
+    Partner,
+    /// Nobody hears itself, unless its network has a loop.
+    Echo,
     /// What waits inside an engine stays within its limits.
     Bound,
     /// Whatever came in or was accepted went on, waits, or was counted when it was dropped.
@@ -51,7 +56,7 @@ pub enum Oracle {
 
 impl Oracle {
     /// Every oracle.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Invented,
         Self::Twice,
         Self::Order,
@@ -64,6 +69,8 @@ impl Oracle {
         Self::Room,
         Self::Flow,
         Self::Peace,
+        Self::Partner,
+        Self::Echo,
         Self::Bound,
         Self::Balance,
         Self::Connected,

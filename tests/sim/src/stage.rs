@@ -158,7 +158,7 @@ impl Stage {
     /// What is wrong with a network in which nothing moves any more, and nothing disturbs it.
     pub(crate) fn unrest(&self) -> Option<Failure> {
         for edge in &self.net.edges {
-            if !self.net.is_connected(edge) {
+            if !self.net.is_connected(edge) && !self.net.is_refused(edge) {
                 let what = format!("{} is not connected to {}", edge.dialer, edge.listener);
                 return Some(Failure::new(Oracle::Connected, what));
             }

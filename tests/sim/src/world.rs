@@ -6,6 +6,7 @@ use sp_protocols::engine::Engine;
 
 use crate::Settings;
 use crate::faults::{Fault, Faults};
+use crate::link::NOTICE_MAX;
 use crate::net::{Edge, EndId, EndState};
 use crate::node::{Host, Node, Spec};
 use crate::oracle::{Failure, Oracle};
@@ -56,7 +57,15 @@ impl World {
 
     /// One node dials another, from now on; if requests travel there, `asking` says who asks.
     pub(crate) fn connect(&mut self, dialer: usize, listener: usize, asking: Option<Asking>) {
-        self.stage.net.edges.push(Edge { dialer, listener, asking, conn: None });
+        let refused_by = None;
+        self.stage.net.edges.push(Edge { dialer, listener, asking, conn: None, refused_by });
+    }
+
+    /// One of two nodes dials the other, whichever.
+    pub(crate) fn connect_either_way(&mut self, one: usize, other: usize) {
+        let (dialer, listener) =
+            if self.stage.luck.one_in(2) { (one, other) } else { (other, one) };
+        self.connect(dialer, listener, None);
     }
 
     pub(crate) fn check(&mut self, check: Check) {
@@ -313,8 +322,6 @@ const MISHAPS_APART_MAX: Duration = Duration::from_secs(4);
 
 /// The longest freeze, stall, outage, or time until somebody notices that a connection is cut.
 const PAUSE_MAX: Duration = Duration::from_secs(20);
-
-const NOTICE_MAX: Duration = Duration::from_secs(1);
 
 /// Nothing is due for so long: all is at rest. More than any delay and any time after which a request is sent again
 /// that might have been swallowed; less than [`patterns::NEVER`](crate::patterns::NEVER).

@@ -23,7 +23,7 @@ use crate::task::{Desk, Next, Patience, Task};
 use crate::world::World;
 
 /// What has been taken from one node and not yet been given to the other.
-type Lane = Rc<RefCell<VecDeque<Message>>>;
+pub(super) type Lane = Rc<RefCell<VecDeque<Message>>>;
 
 pub(super) fn build(world: &mut World) {
     let post = Rc::new(RefCell::new(Post::new()));
@@ -42,7 +42,7 @@ pub(super) fn build(world: &mut World) {
     for _ in 0..world.stage.luck.within(1, 2) {
         let mut askers = clients.clone();
         for _ in 0..world.stage.luck.within(1, 3) {
-            let (front, back) = device(world);
+            let (front, back) = joined::<raw::Rep, raw::Req>(world, u64::MAX);
             connect(world, &askers, front);
             askers = vec![back];
         }
@@ -61,30 +61,30 @@ fn connect(world: &mut World, askers: &[usize], answerer: usize) {
     }
 }
 
-/// A device of two nodes: who asks connects to the first, the second asks.
-fn device(world: &mut World) -> (usize, usize) {
+/// A device of two nodes, each with so many peers at a time. Who asks connects to the first, the second asks.
+pub(super) fn joined<F: Raw, B: Raw>(world: &mut World, partners: u64) -> (usize, usize) {
     let front = world.nodes();
     let back = front + 1;
     let [there, answers] = [(); 2].map(|()| Lane::default());
     let queue = 1 + world.stage.luck.small(16);
-    world.add(end::<raw::Rep>(queue, back, &there, &answers));
-    world.add(end::<raw::Req>(queue, front, &answers, &there));
+    world.add(end::<F>(queue, partners, back, [&there, &answers]));
+    world.add(end::<B>(queue, partners, front, [&answers, &there]));
     (front, back)
 }
 
-/// One node of a device, whose messages go to `other` by `out` and come from there by `back`.
-fn end<E>(queue: u64, other: usize, out: &Lane, back: &Lane) -> Spec<E>
-where
-    E: Engine<Options = RawOptions> + RecvEngine + SendEngine,
-{
-    let (out, back) = (Rc::clone(out), Rc::clone(back));
+/// What a device is made of.
+pub(super) trait Raw: Engine<Options = RawOptions> + RecvEngine + SendEngine {}
+
+impl<E> Raw for E where E: Engine<Options = RawOptions> + RecvEngine + SendEngine {}
+
+/// One node of a device, whose messages go to `other` by the first lane and come from there by the second.
+fn end<E: Raw>(queue: u64, partners: u64, other: usize, lanes: [&Lane; 2]) -> Spec<E> {
+    let [out, back] = lanes.map(Rc::clone);
     Spec {
         options: RawOptions::new().queue(queue as usize).ttl(15),
-        tasks: Box::new(move |_, _| {
-            let (out, back) = (Rc::clone(&out), Rc::clone(&back));
-            vec![Box::new(Taker { out, other }), Box::new(Giver { back, other, msg: None })]
-        }),
+        tasks: Box::new(move |_, _| tasks(other, &out, &back)),
         audit: Box::new(move |books: &Books<'_>| {
+            books.partners(partners)?;
             let tally = books.tally;
             let dropped = tally.sum([Counter::PeerGone, Counter::DroppedOnSend]);
             books.equal("messages sent", tally.accepted, tally.transmitted + dropped)?;
@@ -95,6 +95,12 @@ where
             books.awake(Side::Send, books.usable.min(1))
         }),
     }
+}
+
+/// What takes messages from a node by `out` to `other`, and gives it what comes from there by `back`.
+pub(super) fn tasks<E: Raw>(other: usize, out: &Lane, back: &Lane) -> Vec<Box<dyn Task<E>>> {
+    let (out, back) = (Rc::clone(out), Rc::clone(back));
+    vec![Box::new(Taker { out, other }), Box::new(Giver { back, other, msg: None })]
 }
 
 /// Takes what comes, as long as the other node takes it in turn.

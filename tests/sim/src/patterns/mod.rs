@@ -9,10 +9,16 @@ use std::time::Duration;
 use crate::world::World;
 
 mod answering;
+mod bus;
+mod crowd;
 mod device;
+mod pair;
 mod pipeline;
+mod poly;
 mod pubsub;
 mod reqrep;
+mod single;
+mod star;
 mod survey;
 
 /// A pattern in the simulated world.
@@ -25,12 +31,16 @@ pub struct Pattern {
 }
 
 /// Every pattern.
-pub const ALL: [Pattern; 5] = [
+pub const ALL: [Pattern; 9] = [
     Pattern { name: "reqrep", build: reqrep::build },
     Pattern { name: "pubsub", build: pubsub::build },
     Pattern { name: "pipeline", build: pipeline::build },
     Pattern { name: "survey", build: survey::build },
     Pattern { name: "device", build: device::build },
+    Pattern { name: "pair", build: pair::build },
+    Pattern { name: "poly", build: poly::build },
+    Pattern { name: "bus", build: bus::build },
+    Pattern { name: "star", build: star::build },
 ];
 
 /// The pattern of that name.

@@ -1,0 +1,50 @@
+//! STAR: everybody who is near enough hears everything once and in order, or its absence is counted. Where the network has
+//! a loop, what is sent goes round until its hops are used up, and then there is rest.
+
+use std::rc::Rc;
+
+use sp_protocols::engine::{Counter, Star, StarOptions};
+
+use super::bus::heard;
+use super::crowd::{self, Shared, Ways};
+use crate::node::{Books, Spec};
+use crate::rng::Rng;
+use crate::world::World;
+
+pub(super) fn build(world: &mut World) {
+    let ttl = *world.stage.luck.pick(&[1, 2, 3, 8]);
+    let count = world.stage.luck.within(2, 6) as usize;
+    let mut edges: Vec<(usize, usize)> =
+        (1..count).map(|node| (node, world.stage.luck.index(node))).collect();
+    let mut ways = Ways::PassedOn;
+    if count > 2 && world.stage.luck.one_in(4) {
+        // One loop and not several, in which messages would become more with every hop.
+        let more = (count - 1, world.stage.luck.index(count - 1));
+        if !edges.contains(&more) {
+            edges.push(more);
+            ways = Ways::Loop;
+        }
+    }
+    let ledger = crowd::ledger(world, ways);
+    for _ in 0..count {
+        let spec = member(&ledger, ttl, &mut world.stage.luck);
+        world.add(spec);
+    }
+    ledger.borrow_mut().connect(&edges, usize::from(ttl));
+    edges.iter().for_each(|&(one, other)| world.connect_either_way(one, other));
+}
+
+fn member(ledger: &Shared, ttl: u8, luck: &mut Rng) -> Spec<Star> {
+    let ledger = Rc::clone(ledger);
+    let queue = 1 + luck.small(32);
+    Spec {
+        options: StarOptions::new().ttl(ttl).queue(queue as usize),
+        tasks: Box::new(move |_, luck| crowd::tasks(&ledger, luck.within(1, 2), luck.within(1, 2))),
+        audit: Box::new(move |books: &Books<'_>| {
+            let tally = books.tally;
+            let went = tally.transmitted + tally.counted(Counter::DroppedOnSend);
+            books.equal("copies for neighbours", tally.owed + tally.owed_onward, went)?;
+            heard(books, queue)
+        }),
+    }
+}
