@@ -10,6 +10,7 @@ use super::crowd::{self, Shared, Ways};
 use super::device::{self, Lane};
 use crate::body::Side;
 use crate::node::{Books, Spec};
+use crate::oracle::Failure;
 use crate::rng::Rng;
 use crate::world::World;
 
@@ -61,13 +62,13 @@ fn member(ledger: &Shared, luck: &mut Rng) -> Spec<Bus> {
 }
 
 /// What has come waits, was received, or was dropped for want of room.
-pub(super) fn heard(books: &Books<'_>, queue: u64) -> Result<(), crate::oracle::Failure> {
+pub(super) fn heard(books: &Books<'_>, queue: u64) -> Result<(), Failure> {
     let tally = books.tally;
     let dropped = tally.sum([Counter::DroppedOnReceive, Counter::HopLimit]);
     books.settles("messages received", tally.arrived, tally.received + dropped)?;
     let waiting = tally.arrived - tally.received - dropped;
-    books.awake(Side::Recv, waiting)?;
-    books.within("messages that wait", waiting, queue)
+    books.within("messages that wait", waiting, queue)?;
+    books.awake(Side::Recv, waiting)
 }
 
 /// A node that sends what comes back to all but whom it came from.

@@ -13,8 +13,12 @@ use crate::world::World;
 
 pub(super) fn build(world: &mut World) {
     let ledger = single::ledger(world);
-    let pushers: Vec<usize> =
-        (0..world.stage.luck.within(1, 4)).map(|_| world.add(pusher(&ledger))).collect();
+    let pushers: Vec<usize> = (0..world.stage.luck.within(1, 4))
+        .map(|_| {
+            let needs_peer = world.stage.luck.one_in(4);
+            world.add(pusher(&ledger, needs_peer))
+        })
+        .collect();
     let pullers: Vec<usize> = (0..world.stage.luck.within(1, 4))
         .map(|_| {
             let queue = 1 + world.stage.luck.small(64);
@@ -26,19 +30,21 @@ pub(super) fn build(world: &mut World) {
     }
 }
 
-fn pusher(ledger: &Shared) -> Spec<Push> {
+fn pusher(ledger: &Shared, needs_peer: bool) -> Spec<Push> {
     let ledger = Rc::clone(ledger);
     Spec {
-        options: PushOptions::new(),
+        options: PushOptions::new().fail_without_peer(needs_peer),
         tasks: Box::new(move |_, luck| {
             let sender = |_| -> Box<dyn Task<Push>> {
-                Box::new(Sender::new(&ledger, Patience::Forever, true))
+                let sender = Sender::new(&ledger, Patience::Forever, true);
+                Box::new(sender.needing_peer(needs_peer))
             };
             (0..luck.within(1, 3)).map(sender).collect()
         }),
-        audit: Box::new(|books: &Books<'_>| {
+        audit: Box::new(move |books: &Books<'_>| {
             books.equal("messages sent", books.tally.accepted, books.tally.transmitted)?;
-            books.awake(Side::Send, books.usable.min(1))
+            let all_fail = needs_peer && books.peers == 0;
+            books.awake(Side::Send, if all_fail { u64::MAX } else { books.usable.min(1) })
         }),
     }
 }

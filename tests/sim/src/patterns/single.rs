@@ -12,7 +12,7 @@ use sp_protocols::engine::{RecvEngine, SendEngine};
 use crate::net::Place;
 use crate::oracle::{Failure, Oracle};
 use crate::post::{Letter, Post};
-use crate::task::{Desk, Next, Patience, Task};
+use crate::task::{Desk, Next, Patience, Task, Unmet};
 use crate::world::World;
 
 /// What all tasks know together.
@@ -101,11 +101,13 @@ impl Ledger {
 
 /// Sends one letter after the other to whoever gets it.
 pub(super) struct Sender {
-    pub(super) ledger: Shared,
+    ledger: Shared,
     /// How long it waits for room: [`Patience::Idle`] if there need not be anybody who takes a letter.
-    pub(super) usual: Patience,
+    usual: Patience,
     /// Whether what it sends in peace is received.
-    pub(super) is_heard: bool,
+    is_heard: bool,
+    /// Whether its sends fail while there is no peer.
+    needs_peer: bool,
     letter: Option<Letter>,
     /// How many of its proofs this turn has seen.
     proofs: u32,
@@ -113,7 +115,12 @@ pub(super) struct Sender {
 
 impl Sender {
     pub(super) fn new(ledger: &Shared, usual: Patience, is_heard: bool) -> Self {
-        Self { ledger: Rc::clone(ledger), usual, is_heard, letter: None, proofs: 0 }
+        let (ledger, needs_peer) = (Rc::clone(ledger), false);
+        Self { ledger, usual, is_heard, needs_peer, letter: None, proofs: 0 }
+    }
+
+    pub(super) fn needing_peer(self, needs_peer: bool) -> Self {
+        Self { needs_peer, ..self }
     }
 }
 
@@ -128,19 +135,24 @@ impl<E: SendEngine> Task<E> for Sender {
         let mut letter = match self.letter.take() {
             Some(letter) => letter,
             None if desk.is_stormy() => write(false),
-            None if is_proving && self.proofs < PROOFS && desk.body.peers.len() > 0 => {
+            None if is_proving && self.proofs < PROOFS && !desk.body.peers.is_empty() => {
                 self.proofs += 1;
                 write(self.is_heard)
             }
             None => return Next::Rest,
         };
         let patience = desk.patience(self.usual);
+        let is_lacking = self.needs_peer && desk.body.peers.is_empty();
         match desk.send(CtxId::MAIN, &mut letter.message, patience) {
             Poll::Pending => {
                 self.letter = Some(letter);
+                if is_lacking {
+                    desk.fail(Oracle::Outcome, "it waits for a peer that it is not to wait for");
+                }
                 return Next::Wait;
             }
             Poll::Ready(Ok(())) => self.ledger.borrow_mut().sent(&letter),
+            Poll::Ready(Err(Unmet::NoPeer)) if is_lacking => self.letter = Some(letter),
             Poll::Ready(Err(unmet)) if !unmet.is_wait_over() => {
                 desk.fail(Oracle::Outcome, "it is always in a state to send");
             }
