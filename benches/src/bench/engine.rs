@@ -4,18 +4,19 @@ use std::hint::black_box;
 use std::mem;
 use std::time::Instant;
 
-use sp::{BusOptions, CloseReason, Message, PeerId, PubOptions, RepOptions, ReqOptions};
+use sp::{CloseReason, Message, PeerId};
 use sp_core::batch::Batch;
 use sp_core::id::{CtxId, Id as _, TimerKey};
 use sp_core::pipe::Backlog;
 use sp_core::pipe::Flow;
 use sp_protocols::engine::{
-    Bus, Counter, Effects, Engine, Pair, Pair1, Pub, Pull, Push, RecvEngine, Rep, Req, SendEngine,
-    Sub, SubOptions,
+    Bus, Counter, Effects, Engine, Pair, Pair1, Pair1Poly, Pub, Pull, Push, RecvEngine, Rep, Req,
+    Respondent, SendEngine, Star, Sub, Surveyor, raw,
 };
 
 use super::metric::{
-    ENGINE_BUS, ENGINE_PAIR, ENGINE_PAIR1, ENGINE_PUB_SUB, ENGINE_PUSH_PULL, ENGINE_REQ_REP,
+    ENGINE_BUS, ENGINE_PAIR, ENGINE_PAIR1, ENGINE_POLY, ENGINE_PUB_SUB, ENGINE_PUSH_PULL,
+    ENGINE_RAW_PAIR1, ENGINE_RAW_REQ_REP, ENGINE_REQ_REP, ENGINE_STAR, ENGINE_SURVEY,
 };
 use super::pool::nanos_each;
 use super::{Cell, Figures};
@@ -29,72 +30,82 @@ pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
         return Err(Error::NoPeers);
     }
     Ok(vec![
-        (ENGINE_REQ_REP, req_rep(cell)),
-        (ENGINE_PUSH_PULL, one_way::<Push, Pull>(cell)),
-        (ENGINE_PUB_SUB, pub_sub(cell)),
-        (ENGINE_PAIR, one_way::<Pair, Pair>(cell)),
-        (ENGINE_PAIR1, one_way::<Pair1, Pair1>(cell)),
-        (ENGINE_BUS, bus(cell)),
+        (ENGINE_REQ_REP, asked::<Req, Rep>(cell, None)),
+        (ENGINE_SURVEY, asked::<Surveyor, Respondent>(cell, None)),
+        (ENGINE_RAW_REQ_REP, asked::<raw::Req, raw::Rep>(cell, Some(ID))),
+        (ENGINE_PUSH_PULL, one_way::<Push, Pull>(cell, None)),
+        (ENGINE_PUB_SUB, to_many::<Pub, Sub>(cell, |sub| assert!(sub.subscribe(CtxId::MAIN, b"")))),
+        (ENGINE_PAIR, one_way::<Pair, Pair>(cell, None)),
+        (ENGINE_PAIR1, one_way::<Pair1, Pair1>(cell, None)),
+        (ENGINE_RAW_PAIR1, one_way::<raw::Pair1, raw::Pair1>(cell, Some(HOPS))),
+        (ENGINE_POLY, poly(cell)),
+        (ENGINE_BUS, to_many::<Bus, Bus>(cell, |_| {})),
+        (ENGINE_STAR, to_many::<Star, Star>(cell, |_| {})),
     ])
 }
 
-fn req_rep(cell: &Cell) -> f64 {
-    let mut req = Side::new(Req::new(ReqOptions::default(), 1), 1);
-    let mut rep = Side::new(Rep::new(RepOptions::default(), 2), 1);
+/// One that asks, and one that sends back what it is asked. `header` is what the program has to put on.
+fn asked<A: SendEngine + RecvEngine, B: SendEngine + RecvEngine>(
+    cell: &Cell,
+    header: Option<u32>,
+) -> f64 {
+    let (mut asker, mut answerer) = (Side::<A>::new(1), Side::<B>::new(1));
     let body = vec![7; cell.size];
     nanos_each(cell.time / PARTS, 1, || {
         let mut msg = Message::from(&body[..]);
-        let _ = req.engine.try_send(CtxId::MAIN, &mut msg, &mut req.world);
-        req.world.pass_on(&mut rep);
-        if rep.engine.try_recv(CtxId::MAIN, &mut msg, &mut rep.world).is_ok() {
-            let _ = rep.engine.try_send(CtxId::MAIN, &mut msg, &mut rep.world);
-        }
-        rep.world.pass_on(&mut req);
-        let answered = req.engine.try_recv(CtxId::MAIN, &mut msg, &mut req.world);
-        assert!(answered.is_ok(), "every question is answered");
+        asker.send(&mut msg, header);
+        asker.world.pass_on(&mut answerer);
+        assert!(answerer.recv(&mut msg), "every question arrives");
+        answerer.send(&mut msg, None);
+        answerer.world.pass_on(&mut asker);
+        assert!(asker.recv(&mut msg), "every question is answered");
         black_box(msg);
     })
 }
 
-fn one_way<S: SendEngine, R: RecvEngine>(cell: &Cell) -> f64 {
-    let mut from = Side::new(S::new(S::Options::default(), 1), 1);
-    let mut to = Side::new(R::new(R::Options::default(), 2), 1);
+fn one_way<S: SendEngine, R: RecvEngine>(cell: &Cell, header: Option<u32>) -> f64 {
+    through(cell, |from: &mut Side<S>, msg| from.send(msg, header), Side::<R>::new(1))
+}
+
+fn poly(cell: &Cell) -> f64 {
+    let send = |from: &mut Side<Pair1Poly>, msg: &mut Message| {
+        let sent = from.engine.send_to(PeerId::from_parts(0, 0), msg, &mut from.world);
+        debug_assert!(sent.is_ok(), "there is room for all");
+    };
+    through(cell, send, Side::<Pair1>::new(1))
+}
+
+fn through<S: Engine, R: RecvEngine>(
+    cell: &Cell,
+    send: impl Fn(&mut Side<S>, &mut Message),
+    mut to: Side<R>,
+) -> f64 {
+    let mut from = Side::<S>::new(1);
     let body = vec![7; cell.size];
     nanos_each(cell.time / PARTS, BATCH, || {
         for _ in 0..BATCH {
             let mut msg = Message::from(&body[..]);
-            let _ = from.engine.try_send(CtxId::MAIN, &mut msg, &mut from.world);
+            send(&mut from, &mut msg);
         }
         from.world.pass_on(&mut to);
         for _ in 0..BATCH {
             let mut msg = Message::new();
-            let came = to.engine.try_recv(CtxId::MAIN, &mut msg, &mut to.world);
-            assert!(came.is_ok(), "every message arrives");
+            assert!(to.recv(&mut msg), "every message arrives");
             black_box(msg);
         }
     })
 }
 
-fn pub_sub(cell: &Cell) -> f64 {
-    let mut sub = Sub::new(SubOptions::default(), 2);
-    sub.subscribe(CtxId::MAIN, b"");
-    to_many(cell, Pub::new(PubOptions::default(), 1), sub)
-}
-
-fn bus(cell: &Cell) -> f64 {
-    let bus = |seed| Bus::new(BusOptions::default(), seed);
-    to_many(cell, bus(1), bus(2))
-}
-
-/// One that sends to as many as the cell says, one of which receives.
-fn to_many(cell: &Cell, from: impl SendEngine, to: impl RecvEngine) -> f64 {
-    let (mut from, mut to) = (Side::new(from, cell.many), Side::new(to, 1));
+/// One that sends to as many as the cell says, one of which receives, as `prepare` has prepared it.
+fn to_many<S: SendEngine, R: RecvEngine>(cell: &Cell, prepare: impl Fn(&mut R)) -> f64 {
+    let (mut from, mut to) = (Side::<S>::new(cell.many), Side::<R>::new(1));
+    prepare(&mut to.engine);
     let body = vec![7; cell.size];
     nanos_each(cell.time / PARTS, cell.many, || {
         let mut msg = Message::from(&body[..]);
-        let _ = from.engine.try_send(CtxId::MAIN, &mut msg, &mut from.world);
+        from.send(&mut msg, None);
         from.world.pass_on(&mut to);
-        while to.engine.try_recv(CtxId::MAIN, &mut msg, &mut to.world).is_ok() {
+        while to.recv(&mut msg) {
             black_box(&msg);
         }
     })
@@ -107,13 +118,32 @@ struct Side<E> {
 }
 
 impl<E: Engine> Side<E> {
-    fn new(mut engine: E, peers: usize) -> Self {
+    fn new(peers: usize) -> Self {
+        let mut engine = E::new(E::Options::default(), SEED);
         let mut world = World { now: sys::now(), out: Batch::new() };
         for peer in 0..peers {
             // Only an engine for one peer refuses, and none of these is.
             let _ = engine.opened(PeerId::from_parts(peer as u32, 0), &mut world);
         }
         Self { engine, world }
+    }
+}
+
+impl<E: SendEngine> Side<E> {
+    /// A header that is given comes in front of what is there.
+    fn send(&mut self, msg: &mut Message, header: Option<u32>) {
+        if let Some(word) = header {
+            let fits = msg.push_header(word);
+            debug_assert!(fits, "a header has room for a word");
+        }
+        let sent = self.engine.try_send(CtxId::MAIN, msg, &mut self.world);
+        debug_assert!(sent.is_ok(), "there is room for all");
+    }
+}
+
+impl<E: RecvEngine> Side<E> {
+    fn recv(&mut self, into: &mut Message) -> bool {
+        self.engine.try_recv(CtxId::MAIN, into, &mut self.world).is_ok()
     }
 }
 
@@ -188,7 +218,16 @@ impl Effects for World {
 }
 
 /// A round's time is shared by as many figures.
-const PARTS: u32 = 6;
+const PARTS: u32 = 11;
+
+/// Any will do.
+const SEED: u64 = 1;
+
+/// The header of a request that a program makes up.
+const ID: u32 = 0x8000_0001;
+
+/// The header of a message that has made no hop.
+const HOPS: u32 = 0;
 
 /// Messages that arrive together, as many as a read of small ones gives.
 const BATCH: usize = 64;

@@ -92,10 +92,20 @@ pub(crate) const ENGINE_PUB_SUB: Metric = Metric::new("pub-sub", "ns", Better::L
 pub(crate) const ENGINE_PAIR: Metric = Metric::new("pair", "ns", Better::Lower);
 /// The same with a count of hops.
 pub(crate) const ENGINE_PAIR1: Metric = Metric::new("pair1", "ns", Better::Lower);
+/// The same to a peer that is named.
+pub(crate) const ENGINE_POLY: Metric = Metric::new("pair1-poly", "ns", Better::Lower);
 /// A delivery of a message that is sent to many neighbours.
 pub(crate) const ENGINE_BUS: Metric = Metric::new("bus", "ns", Better::Lower);
+/// A delivery to one of many neighbours, and its receipt.
+pub(crate) const ENGINE_STAR: Metric = Metric::new("star", "ns", Better::Lower);
+/// A whole survey of one respondent through both engines.
+pub(crate) const ENGINE_SURVEY: Metric = Metric::new("survey", "ns", Better::Lower);
+/// A whole question and answer through both engines in raw mode.
+pub(crate) const ENGINE_RAW_REQ_REP: Metric = Metric::new("raw-req-rep", "ns", Better::Lower);
+/// A message through both engines in raw mode, with a count of hops.
+pub(crate) const ENGINE_RAW_PAIR1: Metric = Metric::new("raw-pair1", "ns", Better::Lower);
 
-const METRICS: [Metric; 32] = [
+const METRICS: [Metric; 37] = [
     P50,
     P99,
     P999,
@@ -127,5 +137,10 @@ const METRICS: [Metric; 32] = [
     ENGINE_PUB_SUB,
     ENGINE_PAIR,
     ENGINE_PAIR1,
+    ENGINE_POLY,
     ENGINE_BUS,
+    ENGINE_STAR,
+    ENGINE_SURVEY,
+    ENGINE_RAW_REQ_REP,
+    ENGINE_RAW_PAIR1,
 ];
