@@ -51,7 +51,7 @@ pub use sp_protocols::engine::{
     BadOption, BusOptions, ContextEngine, Engine, FeedEngine, Pair1Options, Pair1PolyOptions,
     PairOptions, PubOptions, PullOptions, PushOptions, RecvEngine, RepOptions, ReqOptions,
     RespondentOptions, SendEngine, SlowSubscriber, StarOptions, SubOptions, SurveyorOptions,
-    TunableEngine,
+    TunableEngine, WhenFull,
 };
 pub use sp_protocols::raw;
 #[cfg(feature = "stream")]

@@ -180,8 +180,9 @@ pub type Pub = Socket<engine::Pub>;
 /// Receives what it subscribed to.
 ///
 /// A message is wanted if it begins with one of the topics. Without a subscription nothing is received; the empty
-/// topic wants everything. When the program is slow, the oldest waiting messages are dropped, or the newest where
-/// `prefer_new` is off; [`missed`](Context::missed) tells how many.
+/// topic wants everything. When the program is slow, the oldest waiting messages are dropped, and
+/// [`missed`](Context::missed) tells how many. With [`WhenFull`](engine::WhenFull) it can be the newest, or publishers
+/// are not read until there is room: with a [`Pub`] that waits for its subscribers nothing is lost then.
 ///
 /// Each [`context`](Socket::context) has topics and a queue of its own, over the connections of the one socket: a message
 /// goes to every context that wants it. What it costs to find them does not depend on how many there are.
@@ -346,7 +347,7 @@ pub type Pair1Poly = Socket<engine::Pair1Poly>;
 ///
 /// `send` never waits: what is sent while too much waits for a neighbour is missed by that neighbour alone, counted as
 /// `dropped_on_send`. A program that receives too slowly misses what comes while its queue is full, counted as
-/// `dropped_on_receive`. What was on its way to a neighbour that dies is lost (`lost_with_peer` counts what still
+/// `dropped_on_receive`; or its neighbours are not read, as [`WhenFull`](engine::WhenFull) says. What was on its way to a neighbour that dies is lost (`lost_with_peer` counts what still
 /// waited), and one that comes later gets what is sent from then on.
 ///
 /// ```

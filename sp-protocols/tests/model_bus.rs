@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use sp_core::id::{CtxId, PeerId};
 use sp_core::pipe::Flow;
 use sp_protocols::engine::testing::{Effect, Rig};
-use sp_protocols::engine::{Bus, BusOptions, Counter, Effects as _};
+use sp_protocols::engine::{Bus, BusOptions, Counter, Effects as _, WhenFull};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -15,6 +15,7 @@ enum Op {
     Room(usize, usize),
     Send(usize),
     Arrive(usize, usize),
+    Read(usize),
     RecvWaiting,
     Abandon,
 }
@@ -26,6 +27,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (any::<usize>(), 0_usize..4).prop_map(|(peer, room)| Op::Room(peer, room)),
         6 => (1_usize..5).prop_map(Op::Send),
         5 => (any::<usize>(), 0_usize..6).prop_map(|(peer, n)| Op::Arrive(peer, n)),
+        3 => any::<usize>().prop_map(Op::Read),
         6 => Just(Op::RecvWaiting),
         1 => Just(Op::Abandon),
     ]
@@ -36,6 +38,8 @@ struct Neighbour {
     room: usize,
     waiting: VecDeque<Vec<u8>>,
     got: Vec<Vec<u8>>,
+    /// What it has sent and what was not taken.
+    outside: VecDeque<Vec<u8>>,
 }
 
 impl Neighbour {
@@ -63,10 +67,13 @@ proptest! {
         recv in 1_usize..5,
         send in 1_usize..5,
         limit_bytes in 1_usize..1500,
+        when_full in prop::sample::select(vec![
+            WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block,
+        ]),
         ops in prop::collection::vec(op(), 0..80),
     ) {
         let options = BusOptions::new().recv_queue(recv).send_queue(send).queue_bytes(limit_bytes);
-        let mut rig = Rig::<Bus>::with(options);
+        let mut rig = Rig::<Bus>::with(options.when_full(when_full));
         let mut model = BTreeMap::<PeerId, Neighbour>::new();
         let mut inbox = VecDeque::<(PeerId, Vec<u8>)>::new();
         let mut made = 0_u32;
@@ -79,6 +86,7 @@ proptest! {
         for op in ops {
             let pick = |which: usize| model.keys().nth(which.checked_rem(model.len())?).copied();
             let (mut missed, mut lost, mut dropped) = (0, 0, 0);
+            let (mut read, mut flow) = (None, Flow::More);
             match op {
                 Op::Open(room) => {
                     let peer = rig.peer_with_room(room);
@@ -108,14 +116,13 @@ proptest! {
                 }
                 Op::Arrive(which, n) => if let Some(peer) = pick(which) {
                     let bodies: Vec<_> = (0..n).map(|_| body()).collect();
-                    prop_assert_eq!(rig.arrive(peer, bodies.clone()), Flow::More);
-                    for body in bodies {
-                        if is_full(inbox.iter().map(|(_, body)| body), recv, limit_bytes) {
-                            dropped += 1;
-                        } else {
-                            inbox.push_back((peer, body));
-                        }
-                    }
+                    model.get_mut(&peer).unwrap().outside.extend(bodies.iter().cloned());
+                    read = rig.world.is_read(peer).then_some(peer);
+                    flow = rig.arrive(peer, bodies);
+                }
+                Op::Read(which) => {
+                    read = pick(which).filter(|peer| rig.world.is_read(*peer));
+                    flow = read.map_or(Flow::More, |peer| rig.read(peer));
                 }
                 Op::RecvWaiting => {
                     let got = rig.recv_waiting(CtxId::MAIN).ok();
@@ -124,11 +131,37 @@ proptest! {
                 }
                 Op::Abandon => rig.abandon_recv(CtxId::MAIN),
             }
+            if let Some(peer) = read {
+                let outside = &mut model.get_mut(&peer).unwrap().outside;
+                let is_full = |inbox: &VecDeque<(PeerId, Vec<u8>)>| {
+                    is_full(inbox.iter().map(|(_, body)| body), recv, limit_bytes)
+                };
+                while (when_full != WhenFull::Block || !is_full(&inbox))
+                    && let Some(body) = outside.pop_front()
+                {
+                    while when_full == WhenFull::DropOldest && is_full(&inbox) {
+                        dropped += usize::from(inbox.pop_front().is_some());
+                    }
+                    if is_full(&inbox) {
+                        dropped += 1;
+                    } else {
+                        inbox.push_back((peer, body));
+                    }
+                }
+                prop_assert_eq!(flow == Flow::Pause, !outside.is_empty());
+                prop_assert_eq!(rig.world.backlog_of(peer), outside.len());
+            }
             while rig.world.woken_recv().is_some() {
                 let got = rig.recv_waiting(CtxId::MAIN).ok().map(|msg| msg.body().to_vec());
                 prop_assert_eq!(got, inbox.pop_front().map(|(_, body)| body));
             }
             prop_assert!(!rig.world.recv_waits(CtxId::MAIN) || inbox.is_empty());
+            let is_paused = |peer: &PeerId| !rig.world.is_read(*peer);
+            let can_bring = |(peer, at): (&PeerId, &Neighbour)| !is_paused(peer) && !at.outside.is_empty();
+            prop_assert!(
+                !inbox.is_empty() || !model.keys().any(is_paused) || model.iter().any(can_bring),
+                "all are paused beside an empty inbox"
+            );
             for (peer, neighbour) in &mut model {
                 prop_assert_eq!(rig.world.take_broadcasts(*peer), std::mem::take(&mut neighbour.got));
             }

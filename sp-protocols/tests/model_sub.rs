@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use sp_core::id::{CtxId, PeerId};
 use sp_core::pipe::Flow;
 use sp_protocols::engine::testing::Rig;
-use sp_protocols::engine::{Counter, Effects as _, RecvBlocked, Sub, SubOptions};
+use sp_protocols::engine::{Counter, Effects as _, RecvBlocked, Sub, SubOptions, WhenFull};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -15,7 +15,12 @@ enum Op {
     CloseCtx(usize),
     Subscribe(usize, Vec<u8>),
     Unsubscribe(usize, Vec<u8>),
-    Arrive(Vec<Vec<u8>>),
+    /// From one of several publishers.
+    Arrive(usize, Vec<Vec<u8>>),
+    /// A publisher is read on, if it may be.
+    Read(usize),
+    /// A publisher goes, another comes.
+    Replace(usize),
     Recv(usize, bool),
     Abandon(usize),
     Missed(usize),
@@ -25,21 +30,23 @@ enum Op {
 struct Limits {
     messages: usize,
     bytes: usize,
-    prefer_new: bool,
+    when_full: WhenFull,
 }
 
 impl Limits {
     fn options(self) -> SubOptions {
         let options = SubOptions::new().queue(self.messages).queue_bytes(self.bytes);
-        options.prefer_new(self.prefer_new)
+        options.when_full(self.when_full)
     }
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (1_usize..5, 1_usize..1500, any::<bool>()).prop_map(|(messages, bytes, prefer_new)| Limits {
+    let policies = vec![WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block];
+    let when_full = prop::sample::select(policies);
+    (1_usize..5, 1_usize..1500, when_full).prop_map(|(messages, bytes, when_full)| Limits {
         messages,
         bytes,
-        prefer_new,
+        when_full,
     })
 }
 
@@ -63,7 +70,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => which().prop_map(Op::CloseCtx),
         5 => (which(), text()).prop_map(|(ctx, topic)| Op::Subscribe(ctx, topic)),
         3 => (which(), text()).prop_map(|(ctx, topic)| Op::Unsubscribe(ctx, topic)),
-        6 => prop::collection::vec(body(), 0..6).prop_map(Op::Arrive),
+        6 => (which(), prop::collection::vec(body(), 0..6)).prop_map(|(from, bodies)| Op::Arrive(from, bodies)),
+        4 => which().prop_map(Op::Read),
+        1 => which().prop_map(Op::Replace),
         8 => (which(), any::<bool>()).prop_map(|(ctx, wait)| Op::Recv(ctx, wait)),
         1 => which().prop_map(Op::Abandon),
         1 => which().prop_map(Op::Missed),
@@ -87,15 +96,27 @@ impl Inbox {
         self.topics.iter().any(|topic| body.starts_with(topic))
     }
 
+    fn bytes(&self) -> usize {
+        self.messages.iter().map(|body| body.len() + 128).sum()
+    }
+
     fn is_full(&self) -> bool {
-        let bytes: usize = self.messages.iter().map(|body| body.len() + 128).sum();
-        self.messages.len() >= self.limits.messages || bytes >= self.limits.bytes
+        self.messages.len() >= self.limits.messages || self.bytes() >= self.limits.bytes
+    }
+
+    /// Whether a message that it wants has to wait outside.
+    fn is_blocked(&self) -> bool {
+        self.limits.when_full == WhenFull::Block && self.is_full()
+    }
+
+    fn is_half_free(&self) -> bool {
+        self.messages.len() <= self.limits.messages / 2 && self.bytes() <= self.limits.bytes / 2
     }
 
     /// How many are lost for it.
     fn keep(&mut self, body: Vec<u8>) -> usize {
         let before = self.messages.len();
-        while self.limits.prefer_new && self.is_full() {
+        while self.limits.when_full == WhenFull::DropOldest && self.is_full() {
             self.messages.pop_front();
         }
         let mut lost = before - self.messages.len();
@@ -112,7 +133,8 @@ impl Inbox {
 /// The engine, and beside it what it should do.
 struct Pair {
     rig: Rig<Sub>,
-    publisher: PeerId,
+    /// Each with what it has sent and what was not taken.
+    publishers: Vec<(PeerId, VecDeque<Vec<u8>>)>,
     limits: Limits,
     inboxes: BTreeMap<CtxId, Inbox>,
     unwanted: usize,
@@ -123,7 +145,7 @@ impl Pair {
     fn new(limits: Limits) -> Self {
         let mut rig = Rig::with(limits.options());
         Self {
-            publisher: rig.peer(),
+            publishers: (0..3).map(|_| (rig.peer(), VecDeque::new())).collect(),
             rig,
             limits,
             inboxes: BTreeMap::from([(CtxId::MAIN, Inbox::new(limits))]),
@@ -167,14 +189,19 @@ impl Pair {
                 self.unwanted += before - messages.len();
                 inbox.messages = messages;
             }
-            Op::Arrive(bodies) => {
-                prop_assert_eq!(self.rig.arrive(self.publisher, bodies.clone()), Flow::More);
-                for body in bodies {
-                    let inboxes = self.inboxes.values_mut().filter(|inbox| inbox.wants(&body));
-                    let lost: Vec<_> = inboxes.map(|inbox| inbox.keep(body.clone())).collect();
-                    self.unwanted += usize::from(lost.is_empty());
-                    self.dropped += lost.iter().sum::<usize>();
-                }
+            Op::Arrive(from, bodies) => {
+                let at = from % self.publishers.len();
+                let (peer, outside) = &mut self.publishers[at];
+                outside.extend(bodies.iter().cloned());
+                let is_read = self.rig.world.is_read(*peer);
+                let flow = self.rig.arrive(*peer, bodies);
+                self.take(at, is_read, flow)?;
+            }
+            Op::Read(which) => self.read(which % self.publishers.len())?,
+            Op::Replace(which) => {
+                let at = which % self.publishers.len();
+                self.rig.close(self.publishers[at].0);
+                self.publishers[at] = (self.rig.peer(), VecDeque::new());
             }
             Op::Recv(which, wait) => self.recv(ctx(which), wait)?,
             Op::Abandon(which) => self.rig.abandon_recv(ctx(which)),
@@ -185,6 +212,46 @@ impl Pair {
             }
         }
         self.settle()
+    }
+
+    fn read(&mut self, at: usize) -> Result<(), TestCaseError> {
+        let peer = self.publishers[at].0;
+        if self.rig.world.is_read(peer) {
+            let flow = self.rig.read(peer);
+            self.take(at, true, flow)?;
+        }
+        Ok(())
+    }
+
+    /// The publisher was read if `is_read`, as far as nobody lacks room who does not want to miss anything.
+    fn take(&mut self, at: usize, is_read: bool, flow: Flow) -> Result<(), TestCaseError> {
+        let (peer, outside) = &mut self.publishers[at];
+        while is_read && let Some(body) = outside.front() {
+            let mut wanting: Vec<_> =
+                self.inboxes.values_mut().filter(|inbox| inbox.wants(body)).collect();
+            if wanting.iter().any(|inbox| inbox.is_blocked()) {
+                break;
+            }
+            self.unwanted += usize::from(wanting.is_empty());
+            self.dropped += wanting.iter_mut().map(|inbox| inbox.keep(body.clone())).sum::<usize>();
+            outside.pop_front();
+        }
+        prop_assert_eq!(self.rig.world.backlog_of(*peer), outside.len());
+        prop_assert_eq!(flow == Flow::Pause, !outside.is_empty());
+        Ok(())
+    }
+
+    /// All that is held up comes in, if the program only receives.
+    fn drain(&mut self) -> Result<(), TestCaseError> {
+        while self.publishers.iter().any(|(_, outside)| !outside.is_empty()) {
+            for at in 0..self.publishers.len() {
+                self.read(at)?;
+            }
+            let contexts: Vec<_> = self.inboxes.keys().copied().collect();
+            contexts.into_iter().try_for_each(|ctx| self.recv(ctx, false))?;
+            self.settle()?;
+        }
+        Ok(())
     }
 
     fn recv(&mut self, ctx: CtxId, wait: bool) -> Result<(), TestCaseError> {
@@ -203,6 +270,18 @@ impl Pair {
         for (&ctx, inbox) in &self.inboxes {
             let waits = self.rig.world.recv_waits(ctx);
             prop_assert!(!waits || inbox.messages.is_empty(), "{ctx} waits beside a message");
+        }
+        let is_paused = |peer| !self.rig.world.is_read(peer);
+        let mut publishers = self.publishers.iter();
+        if publishers.any(|(peer, _)| is_paused(*peer))
+            && self.inboxes.values().all(Inbox::is_half_free)
+        {
+            let can_bring =
+                |(peer, outside): &(PeerId, VecDeque<_>)| !is_paused(*peer) && !outside.is_empty();
+            prop_assert!(
+                self.publishers.iter().any(can_bring),
+                "all are paused beside half free queues"
+            );
         }
         for counter in self.rig.counted() {
             match counter {
@@ -226,5 +305,6 @@ proptest! {
         for op in ops {
             pair.apply(op)?;
         }
+        pair.drain()?;
     }
 }

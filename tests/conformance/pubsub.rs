@@ -1,4 +1,4 @@
-use sp::{CloseReason, ProtocolId, Pub, PubOptions, Sub, SubOptions};
+use sp::{CloseReason, ProtocolId, Pub, PubOptions, Sub, SubOptions, WhenFull};
 use sp_protocols::engine::{self, RecvEngine, SendEngine};
 
 use crate::shared::{Transport, connect, pattern};
@@ -142,13 +142,14 @@ fn a_stalled_subscriber_never_holds_the_publisher_and_finds_the_newest_when_it_w
 fn a_full_receive_queue_drops_the_oldest_or_the_newest() {
     let news: [&[u8]; 6] = [b"1", b"2", b"3", b"4", b"5", b"6"];
     for transport in Transport::BARE {
-        for (prefer_new, kept) in
-            [(true, [b"3", b"4", b"5", b"6"]), (false, [b"1", b"2", b"3", b"4"])]
-        {
-            let options = SubOptions::new().queue(4).prefer_new(prefer_new);
+        for (when_full, kept) in [
+            (WhenFull::DropOldest, [b"3", b"4", b"5", b"6"]),
+            (WhenFull::DropNewest, [b"1", b"2", b"3", b"4"]),
+        ] {
+            let options = SubOptions::new().queue(4).when_full(when_full);
             let sub = received(transport, options, &[b""], &news);
             let got: Vec<Vec<u8>> = sub.try_iter().map(Vec::from).collect();
-            assert_eq!(got, kept, "prefer_new {prefer_new} over {transport:?}");
+            assert_eq!(got, kept, "{when_full} over {transport:?}");
             assert_eq!(sub.missed(), 2);
             assert_eq!(sub.missed(), 0, "asked and forgotten");
         }

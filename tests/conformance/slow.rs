@@ -2,10 +2,11 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
+use std::{iter, thread};
 
 use sp::{
     CloseReason, PeerId, ProtocolId, Pub, PubOptions, SendError, SlowSubscriber, Sub, SubOptions,
-    TrySendError, pool,
+    TrySendError, WhenFull, pool,
 };
 use sp_protocols::engine;
 
@@ -214,6 +215,55 @@ fn subscribers_on_every_transport_get_small_and_large_messages_in_order() {
         }
     }
     assert_eq!(publisher.stats().get("dropped_on_send"), Some(0));
+}
+
+#[test]
+fn subscribers_that_block_and_a_publisher_that_waits_for_them_lose_nothing() {
+    const SUBSCRIBERS: usize = 64;
+    const END: u32 = u32::MAX;
+    let _turn = alone();
+    for transport in Transport::BARE {
+        let options = PubOptions::new().queue(8).slow_subscriber(SlowSubscriber::Block);
+        let publisher = Pub::with(options).unwrap();
+        let members: Vec<(Sub, sp::Listener)> = (0..SUBSCRIBERS)
+            .map(|_| {
+                let options = SubOptions::new().queue(8).when_full(WhenFull::Block);
+                let sub = Sub::with(options).unwrap();
+                sub.subscribe("");
+                let listener = connect(transport, &publisher, &sub);
+                (sub, listener)
+            })
+            .collect();
+        publisher.wait_for_peers(SUBSCRIBERS, DEADLINE).unwrap();
+        let read = |sub: &Sub| -> Vec<u32> {
+            let numbers = iter::from_fn(|| Some(number(&recv(sub))).filter(|n| *n != END));
+            let numbers = numbers.collect();
+            assert_eq!(sub.stats().get("dropped_on_receive"), Some(0));
+            numbers
+        };
+        let ((late, _), others) = members.split_first().expect("there are many");
+        thread::scope(|scope| {
+            let read = &read;
+            let begin = |sub: Sub| scope.spawn(move || read(&sub));
+            let mut readers: Vec<_> = others.iter().map(|(sub, _)| begin(sub.clone())).collect();
+            // One that does not read stops the publisher, whoever else does.
+            let mut published = 0;
+            let tried = Duration::from_millis(100);
+            while publisher.send_timeout(numbered(published, BODY), tried).is_ok() {
+                published += 1;
+            }
+            readers.push(begin(late.clone()));
+            for _ in 0..100 {
+                publisher.send(numbered(published, BODY)).unwrap();
+                published += 1;
+            }
+            publisher.send(numbered(END, 4)).unwrap();
+            for reader in readers {
+                assert!(reader.join().unwrap().into_iter().eq(0..published), "over {transport:?}");
+            }
+        });
+        assert_eq!(publisher.stats().get("dropped_on_send"), Some(0));
+    }
 }
 
 #[test]

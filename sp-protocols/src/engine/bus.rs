@@ -12,13 +12,14 @@ use super::inbox::Inbox;
 use super::queue::{DEFAULTS, Limits, at_least_one};
 use super::{
     BadOption, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine, SendBlocked,
-    SendEngine,
+    SendEngine, WhenFull,
 };
 
 /// Sends each message to every neighbour and receives from all of them; passes nothing on.
 ///
-/// Nobody ever waits for a slow one: what is sent while as much waits for a neighbour as may is dropped for that
-/// neighbour, and what comes while the inbox is full is dropped here. Both are counted.
+/// No send ever waits for a slow one: what is sent while as much waits for a neighbour as may is dropped for that
+/// neighbour. What comes while the inbox is full is dropped here, or stays with the neighbour, as [`WhenFull`] says.
+/// Whatever is dropped is counted.
 #[derive(Debug)]
 pub struct Bus {
     audience: Audience,
@@ -31,8 +32,9 @@ impl Engine for Bus {
     type Options = BusOptions;
 
     fn new(options: BusOptions, _seed: u64) -> Self {
-        let limits = options.limits;
-        Self { audience: Audience::new(limits.outbox()), inbox: Inbox::new(limits.inbox()) }
+        let BusOptions { limits, when_full } = options;
+        let inbox = Inbox::that_may(when_full, limits.inbox());
+        Self { audience: Audience::new(limits.outbox()), inbox }
     }
 
     fn opened(&mut self, peer: PeerId, fx: &mut impl Effects) -> Result<(), CloseReason> {
@@ -42,14 +44,14 @@ impl Engine for Bus {
 
     fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
         self.audience.closed(peer, fx);
+        self.inbox.closed(peer, fx);
     }
 
     /// Who has room again is asked before the next send.
     fn room(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
 
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
-        self.inbox.keep_what_fits(peer, batch, fx);
-        Flow::More
+        self.inbox.arrived(peer, batch, fx)
     }
 }
 
@@ -91,25 +93,28 @@ impl FeedEngine for Bus {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BusOptions {
     limits: Limits,
+    when_full: WhenFull,
 }
 
 impl BusOptions {
-    /// The defaults: 4,096 messages or 16 MiB wait for each neighbour, and 1,024 or 16 MiB to be received.
+    /// The defaults: 4,096 messages or 16 MiB wait for each neighbour, and 1,024 or 16 MiB to be received; beyond that
+    /// what comes is dropped.
     pub const fn new() -> Self {
-        Self { limits: Limits::new(DEFAULTS.send_queue_messages) }
+        let limits = Limits::new(DEFAULTS.send_queue_messages);
+        Self { limits, when_full: WhenFull::DropNewest }
     }
 
-    /// How many messages may wait to be received, at least 1; beyond it what comes is dropped.
+    /// How many messages may wait to be received, at least 1; beyond it [`when_full`](Self::when_full) says what happens.
     #[must_use]
     pub const fn recv_queue(self, recv_queue: usize) -> Self {
-        Self { limits: Limits { recv: recv_queue, ..self.limits } }
+        Self { limits: Limits { recv: recv_queue, ..self.limits }, ..self }
     }
 
     /// How many messages may wait for each neighbour, at least 1, besides the 64 KiB or so that its connection is
     /// writing; beyond it what is sent is dropped for that neighbour.
     #[must_use]
     pub const fn send_queue(self, send_queue: usize) -> Self {
-        Self { limits: Limits { send: send_queue, ..self.limits } }
+        Self { limits: Limits { send: send_queue, ..self.limits }, ..self }
     }
 
     /// How many bytes may wait to be received, and as many for each neighbour, at least 1.
@@ -118,7 +123,15 @@ impl BusOptions {
     /// takes a message of any length.
     #[must_use]
     pub const fn queue_bytes(self, queue_bytes: usize) -> Self {
-        Self { limits: Limits { bytes: queue_bytes, ..self.limits } }
+        Self { limits: Limits { bytes: queue_bytes, ..self.limits }, ..self }
+    }
+
+    /// What happens when as much waits to be received as may.
+    ///
+    /// A neighbour that is not read drops what it has no room for, and counts it.
+    #[must_use]
+    pub const fn when_full(self, when_full: WhenFull) -> Self {
+        Self { when_full, ..self }
     }
 }
 
@@ -137,7 +150,7 @@ impl Options for BusOptions {
 
 impl fmt::Display for BusOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.limits.fmt(f)
+        write!(f, "{}, when_full {}", self.limits, self.when_full)
     }
 }
 

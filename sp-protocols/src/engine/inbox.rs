@@ -5,37 +5,40 @@ use sp_core::id::{CtxId, PeerId};
 use sp_core::message::Message;
 use sp_core::pipe::Flow;
 
-use super::line::Line;
-use super::queue::{Limit, Queue};
+use super::paused::Paused;
+use super::queue::{Limit, Queue, WhenFull};
 use super::waiters::Waiters;
 use super::{Counter, Effects, RecvBlocked};
 
 /// One bounded queue for what all peers send.
 ///
-/// A peer whose batch does not fit is paused; once half of the queue is free, paused peers go on one after the other,
-/// so that a flood from one does not keep out the rest.
+/// Unless it is to drop what does not fit, a peer whose batch does not is paused; once half of the queue is free, paused
+/// peers go on one after the other.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     queue: Queue,
-    /// Peers told to stop, longest first.
-    paused: Line<PeerId>,
-    /// Peers let go that have not brought anything yet.
-    let_go: Line<PeerId>,
+    when_full: WhenFull,
+    paused: Paused,
     receivers: Waiters,
 }
 
 impl Inbox {
     /// Nothing yet; allocates nothing.
     pub(crate) fn new(limit: Limit) -> Self {
+        Self::that_may(WhenFull::Block, limit)
+    }
+
+    /// As [`new`](Self::new), for one that may do something else than pause its peers.
+    pub(crate) fn that_may(when_full: WhenFull, limit: Limit) -> Self {
         Self {
             queue: Queue::new(limit),
-            paused: Line::new(),
-            let_go: Line::new(),
+            when_full,
+            paused: Paused::new(),
             receivers: Waiters::new(),
         }
     }
 
-    /// Takes what fits from the front of `batch`.
+    /// Takes what fits from the front of `batch`, and does with the rest what it is to do when full.
     pub(crate) fn arrived(
         &mut self,
         peer: PeerId,
@@ -44,6 +47,19 @@ impl Inbox {
     ) -> Flow {
         let taken = self.queue.take_from(batch);
         self.receivers.wake_recv(taken, fx);
+        match self.when_full {
+            WhenFull::Block => {}
+            WhenFull::DropNewest => {
+                fx.count_for(peer, Counter::DroppedOnReceive, batch.len());
+                batch.clear();
+            }
+            WhenFull::DropOldest => {
+                while let Some(msg) = batch.pop() {
+                    self.queue.push_dropping_oldest(msg, |msg| count_dropped(msg, fx));
+                    self.receivers.wake_recv(1, fx);
+                }
+            }
+        }
         self.read_on(peer, taken, batch, fx)
     }
 
@@ -68,19 +84,6 @@ impl Inbox {
         arrived.saturating_sub(batch.len())
     }
 
-    /// Takes what fits from the front of `batch`; the rest is dropped and counted.
-    pub(crate) fn keep_what_fits(
-        &mut self,
-        peer: PeerId,
-        batch: &mut Batch,
-        fx: &mut impl Effects,
-    ) {
-        let kept = self.queue.take_from(batch);
-        self.receivers.wake_recv(kept, fx);
-        fx.count_for(peer, Counter::DroppedOnReceive, batch.len());
-        batch.clear();
-    }
-
     /// Whether `peer`, of which `taken` messages were taken, is read on.
     pub(crate) fn read_on(
         &mut self,
@@ -89,18 +92,10 @@ impl Inbox {
         batch: &Batch,
         fx: &mut impl Effects,
     ) -> Flow {
-        let had_its_turn = self.let_go.remove(peer);
         if batch.is_empty() {
-            self.resume_next(fx);
-            return Flow::More;
+            return self.paused.emptied(peer, self.queue.is_half_free(), fx);
         }
-        if had_its_turn && taken == 0 {
-            // Another peer was faster, so it still is its turn.
-            self.paused.push_front(peer);
-        } else {
-            self.paused.push(peer);
-        }
-        Flow::Pause
+        self.paused.stopped(peer, taken)
     }
 
     /// Takes the next message into `into`, or leaves that alone and notes that `ctx` may wait.
@@ -111,7 +106,7 @@ impl Inbox {
         fx: &mut impl Effects,
     ) -> Result<(), RecvBlocked> {
         let received = self.queue.pop_into(into);
-        self.resume_next(fx);
+        self.paused.resume_next(self.queue.is_half_free(), fx);
         if received {
             return Ok(());
         }
@@ -129,21 +124,14 @@ impl Inbox {
 
     /// Nothing more comes from `peer`. What came stays.
     pub(crate) fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
-        self.paused.remove(peer);
-        self.let_go.remove(peer);
-        // It may have been the one whose turn it was.
-        self.resume_next(fx);
+        self.paused.closed(peer, self.queue.is_half_free(), fx);
     }
+}
 
-    /// Lets the peer go on that has been paused longest, if half of the queue is free.
-    ///
-    /// One at a time: what it brings is followed by another call of this, by its arrival or its end.
-    fn resume_next(&mut self, fx: &mut impl Effects) {
-        if self.queue.is_half_free()
-            && let Some(peer) = self.paused.pop()
-        {
-            self.let_go.push(peer);
-            fx.resume(peer);
-        }
+/// A message had to make way.
+pub(crate) fn count_dropped(msg: &Message, fx: &mut impl Effects) {
+    match msg.source() {
+        Some(peer) => fx.count_for(peer, Counter::DroppedOnReceive, 1),
+        None => fx.count(Counter::DroppedOnReceive),
     }
 }

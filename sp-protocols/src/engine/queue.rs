@@ -77,6 +77,33 @@ impl fmt::Display for Limits {
     }
 }
 
+/// What a [`Sub`](super::Sub) or [`Bus`](super::Bus) does with what comes while its queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// The oldest messages make way; they are counted as `dropped_on_receive`.
+    #[default]
+    DropOldest,
+    /// What comes is dropped and counted as `dropped_on_receive`.
+    DropNewest,
+    /// Peers are not read until half of the queue is free, and go on then in turn.
+    ///
+    /// Nothing is lost on this side. A peer that goes on sending keeps what it can and then does what its own options
+    /// say: where a [`Pub`](super::Pub) is to [wait](super::SlowSubscriber::Block), nothing is lost at all as long as
+    /// they are connected.
+    Block,
+}
+
+impl fmt::Display for WhenFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DropOldest => "drop oldest",
+            Self::DropNewest => "drop newest",
+            Self::Block => "block",
+        })
+    }
+}
+
 /// Whether an option that must not be 0 is not.
 pub(crate) fn at_least_one(option: &'static str, value: usize) -> Result<(), BadOption> {
     if value > 0 {

@@ -12,7 +12,7 @@ use super::inbox::Inbox;
 use super::queue::{DEFAULTS, Limit};
 use super::{
     BadOption, Counter, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine, SendBlocked,
-    SendEngine,
+    SendEngine, WhenFull,
 };
 
 /// Sends each message to every neighbour, receives from all of them, and passes on what came from one to the others.
@@ -72,7 +72,7 @@ impl Engine for Star {
         let StarOptions { ttl, limit } = options;
         Self {
             neighbours: IdMap::new(),
-            inbox: Inbox::new(limit),
+            inbox: Inbox::that_may(WhenFull::DropNewest, limit),
             ttl: ttl.clamp(TTL_MIN, TTL_MAX),
         }
     }
@@ -91,8 +91,7 @@ impl Engine for Star {
 
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
         batch.retain_from(0, |msg| self.travels(peer, msg, fx));
-        self.inbox.keep_what_fits(peer, batch, fx);
-        Flow::More
+        self.inbox.arrived(peer, batch, fx)
     }
 }
 

@@ -103,6 +103,11 @@ impl Books<'_> {
         self.check(Oracle::Wake, is_fine, "woken, and wanted", woken, wanted)
     }
 
+    /// Nothing has been dropped by who waits instead.
+    pub(crate) fn none_missing(&self, dropped: u64) -> Result<(), Failure> {
+        self.check(Oracle::Gap, dropped == 0, "dropped, and allowed", dropped, 0)
+    }
+
     /// There are no more peers than `most`.
     pub(crate) fn partners(&self, most: u64) -> Result<(), Failure> {
         self.check(Oracle::Partner, self.peers <= most, "peers", self.peers, most)

@@ -11,6 +11,8 @@ pub enum Oracle {
     Twice,
     /// What comes through one connection comes in the order in which it was sent.
     Order,
+    /// Where both sides wait rather than drop, nothing is missing between what comes through one connection.
+    Gap,
     /// A reply belongs to the request that its context has made last.
     Reply,
     /// What comes after its time is over is not received.
@@ -56,10 +58,11 @@ pub enum Oracle {
 
 impl Oracle {
     /// Every oracle.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Invented,
         Self::Twice,
         Self::Order,
+        Self::Gap,
         Self::Reply,
         Self::Late,
         Self::Route,

@@ -78,6 +78,40 @@ fn a_full_inbox_drops_the_newest_and_pauses_nobody() {
     assert_eq!(rig.recv_all(9), [b"2", b"5"]);
 }
 
+#[test]
+fn a_full_inbox_drops_the_oldest_or_is_not_read_where_that_is_set() {
+    let full = |when_full| {
+        let mut rig = Rig::<Bus>::with(BusOptions::new().recv_queue(2).when_full(when_full));
+        let peer = rig.peer();
+        rig.world.take_effects();
+        let flow = rig.arrive(peer, ["1", "2", "3"]);
+        (rig, peer, flow)
+    };
+    let (mut rig, _, flow) = full(WhenFull::DropOldest);
+    assert_eq!(flow, Flow::More);
+    rig.expect([Effect::Count(Counter::DroppedOnReceive)]);
+    assert_eq!(rig.recv_all(9), [b"2", b"3"]);
+    let (mut rig, peer, flow) = full(WhenFull::Block);
+    assert_eq!(flow, Flow::Pause);
+    assert_eq!(rig.recv_all(1), [b"1"]);
+    rig.expect([Effect::Resume(peer)]);
+    assert_eq!(rig.read(peer), Flow::More);
+    assert_eq!(rig.recv_all(9), [b"2", b"3"]);
+}
+
+#[test]
+fn a_neighbour_that_goes_leaves_its_turn_to_be_read_to_the_next() {
+    let options = BusOptions::new().recv_queue(1).when_full(WhenFull::Block);
+    let mut rig = Rig::<Bus>::with(options);
+    let [a, b] = [rig.peer(), rig.peer()];
+    assert_eq!(rig.arrive(a, ["1", "2"]), Flow::Pause);
+    assert_eq!(rig.arrive(b, ["3"]), Flow::Pause);
+    assert_eq!(rig.recv_all(1), [b"1"]);
+    rig.world.take_effects();
+    rig.close(a);
+    rig.expect([Effect::Resume(b)]);
+}
+
 /// sp-wire 8.14 item 152
 #[test]
 fn a_send_without_neighbours_succeeds() {
@@ -120,8 +154,9 @@ fn options_are_checked_and_printed() {
     assert_eq!(named(BusOptions::new().queue_bytes(0)), Err("queue_bytes"));
     assert_eq!(
         BusOptions::default().to_string(),
-        "recv_queue 1024, send_queue 4096, queue_bytes 16777216"
+        "recv_queue 1024, send_queue 4096, queue_bytes 16777216, when_full drop newest"
     );
     let set = BusOptions::new().recv_queue(7).send_queue(8).queue_bytes(9);
-    assert_eq!(set.to_string(), "recv_queue 7, send_queue 8, queue_bytes 9");
+    let set = set.when_full(WhenFull::Block);
+    assert_eq!(set.to_string(), "recv_queue 7, send_queue 8, queue_bytes 9, when_full block");
 }

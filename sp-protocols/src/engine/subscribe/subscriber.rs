@@ -5,16 +5,17 @@ use sp_core::id::{CtxId, PeerId};
 use sp_core::message::Message;
 
 use super::SubOptions;
+use crate::engine::inbox::count_dropped;
 use crate::engine::prefixes::Prefixes;
 use crate::engine::queue::Queue;
-use crate::engine::{Counter, Effects};
+use crate::engine::{Counter, Effects, WhenFull};
 
 /// A context's topics and queue.
 #[derive(Debug)]
 pub(super) struct Subscriber {
     pub(super) topics: Prefixes,
     pub(super) messages: Queue,
-    prefer_new: bool,
+    pub(super) when_full: WhenFull,
     /// Messages dropped for want of room and not told yet.
     pub(super) missed: u64,
 }
@@ -24,12 +25,12 @@ impl Subscriber {
         Self {
             topics: Prefixes::new(),
             messages: Queue::new(options.limit),
-            prefer_new: options.prefer_new,
+            when_full: options.when_full,
             missed: 0,
         }
     }
 
-    /// Empties `batch`; what no topic matches is dropped.
+    /// Empties `batch`, or as much of it as there is room for; what no topic matches is dropped.
     pub(super) fn take_from(
         &mut self,
         peer: PeerId,
@@ -43,26 +44,33 @@ impl Subscriber {
             wake_recv(ctx, kept, fx);
         }
         let mut unwanted = 0_usize;
-        while let Some(msg) = batch.pop() {
-            if self.topics.matches(msg.body()) {
-                self.keep(msg, ctx, fx);
-            } else {
-                unwanted = unwanted.saturating_add(1);
+        while let Some(first) = batch.first() {
+            let is_wanted = self.topics.matches(first.body());
+            if is_wanted && self.is_blocked() {
+                break;
+            }
+            match batch.pop() {
+                Some(msg) if is_wanted => self.keep(msg, ctx, fx),
+                _ => unwanted = unwanted.saturating_add(1),
             }
         }
         fx.count_for(peer, Counter::Unwanted, unwanted);
     }
 
+    /// Whether what it wants has to wait where it is.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.when_full == WhenFull::Block && self.messages.is_full()
+    }
+
     /// Keeps a message for the next receive, or drops what has to make way.
     pub(super) fn keep(&mut self, msg: Message, ctx: CtxId, fx: &mut impl Effects) {
-        let mut drop_one = |msg: &Message| match msg.source() {
-            Some(peer) => fx.count_for(peer, Counter::DroppedOnReceive, 1),
-            None => fx.count(Counter::DroppedOnReceive),
-        };
-        let dropped = if self.prefer_new {
-            self.messages.push_dropping_oldest(msg, drop_one)
-        } else {
-            usize::from(self.messages.push(msg).inspect_err(|msg| drop_one(msg)).is_err())
+        let mut drop_one = |msg: &Message| count_dropped(msg, fx);
+        let dropped = match self.when_full {
+            WhenFull::DropOldest => self.messages.push_dropping_oldest(msg, drop_one),
+            // Where it blocks there is room.
+            WhenFull::DropNewest | WhenFull::Block => {
+                usize::from(self.messages.push(msg).inspect_err(|msg| drop_one(msg)).is_err())
+            }
         };
         self.missed = self.missed.saturating_add(dropped as u64);
         wake_recv(ctx, 1, fx);

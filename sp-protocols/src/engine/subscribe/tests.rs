@@ -71,8 +71,10 @@ fn overlapping_topics_deliver_once() {
 /// sp-wire 8.10 item 131
 #[test]
 fn a_full_queue_loses_its_oldest_or_the_newest() {
-    for (prefer_new, kept) in [(true, ["2", "3"]), (false, ["1", "2"])] {
-        let (mut rig, publisher) = sub(SubOptions::new().queue(2).prefer_new(prefer_new), &[""]);
+    for (when_full, kept) in
+        [(WhenFull::DropOldest, ["2", "3"]), (WhenFull::DropNewest, ["1", "2"])]
+    {
+        let (mut rig, publisher) = sub(SubOptions::new().queue(2).when_full(when_full), &[""]);
         assert_eq!(rig.arrive(publisher, ["1", "2", "3"]), Flow::More);
         assert_eq!(rig.counted(), [Counter::DroppedOnReceive]);
         assert_eq!(rig.recv_all(9), kept.map(str::as_bytes));
@@ -85,8 +87,10 @@ fn a_full_queue_loses_its_oldest_or_the_newest() {
 fn every_message_that_bytes_leave_no_room_for_is_counted_as_missed() {
     let long = "x".repeat(2000);
     let sent = ["1", "2", &long, "3", "4"];
-    for (prefer_new, kept) in [(true, &["3", "4"][..]), (false, &["1", "2", &long])] {
-        let options = SubOptions::new().queue_bytes(1000).prefer_new(prefer_new);
+    let kept =
+        [(WhenFull::DropOldest, &["3", "4"][..]), (WhenFull::DropNewest, &["1", "2", &long])];
+    for (when_full, kept) in kept {
+        let options = SubOptions::new().queue_bytes(1000).when_full(when_full);
         let (mut rig, publisher) = sub(options, &[""]);
         assert_eq!(rig.arrive(publisher, sent), Flow::More);
         let dropped = sent.len() - kept.len();
@@ -103,6 +107,96 @@ fn a_waiting_receive_is_woken_and_learns_the_source() {
     let _ = rig.arrive(publisher, ["b", "a", "a"]);
     rig.expect([Effect::WakeRecv(MAIN), Effect::Count(Counter::Unwanted)]);
     assert_eq!(rig.recv().unwrap().source(), Some(publisher));
+}
+
+/// Options of a subscriber that has room for so many messages and does not miss one.
+fn blocking(queue: usize) -> SubOptions {
+    SubOptions::new().queue(queue).when_full(WhenFull::Block)
+}
+
+#[test]
+fn a_subscriber_that_blocks_is_not_read_beyond_its_queue_until_half_is_free() {
+    let (mut rig, publisher) = sub(blocking(4), &["a"]);
+    let sent = ["a1", "b", "a2", "a3", "a4", "b", "a5", "a6"];
+    assert_eq!(rig.arrive(publisher, sent), Flow::Pause);
+    assert_eq!(rig.counted(), [Counter::Unwanted; 2], "what nobody wants needs no room");
+    assert_eq!(rig.recv_all(1), [b"a1"]);
+    rig.expect([]);
+    assert_eq!(rig.recv_all(1), [b"a2"]);
+    rig.expect([Effect::Resume(publisher)]);
+    assert_eq!(rig.read(publisher), Flow::More);
+    assert_eq!(rig.recv_all(9), [b"a3", b"a4", b"a5", b"a6"]);
+    assert_eq!(rig.engine.missed(MAIN), 0);
+}
+
+#[test]
+fn bytes_block_as_well() {
+    let (mut rig, publisher) = sub(blocking(9).queue_bytes(300), &[""]);
+    assert_eq!(rig.arrive(publisher, ["1", "2", "3", "4"]), Flow::Pause);
+    assert_eq!(rig.recv_all(9), [b"1", b"2", b"3"]);
+    assert_eq!(rig.read(publisher), Flow::More);
+    assert_eq!(rig.recv_all(9), [b"4"]);
+}
+
+#[test]
+fn publishers_that_were_stopped_go_on_in_turn() {
+    let (mut rig, a) = sub(blocking(1), &[""]);
+    let [b, c] = [rig.peer(), rig.peer()];
+    assert_eq!(rig.arrive(a, ["a1", "a2"]), Flow::Pause);
+    assert_eq!(rig.arrive(b, ["b1"]), Flow::Pause);
+    assert_eq!(rig.arrive(c, ["c1"]), Flow::Pause);
+    for body in [b"a1", b"a2", b"b1", b"c1"] {
+        assert_eq!(rig.recv_all(1), [body]);
+        rig.read_all();
+    }
+    assert!([a, b, c].into_iter().all(|peer| rig.world.is_read(peer)));
+}
+
+#[test]
+fn a_publisher_that_goes_leaves_its_turn_to_the_next() {
+    let (mut rig, a) = sub(blocking(1), &[""]);
+    let b = rig.peer();
+    assert_eq!(rig.arrive(a, ["a1", "a2"]), Flow::Pause);
+    assert_eq!(rig.arrive(b, ["b1"]), Flow::Pause);
+    assert_eq!(rig.recv_all(1), [b"a1"]);
+    rig.expect([Effect::Resume(a)]);
+    rig.close(a);
+    rig.expect([Effect::Resume(b)]);
+}
+
+#[test]
+fn a_context_that_blocks_holds_up_the_others_and_only_for_what_it_wants() {
+    let (mut rig, publisher) = sub(SubOptions::new().queue(9), &[""]);
+    let x = rig.open_ctx_with(blocking(1));
+    rig.engine.subscribe(x, b"x");
+    assert_eq!(rig.arrive(publisher, ["x1", "a", "x2", "b"]), Flow::Pause);
+    assert_eq!(received_in(&mut rig, MAIN), ["x1", "a"]);
+    rig.expect([]);
+    assert_eq!(received_in(&mut rig, x), ["x1"]);
+    rig.expect([Effect::Resume(publisher)]);
+    assert_eq!(rig.read(publisher), Flow::More);
+    assert_eq!(received_in(&mut rig, MAIN), ["x2", "b"]);
+    assert_eq!(received_in(&mut rig, x), ["x2"]);
+}
+
+#[test]
+fn a_context_that_ends_or_wants_nothing_more_blocks_nobody() {
+    for ends in [true, false] {
+        let (mut rig, publisher) = sub(SubOptions::new(), &[""]);
+        let x = rig.open_ctx_with(blocking(1));
+        rig.engine.subscribe(x, b"x");
+        assert_eq!(rig.arrive(publisher, ["x1", "x2"]), Flow::Pause);
+        rig.world.take_effects();
+        if ends {
+            rig.close_ctx(x);
+        } else {
+            assert!(rig.engine.unsubscribe(x, b"x", &mut rig.world));
+        }
+        let effects = rig.world.take_effects();
+        assert!(effects.contains(&Effect::Resume(publisher)), "{effects:?}");
+        assert_eq!(rig.read(publisher), Flow::More);
+        assert_eq!(received_in(&mut rig, MAIN), ["x1", "x2"]);
+    }
 }
 
 /// sp-wire 8.10 item 134
@@ -147,7 +241,7 @@ fn a_message_wakes_the_contexts_that_want_it() {
 #[test]
 fn each_context_has_its_own_queue_and_misses_on_its_own() {
     let (mut rig, publisher) = sub(SubOptions::new(), &[""]);
-    let small = rig.open_ctx_with(SubOptions::new().queue(1).prefer_new(false));
+    let small = rig.open_ctx_with(SubOptions::new().queue(1).when_full(WhenFull::DropNewest));
     rig.engine.subscribe(small, b"");
     let _ = rig.arrive(publisher, ["1", "2", "3"]);
     assert_eq!(rig.counted(), [Counter::DroppedOnReceive; 2]);
@@ -180,10 +274,10 @@ fn a_queue_of_zero_is_refused_and_options_are_printed() {
     assert_eq!(SubOptions::default().check(), Ok(()));
     assert_eq!(
         SubOptions::default().to_string(),
-        "queue 1024, queue_bytes 16777216, prefer_new true"
+        "queue 1024, queue_bytes 16777216, when_full drop oldest"
     );
     assert_eq!(
-        SubOptions::new().queue(7).queue_bytes(8).prefer_new(false).to_string(),
-        "queue 7, queue_bytes 8, prefer_new false"
+        SubOptions::new().queue(7).queue_bytes(8).when_full(WhenFull::Block).to_string(),
+        "queue 7, queue_bytes 8, when_full block"
     );
 }

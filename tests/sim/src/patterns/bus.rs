@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use sp_protocols::engine::raw::{self, RawOptions};
-use sp_protocols::engine::{Bus, BusOptions, Counter};
+use sp_protocols::engine::{Bus, BusOptions, Counter, WhenFull};
 
 use super::crowd::{self, Shared, Ways};
 use super::device::{self, Lane};
@@ -46,7 +46,9 @@ pub(super) fn build(world: &mut World) {
 fn member(ledger: &Shared, luck: &mut Rng) -> Spec<Bus> {
     let ledger = Rc::clone(ledger);
     let [recv_queue, send_queue] = [(); 2].map(|()| 1 + luck.small(32));
-    let options = BusOptions::new().recv_queue(recv_queue as usize);
+    let policies = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block];
+    let when_full = *luck.pick(&policies);
+    let options = BusOptions::new().recv_queue(recv_queue as usize).when_full(when_full);
     Spec {
         options: options.send_queue(send_queue as usize),
         tasks: Box::new(move |_, luck| crowd::tasks(&ledger, luck.within(1, 2), luck.within(1, 2))),
@@ -56,6 +58,9 @@ fn member(ledger: &Shared, luck: &mut Rng) -> Spec<Bus> {
             let went = books.carried + books.waiting + dropped;
             books.equal("copies for neighbours", tally.owed, went)?;
             books.within("copies that wait", books.waiting, books.peers * send_queue)?;
+            if when_full == WhenFull::Block {
+                books.none_missing(tally.counted(Counter::DroppedOnReceive))?;
+            }
             heard(books, recv_queue)
         }),
     }

@@ -96,7 +96,7 @@ impl Ledger {
         }
     }
 
-    /// A node that hears and is not heard of.
+    /// `node` passes on what it hears and keeps nothing for itself.
     pub(super) fn hide(&mut self, node: usize) {
         for hearers in self.hearers.values_mut() {
             hearers.remove(&node);

@@ -1,4 +1,4 @@
-//! PUB and SUB: everything in order, only what was subscribed to, and every gap counted.
+//! PUB and SUB: everything in order, only what was subscribed to, and every gap counted; none where both sides wait.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use sp_core::id::{CtxId, PeerId};
-use sp_protocols::engine::{Counter, Pub, PubOptions, SlowSubscriber, Sub, SubOptions};
+use sp_protocols::engine::{Counter, Pub, PubOptions, SlowSubscriber, Sub, SubOptions, WhenFull};
 
 use super::connect_some;
 use crate::body::Side;
@@ -27,6 +27,10 @@ struct Ledger {
     sent: u64,
     /// The last that came to a reader in one of its lives by one connection, in the order of sending.
     last: BTreeMap<(Reader, u32, PeerId), u64>,
+    /// The last that came so of a publisher that waits to a reader that waits, as its publisher counts.
+    runs: BTreeMap<(Reader, u32, PeerId), u64>,
+    /// Sends that succeeded so far of each publisher that waits, in one of its lives.
+    published: BTreeMap<(usize, u32), u64>,
     /// What each reader is subscribed to.
     topics: BTreeMap<Reader, BTreeSet<Vec<u8>>>,
     /// Whom each publisher is connected with.
@@ -42,6 +46,8 @@ struct Issue {
     topic: Vec<u8>,
     /// Its place in the order of sending, once sent.
     nth: Option<u64>,
+    /// Its place in the order of its publisher, if that waits for its subscribers.
+    place: Option<u64>,
     delivered: BTreeSet<(Reader, u32)>,
     /// Readers that cannot miss it: nothing could go wrong when it was sent.
     wanted: Vec<Reader>,
@@ -54,6 +60,8 @@ pub(super) fn build(world: &mut World) {
         post: Post::new(),
         sent: 0,
         last: BTreeMap::new(),
+        runs: BTreeMap::new(),
+        published: BTreeMap::new(),
         topics: BTreeMap::new(),
         subscribers: BTreeMap::new(),
     }));
@@ -109,6 +117,9 @@ fn publisher(ledger: &Shared, luck: &mut Rng) -> Spec<Pub> {
             (0..luck.within(1, 3)).map(sender).collect()
         }),
         audit: Box::new(move |books: &Books<'_>| {
+            if policy == SlowSubscriber::Block {
+                books.none_missing(books.tally.counted(Counter::DroppedOnSend))?;
+            }
             let dropped = books.tally.sum([Counter::DroppedOnSend, Counter::LostWithPeer]);
             let went = books.carried + books.waiting + dropped;
             books.equal("copies for subscribers", books.tally.owed, went)?;
@@ -121,12 +132,15 @@ fn publisher(ledger: &Shared, luck: &mut Rng) -> Spec<Pub> {
 fn subscriber(ledger: &Shared, luck: &mut Rng) -> Spec<Sub> {
     let ledger = Rc::clone(ledger);
     let queue = 1 + luck.small(32);
-    let prefer_new = luck.one_in(2);
+    let policies = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block];
+    let when_full = *luck.pick(&policies);
+    // Has one topic, that of everything, and keeps it.
+    let is_steady = luck.one_in(2);
     // Either several tasks share a context, or each has its own.
     let readers = luck.within(1, 3);
     let shares = luck.one_in(2);
     Spec {
-        options: SubOptions::new().queue(queue as usize).prefer_new(prefer_new),
+        options: SubOptions::new().queue(queue as usize).when_full(when_full),
         tasks: Box::new(move |place, _| {
             let receiver = |nth| -> Box<dyn Task<Sub>> {
                 let context = if shares { 0 } else { nth };
@@ -134,11 +148,16 @@ fn subscriber(ledger: &Shared, luck: &mut Rng) -> Spec<Sub> {
                 let reader = (place.node, context);
                 // A life begins without topics.
                 ledger.borrow_mut().topics.insert(reader, BTreeSet::new());
-                Box::new(Subscriber { ledger: Rc::clone(&ledger), reader, life: place.life, ctx })
+                let ledger = Rc::clone(&ledger);
+                let waits = when_full == WhenFull::Block;
+                Box::new(Subscriber { ledger, reader, life: place.life, is_steady, waits, ctx })
             };
             (0..readers).map(receiver).collect()
         }),
         audit: Box::new(move |books: &Books<'_>| {
+            if when_full == WhenFull::Block {
+                books.none_missing(books.tally.counted(Counter::DroppedOnReceive))?;
+            }
             let dropped = books.tally.sum([Counter::DroppedOnReceive, Counter::Unwanted]);
             let went = books.tally.received + dropped;
             if !shares && readers > 1 {
@@ -189,9 +208,16 @@ impl Task<Pub> for Publisher {
                 return Next::Wait;
             }
             Poll::Ready(Ok(())) => {
-                let mut ledger = self.ledger.borrow_mut();
+                let ledger = &mut *self.ledger.borrow_mut();
                 ledger.sent += 1;
-                ledger.post.of(issue.number).nth = Some(ledger.sent);
+                let known = ledger.post.of(issue.number);
+                known.nth = Some(ledger.sent);
+                if self.may_wait {
+                    let Place { node, life } = self.place;
+                    let published = ledger.published.entry((node, life)).or_default();
+                    *published += 1;
+                    known.place = Some(*published);
+                }
             }
             Poll::Ready(Err(unmet)) if !unmet.is_wait_over() => {
                 desk.fail(Oracle::Outcome, "a PUB is always in a state to send");
@@ -220,6 +246,9 @@ struct Subscriber {
     ledger: Shared,
     reader: Reader,
     life: u32,
+    is_steady: bool,
+    /// Rather than to miss anything, it is not read.
+    waits: bool,
     /// Opened with the first step.
     ctx: Option<CtxId>,
 }
@@ -228,7 +257,7 @@ impl Task<Sub> for Subscriber {
     fn step(&mut self, desk: &mut Desk<'_, Sub>) -> Next {
         let ctx = *self.ctx.get_or_insert_with(|| desk.open_ctx());
         let is_new = self.ledger.borrow().topics[&self.reader].is_empty();
-        if desk.how.is_new() && (is_new || desk.whim(4)) {
+        if desk.how.is_new() && (is_new || (!self.is_steady && desk.whim(4))) {
             self.change_topics(ctx, desk);
         }
         let patience = desk.patience(Patience::Idle);
@@ -250,7 +279,8 @@ impl Task<Sub> for Subscriber {
 
 impl Subscriber {
     fn change_topics(&self, ctx: CtxId, desk: &mut Desk<'_, Sub>) {
-        let topic = draw_topic(&mut desk.stage.luck);
+        let drawn = draw_topic(&mut desk.stage.luck);
+        let topic = if self.is_steady { Vec::new() } else { drawn };
         let ledger = &mut *self.ledger.borrow_mut();
         let topics = ledger.topics.entry(self.reader).or_default();
         let changed = if topics.contains(&topic) {
@@ -289,6 +319,14 @@ impl Subscriber {
         if before.is_some_and(|before| before > nth) {
             let what = format!("letter {number}, sent as {nth}, came after {before:?}");
             return Err(Failure::new(Oracle::Order, what));
+        }
+        let Some(place) = issue.place.filter(|_| self.is_steady && self.waits) else {
+            return Ok(());
+        };
+        let before = ledger.runs.insert((reader, life, source), place);
+        if before.is_some_and(|before| before + 1 != place) {
+            let what = format!("letter {number}, published as {place}, came after {before:?}");
+            return Err(Failure::new(Oracle::Gap, what));
         }
         Ok(())
     }
