@@ -208,8 +208,13 @@ impl InprocPipe {
         let Some(target) = self.lane.target.get() else { return };
         let mut delivery = lock(&self.lane.delivery);
         for _ in 0..ROUNDS_MAX {
-            if delivery.is_empty() && !lock(&self.lane.queue).load(&mut delivery) {
-                return;
+            if delivery.is_empty() {
+                let mut queue = lock(&self.lane.queue);
+                if !queue.load(&mut delivery) {
+                    return;
+                }
+                // Until the receiver has taken it, it has not left.
+                queue.stall(&delivery);
             }
             if let Some(other) = self.other.get().and_then(Weak::upgrade) {
                 other.lane.heard.store(true, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use sp::raw::{self, Device, RawOptions};
 use sp::{Pair, PairOptions, Stats};
 
 use crate::support::Transport;
-use crate::{EACH, MANY, connect, explore, explore_evenly, join};
+use crate::{EACH, ENOUGH, connect, explore, explore_evenly, join};
 
 #[test]
 fn a_device_on_a_thread_passes_everything_on_over_tcp() {
@@ -55,14 +55,16 @@ fn a_device_ends_when_told_as_it_begins_to_wait() {
     });
 }
 
-/// Both sides send and receive at once, and every queue holds one message.
+/// Both sides come when they come, and then send and receive at once; what comes for one that is not there yet waits.
 fn passing(transport: Transport, run: fn(Device) -> Stats) {
-    let (device, peers) = between(transport);
+    let (sides, peers) = between();
+    let device = device(&sides);
     let handle = device.handle();
     let moving = thread::spawn(move || run(device));
-    let talking = peers.each_ref().map(|peer| {
+    let talking = sides.into_iter().zip(&peers).map(|(side, peer)| {
         let [sending, receiving] = [peer.clone(), peer.clone()];
         let sender = thread::spawn(move || {
+            connect(transport, &side, &sending);
             (0..EACH).for_each(|n| sending.send([n]).expect("the socket is open"));
         });
         let receiver = thread::spawn(move || {
@@ -70,7 +72,7 @@ fn passing(transport: Transport, run: fn(Device) -> Stats) {
         });
         [sender, receiver]
     });
-    talking.into_iter().flatten().for_each(join);
+    talking.collect::<Vec<_>>().into_iter().flatten().for_each(join);
     handle.stop();
     let stats = join(moving);
     let counted = ["there", "back", "held", "lost"].map(|what| stats.get(what));
@@ -79,14 +81,16 @@ fn passing(transport: Transport, run: fn(Device) -> Stats) {
 
 /// Both sides send and receive as long as they can: what has passed comes, in order, and nothing else.
 fn stopping(transport: Transport, run: fn(Device) -> Stats) {
-    let (device, peers) = between(transport);
+    let (sides, peers) = between();
+    sides.iter().zip(&peers).for_each(|(side, peer)| connect(transport, side, peer));
+    let device = device(&sides);
     let handle = device.handle();
     let moving = thread::spawn(move || run(device));
     let talking = peers.each_ref().map(|peer| {
         let [sending, receiving] = [peer.clone(), peer.clone()];
         let received = Arc::new(AtomicU64::new(0));
         let sender = thread::spawn(move || {
-            (0..MANY).take_while(|n| sending.send([*n]).is_ok()).count() as u64
+            (0..ENOUGH).take_while(|n| sending.send([*n]).is_ok()).count() as u64
         });
         let receiver = {
             let received = Arc::clone(&received);
@@ -116,14 +120,13 @@ fn stopping(transport: Transport, run: fn(Device) -> Stats) {
     assert!(passed[0] <= right.0 && passed[1] <= left.0, "nothing passes that was not sent");
 }
 
-/// A device, and who talks through it.
-fn between(transport: Transport) -> (Device, [Pair; 2]) {
-    let sides = [(); 2].map(|()| {
-        let side = raw::Pair::with(RawOptions::new().queue(1)).expect("raw PAIR opens");
-        let peer = Pair::with(PairOptions::new().recv_queue(1)).expect("PAIR opens");
-        connect(transport, &side, &peer);
-        (side, peer)
-    });
-    let [(front, left), (back, right)] = sides;
-    (Device::new(front, back), [left, right])
+/// The sockets of a device, and who talks through them. Every queue holds one message.
+fn between() -> ([raw::Pair; 2], [Pair; 2]) {
+    let side = || raw::Pair::with(RawOptions::new().queue(1)).expect("raw PAIR opens");
+    let peer = || Pair::with(PairOptions::new().recv_queue(1)).expect("PAIR opens");
+    ([side(), side()], [peer(), peer()])
+}
+
+fn device([front, back]: &[raw::Pair; 2]) -> Device {
+    Device::new(front.clone(), back.clone())
 }
