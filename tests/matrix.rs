@@ -134,6 +134,7 @@ on_stream!(inproc, Transport::Inproc);
 #[cfg(feature = "tls")]
 on_stream!(tls, Transport::Tls);
 on_stream!(ws, Transport::Ws);
+on_stream!(own, Transport::Own);
 on_transport!(udp, Transport::Udp);
 
 fn requests_and_replies(transport: Transport) {
