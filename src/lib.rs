@@ -24,8 +24,9 @@
 //!
 //! Addresses are URLs: `tcp://host:port`, `ws://host:port/path`, `udp://host:port`, `ipc:///path`, `abstract://name`,
 //! `socket://`, `inproc://name`, and with the feature `tls` `tls+tcp://host:port` and `wss://host:port/path`; see
-//! [`Endpoint`], [`DialOptions`] and [`ListenOptions`]. [`Socket::admit`] decides who is let in. Every send and receive
-//! comes in four forms: `try_`, blocking, with a timeout or deadline, and as a plain [`Future`] for any runtime.
+//! [`Endpoint`], [`DialOptions`] and [`ListenOptions`]. A program can bring a [`transport`] of its own.
+//! [`Socket::admit`] decides who is let in. Every send and receive comes in four forms: `try_`, blocking, with a timeout
+//! or deadline, and as a plain [`Future`] for any runtime.
 //!
 //! [`raw`] sockets leave a message's header to the program, and a [`raw::Device`] forwards between two of them.
 //!
@@ -69,6 +70,7 @@ pub use sp_protocols::sockets::{
 pub use sp_protocols::tokio;
 #[cfg(feature = "tls")]
 pub use sp_transport::tls;
+pub use sp_transport::transport;
 pub use sp_transport::{
     AttachError, DialError, DialOptions, ListenError, ListenOptions, UdpOptions,
 };

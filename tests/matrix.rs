@@ -136,6 +136,7 @@ on_stream!(tls, Transport::Tls);
 on_stream!(ws, Transport::Ws);
 #[cfg(feature = "tls")]
 on_stream!(wss, Transport::Wss);
+on_stream!(own, Transport::Own);
 on_transport!(udp, Transport::Udp);
 
 fn requests_and_replies(transport: Transport) {

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 mod parse;
+mod schemes;
 mod target;
+
+pub use schemes::{SchemeError, add_scheme};
 
 /// Where to dial or listen, parsed from a URL such as `tcp://127.0.0.1:5555`.
 ///
@@ -24,6 +27,7 @@ mod target;
 /// | `abstract://name` | a local socket without a file, on Linux; `%00` stands for a NUL byte, and so on |
 /// | `socket://` | listen for connected descriptors that the program hands in |
 /// | `inproc://name` | within this process; everything behind `://` is the name |
+/// | `scheme://…` | what the program has [added](add_scheme); everything behind `://` is for its transport |
 ///
 /// `*` as a host is nng 1.x, mangos and nanomsg usage; nng 2.0 refuses it and takes the empty host.
 ///
@@ -105,6 +109,13 @@ pub enum Address {
         /// The name, compared byte for byte; may be empty.
         name: Box<str>,
     },
+    /// A transport of the program's own.
+    Own {
+        /// The scheme that it was [added](add_scheme) with.
+        scheme: &'static str,
+        /// What the transport makes of it, as it stands.
+        address: Box<str>,
+    },
 }
 
 /// A version of IP.
@@ -142,8 +153,7 @@ impl IpFamily {
 
 impl Endpoint {
     /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, the same with `tls+` in front, `ws`, `ws4`, `ws6`, `wss`, `wss4`, `wss6`,
-    /// `udp`, `udp4`, `udp6`,
-    /// `ipc`, `abstract`, `socket` or `inproc`.
+    /// `udp`, `udp4`, `udp6`, `ipc`, `abstract`, `socket`, `inproc`, or one that the program has [added](add_scheme).
     pub const fn scheme(&self) -> &'static str {
         match &self.address {
             Address::Tcp { family: IpFamily::Any, .. } => "tcp",
@@ -165,6 +175,7 @@ impl Endpoint {
             Address::Abstract { .. } => "abstract",
             Address::Socket => "socket",
             Address::Inproc { .. } => "inproc",
+            Address::Own { scheme, .. } => scheme,
         }
     }
 
@@ -211,6 +222,15 @@ impl Endpoint {
         | Address::Udp { host, .. } = &mut endpoint.address
         {
             *host = Host::Ip(bound.ip());
+        }
+        endpoint
+    }
+
+    /// The same endpoint at the address that a transport of the program's own has bound. Others stay as they are.
+    pub fn with_own_address(&self, bound: &str) -> Self {
+        let mut endpoint = self.clone();
+        if let Address::Own { address, .. } = &mut endpoint.address {
+            *address = bound.into();
         }
         endpoint
     }
@@ -263,6 +283,7 @@ impl fmt::Display for Endpoint {
             Address::Abstract { name } => fmt_escaped(name, f),
             Address::Socket => Ok(()),
             Address::Inproc { name } => f.write_str(name),
+            Address::Own { address, .. } => f.write_str(address),
         }
     }
 }
@@ -372,7 +393,7 @@ impl TryFrom<&std::os::unix::net::SocketAddr> for Endpoint {
 pub enum EndpointError {
     /// No Scalability Protocols transport has this scheme.
     #[error(
-        "{url:?}: no transport has the scheme {scheme:?}; use tcp, tcp4, tcp6, tls+tcp, ws, wss, udp, ipc, unix, abstract, socket or inproc"
+        "{url:?}: no transport has the scheme {scheme:?}; use tcp, tcp4, tcp6, tls+tcp, ws, wss, udp, ipc, unix, abstract, socket or inproc, or register a transport of your own"
     )]
     UnknownScheme {
         /// The URL as given.

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod config;
 pub mod datagram;
 pub mod endpoint;
+pub mod foreign;
 pub mod held;
 pub mod id;
 pub mod message;

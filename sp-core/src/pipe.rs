@@ -274,7 +274,8 @@ pub enum Flow {
 
 /// Why a connection ended, or never became a pipe.
 ///
-/// The first group is the peer's doing, the second ours, the third the system's.
+/// The first group is the peer's doing, the second ours, the third the system's, the fourth that of a transport of the
+/// program's own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -379,6 +380,13 @@ pub enum CloseReason {
     /// The address could not be resolved.
     #[error("the name could not be resolved")]
     Unresolved,
+
+    /// The program's own transport has panicked; the panic hook has reported where.
+    #[error("the program's own transport panicked")]
+    TransportPanicked,
+    /// The program's own transport claims to have read or written more bytes than it was given room or bytes for.
+    #[error("the program's own transport claims more bytes than there were")]
+    TransportOverran,
 }
 
 fn fmt_io(kind: &std::io::ErrorKind) -> String {
@@ -389,7 +397,11 @@ impl CloseReason {
     /// Who is at fault.
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::Closed | Self::NotAdmitted | Self::TooMany { .. } => Fault::Caller,
+            Self::Closed
+            | Self::NotAdmitted
+            | Self::TooMany { .. }
+            | Self::TransportPanicked
+            | Self::TransportOverran => Fault::Caller,
             Self::Exhausted
             | Self::Io(_)
             | Self::Unresolved

@@ -63,6 +63,9 @@ const fn advice(why: &CloseReason) -> &'static str {
         }
         CloseReason::Exhausted => "or dial in the background to keep trying",
         CloseReason::NotAdmitted => "this socket's own admission refused it",
+        CloseReason::TransportPanicked | CloseReason::TransportOverran => {
+            "mend the transport that was registered for this scheme"
+        }
         CloseReason::Tls(_) => "check the certificates, names and authorities of both sides",
         CloseReason::WrongProtocol { .. } => "check which pattern listens at this address",
         CloseReason::TooMany { .. } | CloseReason::PeerClosed | CloseReason::Truncated => {

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use socket2::Socket;
 use sp_core::endpoint::{Address, Host};
 use sp_core::pipe::{CloseReason, PipeEvents};
 #[cfg(feature = "tls")]
@@ -12,7 +11,7 @@ use sp_core::tls::TlsFault;
 use crate::half_open::{Handshake, SpHandshake};
 use crate::listener::Bound;
 use crate::options::{ConnOptions, DialOptions};
-use crate::stream::{Plain, Stream};
+use crate::stream::Stream;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 use crate::upgrade::Upgrade;
@@ -55,16 +54,18 @@ impl<'a> End<'a> {
 }
 
 impl Layers {
-    /// For a connection of an endpoint at `address` whose socket hears of `events`.
+    /// For a connection of an endpoint at `address` whose socket hears of `events`; `bare` has nothing on it.
     pub(crate) fn new(
-        socket: Socket,
+        bare: Stream,
         address: &Address,
         events: &dyn PipeEvents,
         end: End<'_>,
     ) -> Result<Self, CloseReason> {
         let sp = || Handshake::Sp(SpHandshake::new(events.protocol()));
         let (framing, handshake) = match address {
-            Address::Tcp { .. } | Address::Tls { .. } | Address::Socket => (Framing::Length, sp()),
+            Address::Tcp { .. } | Address::Tls { .. } | Address::Socket | Address::Own { .. } => {
+                (Framing::Length, sp())
+            }
             Address::Ipc { .. } | Address::Abstract { .. } => (Framing::TypeAndLength, sp()),
             Address::Ws { secure, host, port, target, .. } => {
                 let host = host_header(*secure, host, *port);
@@ -76,13 +77,12 @@ impl Layers {
             }
         };
         let mut handshakes = vec![handshake];
-        let plain = Plain::new(socket);
         let stream = match address {
-            Address::Tls { host, .. } => secured(plain, host, Inside::Sp, end, &mut handshakes)?,
+            Address::Tls { host, .. } => secured(bare, host, Inside::Sp, end, &mut handshakes)?,
             Address::Ws { secure: true, host, .. } => {
-                secured(plain, host, Inside::Http, end, &mut handshakes)?
+                secured(bare, host, Inside::Http, end, &mut handshakes)?
             }
-            _ => Stream::Plain(plain),
+            _ => bare,
         };
         Ok(Self { stream, handshakes, framing, early: Vec::new() })
     }
@@ -112,7 +112,7 @@ fn host_header(secure: bool, host: &Host, port: u16) -> String {
 /// Puts TLS on a socket, whose handshake comes before those there are.
 #[cfg(feature = "tls")]
 fn secured(
-    plain: Plain,
+    bare: Stream,
     host: &Host,
     inside: Inside,
     end: End<'_>,
@@ -125,6 +125,7 @@ fn secured(
     let Some(session) = session else {
         unreachable!("an endpoint with TLS is opened with its set-up only")
     };
+    let Stream::Plain(plain) = bare else { unreachable!("TLS lies on a socket") };
     let failed = |error: rustls::Error| TlsFault::Failed { why: error.to_string().into() };
     handshakes.push(Handshake::Tls);
     Ok(Stream::Tls(Box::new(Tls::new(plain, session.map_err(failed)?))))
@@ -132,7 +133,7 @@ fn secured(
 
 #[cfg(not(feature = "tls"))]
 fn secured(
-    _: Plain,
+    _: Stream,
     _: &Host,
     _: Inside,
     _: End<'_>,

@@ -7,6 +7,7 @@
 //! - [`Runtime`]: the worker threads, shared by all sockets of the process, started on first use.
 //! - [`Driver`]: one socket's I/O, run by whoever waits for it.
 //! - [`Broadcast`]: what one socket sends to all of its connections, encoded once.
+//! - [`transport`]: transports that the program brings.
 //! - [`wire`]: handshake and framing without I/O.
 
 mod backoff;
@@ -21,6 +22,7 @@ mod inproc;
 mod layers;
 mod listener;
 mod options;
+mod own;
 mod patience;
 mod ports;
 mod resolver;
@@ -36,6 +38,7 @@ pub mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "tls/absent.rs"]
 mod tls;
+pub mod transport;
 mod udp;
 mod upgrade;
 pub mod wire;

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::ops::Deref;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -17,10 +18,12 @@ use sp_core::pipe::{CloseReason, ProtocolId};
 
 use crate::error::ListenError;
 use crate::options::ListenOptions;
+use crate::own::OwnListener;
 use crate::ports::{Common, Place, Port, Route};
 use crate::resolver::look_up_now;
 use crate::runtime::EndpointId;
-use crate::stream::no_connection;
+use crate::stream::{Plain, Stream, no_connection};
+use crate::transport::registered;
 use crate::udp;
 
 mod permissions;
@@ -28,7 +31,7 @@ mod permissions;
 /// A bound and listening descriptor.
 pub(crate) struct Bound {
     /// `None` where connections are handed in.
-    pub(crate) socket: Option<Listening>,
+    pub(crate) door: Option<Door>,
     /// The real address.
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) options: ListenOptions,
@@ -38,6 +41,21 @@ pub(crate) struct Bound {
     _file: Option<SocketFile>,
 }
 
+/// Where connections come in.
+pub(crate) enum Door {
+    Socket(Listening),
+    Own(OwnListener),
+}
+
+impl AsRawFd for Door {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Socket(socket) => socket.as_raw_fd(),
+            Self::Own(own) => own.as_raw_fd(),
+        }
+    }
+}
+
 impl Bound {
     /// What has no port to share and no file to remove.
     pub(crate) fn new(
@@ -45,8 +63,12 @@ impl Bound {
         endpoint: Endpoint,
         options: &ListenOptions,
     ) -> Self {
+        Self::behind(socket.map(Door::Socket), endpoint, options)
+    }
+
+    fn behind(door: Option<Door>, endpoint: Endpoint, options: &ListenOptions) -> Self {
         let (endpoint, options) = (Arc::new(endpoint), options.clone());
-        Self { socket, endpoint, options, place: None, _file: None }
+        Self { door, endpoint, options, place: None, _file: None }
     }
 
     /// The port, if listeners may share it.
@@ -109,7 +131,7 @@ pub(crate) struct Listener {
 
 /// What one attempt to accept came to.
 pub(crate) enum Accepted {
-    Peer(Socket, Option<SocketAddr>),
+    Peer(Stream, Option<SocketAddr>),
     /// Nobody is waiting.
     Nobody,
     /// A peer gave up before it was accepted; look again.
@@ -132,18 +154,20 @@ impl Listener {
     }
 
     pub(crate) fn accept(&self) -> Accepted {
-        let Some(socket) = &self.bound.socket else { return Accepted::Nobody };
-        match socket.accept() {
-            Ok((socket, addr)) => {
-                if socket.set_nonblocking(true).is_err() {
-                    return Accepted::Gone;
-                }
+        let accepted = match &self.bound.door {
+            None => return Accepted::Nobody,
+            Some(Door::Socket(socket)) => socket.accept().and_then(|(socket, addr)| {
+                socket.set_nonblocking(true)?;
                 let addr = addr.as_socket();
                 if addr.is_some() {
                     self.bound.options.conn.tuning.apply(&socket);
                 }
-                Accepted::Peer(socket, addr)
-            }
+                Ok((Stream::Plain(Plain::new(socket)), addr))
+            }),
+            Some(Door::Own(own)) => own.accept().map(|own| (Stream::Own(Box::new(own)), None)),
+        };
+        match accepted {
+            Ok((stream, addr)) => Accepted::Peer(stream, addr),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Accepted::Nobody,
             Err(error) => match error.raw_os_error() {
                 // The peer's or the network's doing, and over with the attempt (accept(2) lists them).
@@ -198,6 +222,7 @@ pub(crate) fn bind(
         Address::Ipc { path } => bind_ipc(endpoint, path, options),
         Address::Abstract { name } => bind_abstract(endpoint, name, options),
         Address::Socket => Ok(Bound::new(None, endpoint.clone(), options)),
+        Address::Own { scheme, address } => bind_own(endpoint, scheme, address, options),
         Address::Inproc { .. } => unreachable!("inproc has no descriptor to bind"),
     }
 }
@@ -305,6 +330,22 @@ fn bind_abstract(
     };
     let socket = listen().map_err(|error| ListenError::from_io(endpoint.to_string(), error))?;
     Ok(Bound::new(Some(socket), endpoint.clone(), options))
+}
+
+/// Has the program's own transport listen, which is on the thread of whoever asked for it: a panic is theirs.
+fn bind_own(
+    endpoint: &Endpoint,
+    scheme: &str,
+    address: &str,
+    options: &ListenOptions,
+) -> Result<Bound, ListenError> {
+    let failed = |error| ListenError::from_io(endpoint.to_string(), error);
+    let listener =
+        registered(scheme).and_then(|transport| transport.listen(address)).map_err(failed)?;
+    let real = listener.address();
+    let endpoint = real.map_or_else(|| endpoint.clone(), |real| endpoint.with_own_address(&real));
+    let door = Door::Own(OwnListener::new(listener).map_err(failed)?);
+    Ok(Bound::behind(Some(door), endpoint, options))
 }
 
 /// The address of an abstract socket: a NUL byte and the name, without padding or terminator.

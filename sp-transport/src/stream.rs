@@ -1,6 +1,6 @@
 //! The byte streams that connections run over: a socket, alone or with layers on it.
 
-use std::io::{self, IoSlice, IoSliceMut, Read};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use socket2::Socket;
 use sp_core::pipe::{CloseReason, Credentials};
 
+use crate::own::{self, OwnStream};
 use crate::sys;
 use crate::tcp::Tuning;
 
@@ -23,6 +24,8 @@ pub(crate) enum Stream {
     /// The kernel gets it encrypted.
     #[cfg(feature = "tls")]
     Tls(Box<Tls>),
+    /// The program says what becomes of it.
+    Own(Box<OwnStream>),
 }
 
 /// What one read brought.
@@ -41,6 +44,7 @@ impl Stream {
             Self::Plain(plain) => plain.read(into),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.read(into),
+            Self::Own(own) => own.read(into).map(Chunk::of_own),
         }
     }
 
@@ -51,6 +55,10 @@ impl Stream {
             Self::Plain(plain) => plain.read_two(first, second),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.read_two(first, second),
+            // One piece is as good as two: whoever reads comes again until nothing is left.
+            Self::Own(own) => {
+                own.read(if first.is_empty() { second } else { first }).map(Chunk::of_own)
+            }
         }
     }
 
@@ -62,6 +70,7 @@ impl Stream {
             Self::Plain(plain) => plain.write(bytes),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.write_pieces(&[IoSlice::new(bytes)]),
+            Self::Own(own) => own.write(bytes),
         }
     }
 
@@ -72,6 +81,7 @@ impl Stream {
             Self::Plain(plain) => plain.write_pieces(pieces),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.write_pieces(pieces),
+            Self::Own(own) => own.write_pieces(pieces),
         }
     }
 
@@ -81,6 +91,7 @@ impl Stream {
             Self::Plain(plain) => plain.shutdown(),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.shutdown(),
+            Self::Own(own) => own.shutdown(),
         }
     }
 
@@ -97,55 +108,77 @@ impl Stream {
         !matches!(self, Self::Plain(_))
     }
 
+    /// Whether an event for one direction may be about the other.
+    pub(crate) const fn hears_both_at_once(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+
+    /// What an error of this kind, when writing, means for the connection.
+    pub(crate) fn end_reason(&self, kind: ErrorKind) -> CloseReason {
+        match self {
+            Self::Own(own) => own.fault().unwrap_or(CloseReason::Io(kind)),
+            _ => CloseReason::Io(kind),
+        }
+    }
+
     /// Goes on with the handshake of the layers, until it is through or would block.
     #[cfg(feature = "tls")]
     pub(crate) fn shake(&self) -> io::Result<()> {
         match self {
-            Self::Plain(_) => Ok(()),
             Self::Tls(tls) => tls.shake(),
+            Self::Plain(_) | Self::Own(_) => Ok(()),
         }
     }
 
     /// What the peer showed, in DER.
     pub(crate) fn peer_certificate(&self) -> Option<Arc<[u8]>> {
         match self {
-            Self::Plain(_) => None,
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.peer_certificate(),
+            Self::Plain(_) | Self::Own(_) => None,
         }
     }
 
     /// Whether there is a connection by now.
     pub(crate) fn is_connected(&self) -> bool {
-        self.plain().socket.peer_addr().is_ok()
+        self.plain().is_none_or(|plain| plain.socket.peer_addr().is_ok())
     }
 
     /// Sets what is set on TCP connections.
     pub(crate) fn tune(&self, tuning: &Tuning) {
-        tuning.apply(&self.plain().socket);
+        if let Some(plain) = self.plain() {
+            tuning.apply(&plain.socket);
+        }
     }
 
     /// Who is at the other end, where the system knows.
     pub(crate) fn credentials(&self) -> Option<Credentials> {
-        self.plain().credentials()
+        self.plain()?.credentials()
     }
 
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
-        self.plain().socket.local_addr().ok()?.as_socket()
+        self.plain()?.socket.local_addr().ok()?.as_socket()
     }
 
-    const fn plain(&self) -> &Plain {
+    /// The socket below, where that is known.
+    const fn plain(&self) -> Option<&Plain> {
         match self {
-            Self::Plain(plain) => plain,
+            Self::Plain(plain) => Some(plain),
             #[cfg(feature = "tls")]
-            Self::Tls(tls) => &tls.plain,
+            Self::Tls(tls) => Some(&tls.plain),
+            Self::Own(_) => None,
         }
     }
 }
 
 impl AsRawFd for Stream {
     fn as_raw_fd(&self) -> RawFd {
-        self.plain().socket.as_raw_fd()
+        match self {
+            Self::Plain(plain) => plain.socket.as_raw_fd(),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.plain.socket.as_raw_fd(),
+            Self::Own(own) => own.as_raw_fd(),
+        }
     }
 }
 
@@ -155,14 +188,14 @@ pub(crate) fn end_reason(error: &io::Error) -> CloseReason {
     if let Some(fault) = tls::fault_of(error) {
         return CloseReason::Tls(fault);
     }
-    CloseReason::Io(error.kind())
+    own::fault_of(error).unwrap_or_else(|| CloseReason::Io(error.kind()))
 }
 
 /// Why the system made no connection.
 pub(crate) fn no_connection(error: &io::Error) -> CloseReason {
     match error.raw_os_error() {
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => CloseReason::Exhausted,
-        _ => CloseReason::Io(error.kind()),
+        _ => end_reason(error),
     }
 }
 
@@ -212,6 +245,11 @@ impl Plain {
 }
 
 impl Chunk {
+    /// Others may read as little at a time as they like, and say themselves when nothing is left.
+    const fn of_own(bytes: usize) -> Self {
+        Self { bytes, drained: false }
+    }
+
     /// From the kernel a short read means that nothing is left: more bytes raise a new event, and so does the peer's
     /// close unless it came with these. Saves the system call that would only say so.
     const fn of_kernel(bytes: usize, asked: usize) -> Self {

@@ -16,6 +16,7 @@ use sp::{DialOptions, ListenOptions, Listener, PipeEvent, Socket};
 use sp_core::clock;
 use sp_protocols::engine::Engine;
 
+pub(crate) mod own;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 
@@ -31,6 +32,8 @@ pub(crate) enum Transport {
     Ws,
     /// Datagrams: what is not waited for may be lost.
     Udp,
+    /// What a program brought, with streams that give little at a time. Not among all: each takes three descriptors.
+    Own,
     /// With certificates on both sides.
     #[cfg(feature = "tls")]
     Tls,
@@ -74,6 +77,7 @@ impl Transport {
             Self::Inproc => format!("inproc://{}", unique()),
             Self::Udp => "udp://127.0.0.1:0".to_owned(),
             Self::Ws => format!("ws://127.0.0.1:0/{}", unique()),
+            Self::Own => format!("{}://{}", own::choppy(), unique()),
             #[cfg(feature = "tls")]
             Self::Tls => "tls+tcp://127.0.0.1:0".to_owned(),
             #[cfg(feature = "tls")]
@@ -83,7 +87,7 @@ impl Transport {
 
     /// Whether its connections are those of tcp, with what is set on these.
     pub(crate) fn is_over_tcp(self) -> bool {
-        !matches!(self, Self::Ipc | Self::Inproc | Self::Udp)
+        !matches!(self, Self::Ipc | Self::Inproc | Self::Udp | Self::Own)
     }
 
     /// Whether a message of `len` bytes can pass, with the header of any pattern.

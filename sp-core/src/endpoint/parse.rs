@@ -1,11 +1,11 @@
 //! The URL grammar: `scheme://host[:port]` for tcp and udp, with a path and query behind it for ws; everything behind
-//! `://` as it stands for ipc and inproc, and with `%` and two digits for a byte for abstract names.
+//! `://` as it stands for ipc, inproc and the program's own transports, and with `%` and two digits for a byte for abstract names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use super::target::canonical;
-use super::{Address, EndpointError, Host, IpFamily};
+use super::{Address, EndpointError, Host, IpFamily, schemes};
 
 /// Reads a URL.
 pub(super) fn address(url: &str) -> Result<Address, EndpointError> {
@@ -40,12 +40,15 @@ pub(super) fn address(url: &str) -> Result<Address, EndpointError> {
         known if NOT_BUILT.contains(&known) => {
             return Err(EndpointError::NotBuilt { url: url.to_owned(), scheme: known.to_owned() });
         }
-        _ => {
-            return Err(EndpointError::UnknownScheme {
-                url: url.to_owned(),
-                scheme: scheme.to_owned(),
-            });
-        }
+        own => match schemes::added(own) {
+            Some(scheme) => Ok(Address::Own { scheme, address: rest.into() }),
+            None => {
+                return Err(EndpointError::UnknownScheme {
+                    url: url.to_owned(),
+                    scheme: scheme.to_owned(),
+                });
+            }
+        },
     };
     address.map_err(|fault| fault.at(url))
 }

@@ -224,8 +224,32 @@ fn errors_say_what_to_do() {
     );
     assert_eq!(
         error("zmq://host"),
-        r#""zmq://host": no transport has the scheme "zmq"; use tcp, tcp4, tcp6, tls+tcp, ws, wss, udp, ipc, unix, abstract, socket or inproc"#
+        r#""zmq://host": no transport has the scheme "zmq"; use tcp, tcp4, tcp6, tls+tcp, ws, wss, udp, ipc, unix, abstract, socket or inproc, or register a transport of your own"#
     );
+}
+
+#[test]
+fn a_scheme_that_was_added_takes_whatever_follows() {
+    assert!(matches!("mine+x://a".parse::<Endpoint>(), Err(EndpointError::UnknownScheme { .. })));
+    assert_eq!(add_scheme("mine+x"), Ok(()));
+    let at = parse("Mine+X:///dev/ttyS0?9600#%zz");
+    assert_eq!(at.to_string(), "mine+x:///dev/ttyS0?9600#%zz");
+    assert_eq!((at.scheme(), at.port()), ("mine+x", None));
+    assert_eq!(at.check_dialable(), Ok(()));
+    assert_eq!(at.with_own_address("b"), parse("mine+x://b"));
+}
+
+#[test]
+fn a_scheme_is_added_once_and_takes_nobodys_place() {
+    assert_eq!(add_scheme("once"), Ok(()));
+    assert_eq!(add_scheme("once"), Err(SchemeError::Taken { scheme: "once" }));
+    for scheme in ["", "Upper", "1st", "a b", "a/b", "a:b", "ä", "+a"] {
+        assert_eq!(add_scheme(scheme), Err(SchemeError::Malformed { scheme }));
+    }
+    // Also those that other builds and other libraries have.
+    for scheme in ["tcp", "ws", "unix", "abstract", "inproc", "socket", "tls+tcp", "udp", "dtls"] {
+        assert_eq!(add_scheme(scheme), Err(SchemeError::BuiltIn { scheme }));
+    }
 }
 
 /// sp-wire 8.16 item 163, the reporting of the bound port.

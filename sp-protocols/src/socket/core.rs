@@ -14,6 +14,7 @@ use sp_core::clock;
 use sp_core::config::Config;
 use sp_core::datagram::Lost;
 use sp_core::endpoint::Endpoint;
+use sp_core::foreign::{Panicked, guarded};
 use sp_core::id::{CtxId, PeerId, SocketId, TimerKey};
 use sp_core::message::Message;
 use sp_core::pipe::{CloseReason, Flow, Flush, Pipe, PipeEvents, PipeInfo, ProtocolId};
@@ -24,7 +25,6 @@ use sp_transport::{Driver, Lingering, Owner, Runtime};
 
 use super::admission::{Admission, Admit};
 use super::error::OpenError;
-use super::foreign::{Panicked, guarded};
 use super::live::{Counts, Deferred, Line, Lines, Live};
 use super::lookout::Lookout;
 use super::monitor::{Monitor, PipeEvent};

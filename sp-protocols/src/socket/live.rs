@@ -11,6 +11,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use sp_core::clock;
+use sp_core::foreign::guarded;
 use sp_core::held::Held;
 use sp_core::id::{CtxId, IdMap, PeerId, TimerKey};
 use sp_core::message::Message;
@@ -18,7 +19,6 @@ use sp_core::pipe::{Backlog, CloseReason, Flush, Pipe};
 use sp_core::registry::Peer;
 use sp_transport::{Broadcast, Driver};
 
-use super::foreign::guarded;
 use super::wait::{Side, Waiters};
 use crate::engine::{Counter, Effects};
 

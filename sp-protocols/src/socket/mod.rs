@@ -11,7 +11,6 @@ mod core;
 pub(crate) mod device;
 mod endpoints;
 mod error;
-mod foreign;
 mod futures;
 mod iter;
 mod live;

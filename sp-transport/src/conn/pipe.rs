@@ -179,7 +179,7 @@ impl StreamPipe {
             self.driver.blocked();
         }
         if let Some(kind) = flushed.failed {
-            Pipe::close(self, CloseReason::Io(kind));
+            Pipe::close(self, self.stream.end_reason(kind));
         }
         if flushed.room {
             self.tell_room();

@@ -171,7 +171,8 @@ impl Wheel {
         let key = event.token().0;
         // A stale event finds nobody, or the slot's next owner, for whom it is a false alarm.
         let Some(conn) = self.conns.get_mut(key) else { return self.serve_hub(event) };
-        if event.is_writable() {
+        let both = conn.pipe.stream().hears_both_at_once();
+        if event.is_writable() || both {
             conn.pipe.writable();
         }
         let ends = event.is_read_closed() || event.is_error();
@@ -180,7 +181,7 @@ impl Wheel {
         }
         // What is in the list has its turn in this step anyway, and one turn is enough: a second batch would find the first
         // still in the queue.
-        if (ends || event.is_readable()) && !conn.listed {
+        if (ends || both || event.is_readable()) && !conn.listed {
             self.receive(key, driver);
         }
     }

@@ -14,7 +14,7 @@ use sp_core::pipe::{CloseReason, Pipe, PipeEvents, PipeInfo};
 use super::endpoints::{Ep, Role};
 use super::{Due, HANDSHAKE_POLLING, Origin, Source, Worker};
 use crate::conn::ReadBuf;
-use crate::listener::Bound;
+use crate::listener::{Bound, Door};
 use crate::options::ConnOptions;
 use crate::runtime::{EndpointId, Owner};
 use crate::udp::{self, Hub, News, Read, Terms, UdpPipe};
@@ -23,7 +23,7 @@ use crate::wire::datagram::Offer;
 impl Worker {
     /// Starts a listener for datagrams.
     pub(super) fn listen_datagrams(&mut self, id: EndpointId, owner: Owner, bound: Bound) {
-        let Bound { socket: Some(socket), endpoint, options, .. } = bound else {
+        let Bound { door: Some(Door::Socket(socket)), endpoint, options, .. } = bound else {
             unreachable!("a listener over udp was bound")
         };
         let mut terms = terms(&options.conn, &*owner.events, Config::new().udp_refresh);

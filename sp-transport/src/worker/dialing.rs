@@ -12,9 +12,11 @@ use super::endpoints::{Ep, Role};
 use super::{Command, Due, Origin, Source, Worker};
 use crate::dialer::{self, NEXT_ADDRESS};
 use crate::inproc;
+use crate::own;
 use crate::resolver::Addresses;
 use crate::runtime::EndpointId;
-use crate::stream::no_connection;
+use crate::stream::{Plain, Stream, no_connection};
+use crate::transport::registered;
 
 impl Worker {
     /// Starts a dialer's next attempt.
@@ -49,11 +51,15 @@ impl Worker {
             }
             Address::Ipc { path } => {
                 let connected = dialer::connect_ipc(path);
-                self.connected_here(id, connected);
+                self.connected_here(id, connected.map(plain));
             }
             Address::Abstract { name } => {
                 let connected = dialer::connect_abstract(name);
-                self.connected_here(id, connected);
+                self.connected_here(id, connected.map(plain));
+            }
+            Address::Own { scheme, address } => {
+                let connected = registered(scheme).and_then(|own| own::dial(&*own, address));
+                self.connected_here(id, connected.map(|own| Stream::Own(Box::new(own))));
             }
             Address::Socket => {
                 unreachable!("an endpoint for descriptors is refused before it is dialled")
@@ -69,10 +75,10 @@ impl Worker {
         }
     }
 
-    /// What came of connecting to a local socket, which is done or has failed at once.
-    fn connected_here(&mut self, id: EndpointId, connected: io::Result<Socket>) {
+    /// What came of connecting where there is one way to try, which has begun or failed at once.
+    fn connected_here(&mut self, id: EndpointId, connected: io::Result<Stream>) {
         match connected {
-            Ok(socket) => self.shake_hands(id, socket, None),
+            Ok(stream) => self.shake_hands(id, stream, None),
             Err(error) => self.attempt_failed(id, None, no_connection(&error)),
         }
     }
@@ -110,7 +116,7 @@ impl Worker {
                         let due = Due::NextAddress { id, turn: dialer.turn };
                         self.timers.add(clock::after(clock::now(), NEXT_ADDRESS), due);
                     }
-                    return self.shake_hands(id, socket, Some(addr));
+                    return self.shake_hands(id, plain(socket), Some(addr));
                 }
                 Err(error) => why = no_connection(&error),
             }
@@ -173,4 +179,8 @@ impl Worker {
         let wait = dialer.backoff.fail();
         self.timers.add(clock::after(clock::now(), wait), Due::Redial(id));
     }
+}
+
+const fn plain(socket: Socket) -> Stream {
+    Stream::Plain(Plain::new(socket))
 }

@@ -23,6 +23,7 @@ use crate::half_open::{HalfOpen, Step};
 use crate::layers::{End, Layers};
 use crate::listener::{Accepted, Bound, Listener, PAUSE_FIRST, PAUSE_LAST};
 use crate::runtime::{EndpointId, Owner};
+use crate::stream::{Plain, Stream};
 use crate::udp::Hub;
 
 /// A dialer or listener and the pipes it made.
@@ -74,9 +75,9 @@ impl Worker {
         }
         let endpoint = Arc::clone(&bound.endpoint);
         let mut key = None;
-        if let Some(socket) = &bound.socket {
+        if let Some(door) = &bound.door {
             let place = self.sources.insert(Source::Listener(id));
-            if let Err(error) = self.poll_source(socket.as_raw_fd(), place) {
+            if let Err(error) = self.poll_source(door.as_raw_fd(), place) {
                 self.sources.remove(place);
                 return owner.events.refused(&endpoint, None, CloseReason::Io(error.kind()));
             }
@@ -117,8 +118,8 @@ impl Worker {
             if listener.waits_for_timer {
                 return;
             }
-            let (socket, peer_addr) = match listener.accept() {
-                Accepted::Peer(socket, addr) => (socket, addr),
+            let (stream, peer_addr) = match listener.accept() {
+                Accepted::Peer(stream, addr) => (stream, addr),
                 Accepted::Nobody => return,
                 Accepted::Gone => continue,
                 Accepted::Exhausted(why) => {
@@ -134,7 +135,7 @@ impl Worker {
                 owner.events.refused(endpoint, peer_addr, CloseReason::TooMany { limit });
                 continue;
             }
-            self.shake_hands(id, socket, peer_addr);
+            self.shake_hands(id, stream, peer_addr);
         }
         if let Some(Ep { role: Role::Listener(listener), .. }) = self.endpoints.get_mut(&id) {
             // More may wait, and no new event would say so.
@@ -160,14 +161,14 @@ impl Worker {
             owner.events.refused(endpoint, peer_addr, why.clone());
             return Err(why);
         }
-        self.shake_hands(id, socket, peer_addr);
+        self.shake_hands(id, Stream::Plain(Plain::new(socket)), peer_addr);
         Ok(())
     }
 
     pub(super) fn shake_hands(
         &mut self,
         id: EndpointId,
-        socket: Socket,
+        stream: Stream,
         peer_addr: Option<SocketAddr>,
     ) {
         let Some(ep) = self.endpoints.get_mut(&id) else { return };
@@ -175,8 +176,8 @@ impl Worker {
         let limit = end.conn().handshake_limit;
         let serial = self.next_serial;
         self.next_serial += 1;
-        let fd = socket.as_raw_fd();
-        let layers = match Layers::new(socket, ep.endpoint.address(), &*ep.owner.events, end) {
+        let fd = stream.as_raw_fd();
+        let layers = match Layers::new(stream, ep.endpoint.address(), &*ep.owner.events, end) {
             Ok(layers) => layers,
             Err(why) => return self.came_to_nothing(id, peer_addr, why),
         };
@@ -397,11 +398,11 @@ impl Worker {
                 self.hang_up(calling);
             }
             if let Role::Listener(listener) = &ep.role
-                && let (Some(key), Some(socket)) = (listener.key, &listener.bound.socket)
+                && let (Some(key), Some(door)) = (listener.key, &listener.bound.door)
             {
                 self.sources.try_remove(key);
                 // Registered when the listener started.
-                let _ = self.poll.registry().deregister(&mut SourceFd(&socket.as_raw_fd()));
+                let _ = self.poll.registry().deregister(&mut SourceFd(&door.as_raw_fd()));
             }
             let (poll, timers) = (&self.poll, &mut self.timers);
             self.sources.retain(|_, source| match source {

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs the program's code, whose panic is not to end the thread: that may be the one that serves every socket. The
 /// panic hook has reported it; the error says only that there was one.
-pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     // What the call may have left in disorder is the program's own: it touches nothing of the library's that a lock
     // guards, for none is held.
     catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
@@ -16,4 +16,4 @@ pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
 
 /// The program's code has panicked.
 #[derive(Debug)]
-pub(crate) struct Panicked;
+pub struct Panicked;
