@@ -311,7 +311,6 @@ pub(crate) const TARGETS: &[Target] = &[
     target("one way ws 1 MiB", ONEWAY_WS.sized(MIB), RATE, NOT_SLOWER),
     target("round trip udp 64 B", RTT_TCP.over(Udp), P50, &[Times(Nng, 1.0)]),
     target("round trip udp 32 KiB", RTT_TCP.over(Udp).sized(32 * KIB), P50, &[Times(Nng, 1.0)]),
-    target("16 subscribers, closed loop, udp", FANOUT.over(Udp).many(16), DELIVERED, NOT_SLOWER),
     target("surveys of 16, udp", SURVEY.over(Udp), RATE, &[Times(Nng, 1.0)]),
     target("round trip tls 64 B", RTT_TLS, P50, &[Times(Nng, 1.0)]),
     target("one way tls 64 B", ONEWAY_TLS, RATE, NOT_SLOWER),

@@ -150,7 +150,14 @@ impl End for RawEnd {
         self.open()?;
         let Link::Open(stream) = &self.link else { unreachable!("just opened") };
         stream.set_read_timeout(limit).map_err(Error::io("set a read timeout"))?;
-        self.read_some()
+        loop {
+            let part = self.part;
+            let whole = self.read_some()?;
+            // A large message comes in many pieces; only a read that brought nothing has timed out.
+            if whole > 0 || self.part == part {
+                return Ok(whole);
+            }
+        }
     }
 
     fn send_burst(&mut self, body: &[u8], count: u64) -> Result<()> {
