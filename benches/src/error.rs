@@ -46,10 +46,10 @@ pub(crate) enum Error {
     /// The far end said nothing.
     #[error("the far end did not answer in time")]
     Silent,
-    /// Not every subscriber got the messages that prove it connected.
-    #[error("{missing} of {all} subscribers never got a message")]
+    /// Not everybody got or answered the messages that prove it connected.
+    #[error("{missing} of {all} others never got a message, or never answered")]
     Deaf {
-        /// Subscribers without a message.
+        /// Those without a message.
         missing: usize,
         /// All of them.
         all: usize,

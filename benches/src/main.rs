@@ -44,16 +44,25 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum What {
-    /// REQ/REP round trips: time, rate, CPU.
+    /// Round trips: time, rate, CPU.
     Rtt {
-        /// Beside a stream of so many messages a second between the same two processes.
-        #[arg(long, value_delimiter = ',', value_parser = positive, num_args = 0..=1, default_missing_value = LOAD)]
+        /// The pattern that carries them.
+        #[arg(long, default_value = "req", value_delimiter = ',')]
+        pattern: Vec<Asking>,
+        /// REQ/REP beside a stream of so many messages a second between the same two processes.
+        #[arg(long, conflicts_with = "pattern", value_delimiter = ',', value_parser = positive, num_args = 0..=1, default_missing_value = LOAD)]
         load: Option<Vec<usize>>,
         #[command(flatten)]
         wired: Wired,
     },
-    /// PUSH/PULL one way: messages, bytes, CPU, losses.
-    Oneway(Wired),
+    /// One way: messages, bytes, CPU, losses.
+    Oneway {
+        /// The pattern that carries them.
+        #[arg(long, default_value = "push", value_delimiter = ',')]
+        pattern: Vec<Sending>,
+        #[command(flatten)]
+        wired: Wired,
+    },
     /// REQ/REP with many requests outstanding on one socket.
     Outstanding {
         /// How many are outstanding.
@@ -62,14 +71,25 @@ enum What {
         #[command(flatten)]
         wired: Wired,
     },
-    /// PUB/SUB: what all subscribers receive together, and what they lose.
+    /// One to many: what all subscribers or neighbours receive together, and what they lose.
     Fanout {
+        /// The pattern that carries it.
+        #[arg(long, default_value = "pub", value_delimiter = ',')]
+        pattern: Vec<Publishing>,
         /// How many subscribers there are.
         #[arg(long, default_value = "1,8,64", value_delimiter = ',', value_parser = positive)]
         subscribers: Vec<usize>,
-        /// At most 64 messages ahead of the slowest subscriber, or as fast as it goes.
+        /// At most 64 messages or 6 MiB ahead of the slowest subscriber, or as fast as it goes.
         #[arg(long, default_value = "window,flood", value_delimiter = ',')]
         mode: Vec<Mode>,
+        #[command(flatten)]
+        wired: Wired,
+    },
+    /// SURVEY: time and rate of surveys that everybody answers.
+    Survey {
+        /// How many respondents there are.
+        #[arg(long, default_value = "1,8,64", value_delimiter = ',', value_parser = positive)]
+        respondents: Vec<usize>,
         #[command(flatten)]
         wired: Wired,
     },
@@ -159,10 +179,37 @@ enum What {
     },
 }
 
+/// What carries round trips.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Asking {
+    /// REQ/REP.
+    Req,
+    /// PAIR at both ends.
+    Pair,
+}
+
+/// What carries messages one way.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Sending {
+    /// PUSH/PULL.
+    Push,
+    /// PAIR at both ends.
+    Pair,
+}
+
+/// What carries messages from one to many.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Publishing {
+    /// PUB/SUB.
+    Pub,
+    /// BUS at all ends.
+    Bus,
+}
+
 /// How a publisher publishes.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Mode {
-    /// At most 64 messages ahead of the slowest subscriber.
+    /// At most 64 messages or 6 MiB ahead of the slowest subscriber.
     Window,
     /// As fast as it goes.
     Flood,
@@ -245,16 +292,35 @@ fn main() -> ExitCode {
 impl What {
     fn run(self) -> Result<ExitCode> {
         match self {
-            Self::Rtt { load: None, wired } => wired.run(&[Bench::Rtt], &[1]),
-            Self::Rtt { load: Some(rates), wired } => wired.run(&[Bench::Load], &rates),
-            Self::Oneway(wired) => wired.run(&[Bench::Oneway], &[1]),
+            Self::Rtt { load: Some(rates), wired, .. } => wired.run(&[Bench::Load], &rates),
+            Self::Rtt { load: None, pattern, wired } => {
+                let bench = |pattern| match pattern {
+                    Asking::Req => Bench::Rtt,
+                    Asking::Pair => Bench::RttPair,
+                };
+                wired.run(&pattern.into_iter().map(bench).collect::<Vec<_>>(), &[1])
+            }
+            Self::Oneway { pattern, wired } => {
+                let bench = |pattern| match pattern {
+                    Sending::Push => Bench::Oneway,
+                    Sending::Pair => Bench::OnewayPair,
+                };
+                wired.run(&pattern.into_iter().map(bench).collect::<Vec<_>>(), &[1])
+            }
             Self::Outstanding { outstanding, wired } => {
                 wired.run(&[Bench::Outstanding], &outstanding)
             }
-            Self::Fanout { subscribers, mode, wired } => {
-                let bench = |mode| if mode == Mode::Flood { Bench::Flood } else { Bench::Fanout };
-                wired.run(&mode.into_iter().map(bench).collect::<Vec<_>>(), &subscribers)
+            Self::Fanout { pattern, subscribers, mode, wired } => {
+                let bench = |pattern, mode| match (pattern, mode) {
+                    (Publishing::Pub, Mode::Window) => Bench::Fanout,
+                    (Publishing::Pub, Mode::Flood) => Bench::Flood,
+                    (Publishing::Bus, Mode::Window) => Bench::FanoutBus,
+                    (Publishing::Bus, Mode::Flood) => Bench::FloodBus,
+                };
+                let of = |pattern| mode.iter().map(move |&mode| bench(pattern, mode));
+                wired.run(&pattern.into_iter().flat_map(of).collect::<Vec<_>>(), &subscribers)
             }
+            Self::Survey { respondents, wired } => wired.run(&[Bench::Survey], &respondents),
             Self::Clients { client, clients, wired } => {
                 let bench = |client| match client {
                     Client::Own => Bench::Clients,
@@ -328,10 +394,7 @@ impl Common {
             Some(path) => Some(File::create(path).map_err(Error::io("write the results"))?),
             None => None,
         };
-        let variants = |cell: &Cell| -> Vec<Variant> {
-            let of = |family: &Family| family.variants(cell.bench, cell.transport);
-            families.iter().flat_map(of).copied().collect()
-        };
+        let variants = |cell: &Cell| Family::able(&families, cell.bench, cell.transport);
         self.print_settings(&cells.iter().flat_map(variants).collect::<Vec<_>>())?;
         let scratch = Scratch::new()?;
         let mut code = ExitCode::SUCCESS;

@@ -1,7 +1,7 @@
-//! PUB/SUB, in two ways.
+//! PUB/SUB, or BUS, in two ways.
 //!
-//! In a closed loop the publisher is never more than [`AHEAD_MAX`] messages ahead of its slowest subscriber, so a peer
-//! whose queues hold that much loses nothing. In a flood it publishes as fast as its calls return, and what counts is
+//! In a closed loop the publisher is never more than [`AHEAD_MAX`] messages or [`AHEAD_BYTES_MAX`] ahead of its slowest
+//! subscriber, so a peer whose queues hold that much loses nothing. In a flood it publishes as fast as its calls return, and what counts is
 //! how much arrives, and how much is lost.
 
 use std::fs;
@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use super::far::{Far, Start};
 use super::gauge::Gauge;
 use super::metric::{DELIVERED, LOST, LOST_SHARE};
-use super::{Bench, Cell, Figures, scratch_path};
+use super::{Cell, Figures, scratch_path};
 use crate::error::{Error, Result};
-use crate::peer::{Aligned, End, Heard, Peer, Role, Variant};
+use crate::peer::{Aligned, End, Heard, Peer, Variant};
 use crate::place::Side;
 use crate::sys::{self, SharedCounters};
 
@@ -25,7 +25,7 @@ pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
     let path = scratch_path(id, "counters");
     let counters = SharedCounters::create(&path, cell.many).map_err(Error::io("make counters"))?;
     let peer: Arc<dyn Peer> = variant.peer()?.into();
-    let (end, url) = peer.serve(Role::Pub, &cell.url(0), cell.size)?;
+    let (end, url) = peer.serve(cell.bench.roles().0, &cell.url(0), cell.size)?;
     let far = Far::start(
         cell,
         variant,
@@ -41,10 +41,10 @@ pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
     feed.prove()?;
     let gauge = Gauge::take(cell, &mut far, |_, until| {
         let before = feed.delivered();
-        let end = if cell.bench == Bench::Flood { feed.flood(until) } else { feed.run(until) }?;
+        let end = if cell.bench.is_flood() { feed.flood(until) } else { feed.run(until) }?;
         Ok((feed.delivered() - before, end))
     })?;
-    let lost = if cell.bench == Bench::Flood { feed.wait_for_silence() } else { feed.settle() };
+    let lost = if cell.bench.is_flood() { feed.wait_for_silence() } else { feed.settle() };
     let share = lost as f64 / (feed.sent * feed.base.len() as u64).max(1) as f64;
     let mut figures = vec![(DELIVERED, gauge.rate())];
     figures.extend(gauge.costs(variant));
@@ -71,12 +71,15 @@ struct Feed {
     sent: u64,
     /// How many of these the slowest subscriber had at the last look.
     slowest: u64,
+    /// How many more it may have published.
+    ahead: u64,
 }
 
 impl Feed {
     fn new(end: Box<dyn End>, size: usize, counters: SharedCounters) -> Self {
         let base = vec![0; counters.len()];
-        Self { end, body: Aligned::new(size, 7), counters, base, sent: 0, slowest: 0 }
+        let ahead = (AHEAD_BYTES_MAX / size as u64).clamp(2, AHEAD_MAX);
+        Self { end, body: Aligned::new(size, 7), counters, base, sent: 0, slowest: 0, ahead }
     }
 
     /// Publishes now and then until three messages in a row have reached everybody: all subscriptions are in place.
@@ -102,13 +105,13 @@ impl Feed {
     fn run(&mut self, end: Instant) -> Result<Instant> {
         let mut now = sys::now();
         while now < end {
-            if self.sent == self.slowest + AHEAD_MAX
-                && !self.wait_for(self.sent - AHEAD_MAX / 2, sys::now() + SILENCE)
+            if self.sent == self.slowest + self.ahead
+                && !self.wait_for(self.sent - self.ahead / 2, sys::now() + SILENCE)
             {
                 let lost = self.missing();
                 return Err(Error::Stalled { sent: self.sent, lost });
             }
-            for _ in 0..BURST.min(self.slowest + AHEAD_MAX - self.sent) {
+            for _ in 0..BURST.min(self.slowest + self.ahead - self.sent) {
                 self.end.send(&self.body)?;
                 self.sent += 1;
             }
@@ -190,6 +193,9 @@ impl Feed {
 
 /// Far below the queues of every peer measured.
 const AHEAD_MAX: u64 = 64;
+
+/// Below half of what this library holds for a subscriber by default.
+const AHEAD_BYTES_MAX: u64 = 6 << 20;
 
 /// Messages between two looks at the clock.
 const BURST: u64 = 16;

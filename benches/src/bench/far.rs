@@ -250,10 +250,11 @@ fn work(
         }
         say(Reply::Ready(at))
     };
+    let (_, role) = cell.bench.roles();
     let serve = |role, index| peer.serve(role, &cell.url(index), cell.size);
     match cell.bench {
-        Bench::Rtt | Bench::Paced | Bench::Siege => {
-            let (end, at) = serve(Role::Rep, 0)?;
+        Bench::Rtt | Bench::RttPair | Bench::Paced | Bench::Siege => {
+            let (end, at) = serve(role, 0)?;
             ready(at)?;
             rtt::echo(end)
         }
@@ -272,8 +273,8 @@ fn work(
             ready(at.join(" "))?;
             pairs::echo(ends)
         }
-        Bench::Oneway => {
-            let (end, at) = serve(Role::Push, 0)?;
+        Bench::Oneway | Bench::OnewayPair => {
+            let (end, at) = serve(role, 0)?;
             ready(at)?;
             say(Reply::Sent(oneway::push(end, cell.size, state)?))
         }
@@ -283,14 +284,21 @@ fn work(
             ready(at)?;
             answerer.run()
         }
-        Bench::Fanout | Bench::Flood => {
+        Bench::Fanout | Bench::FanoutBus | Bench::Flood | Bench::FloodBus => {
             let url = start.url.clone().ok_or(Error::Gone)?;
             let path = start.counters.as_deref().ok_or(Error::Gone)?;
             let counters = SharedCounters::open(path, cell.many);
             let counters = counters.map_err(Error::io("open the counters"))?;
-            let crowd = peer.subscribers(&url, cell.size, cell.many)?;
+            let crowd = peer.subscribers(role, &url, cell.size, cell.many)?;
             ready(url)?;
             crowd.run(fanout::counting(counters))
+        }
+        Bench::Survey => {
+            let url = start.url.clone().ok_or(Error::Gone)?;
+            let ends = (0..cell.many).map(|_| peer.connect(role, &url, cell.size));
+            let ends = ends.collect::<Result<_>>()?;
+            ready(url)?;
+            pairs::echo(ends)
         }
         Bench::Pool | Bench::Engine => Err(Error::NoPeers),
     }

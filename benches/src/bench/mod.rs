@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use crate::error::Result;
-use crate::peer::Variant;
+use crate::peer::{Role, Variant};
 use crate::place::{Placement, Seats, Side};
 
 mod client;
@@ -24,6 +24,7 @@ mod pairs;
 mod pool;
 mod rtt;
 mod siege;
+mod survey;
 pub(crate) mod targets;
 mod wire;
 
@@ -34,16 +35,26 @@ pub(crate) use metric::{Better, Metric};
 pub(crate) enum Bench {
     /// REQ/REP round trips, one at a time.
     Rtt,
-    /// The same beside a stream between the same two processes.
+    /// The same on PAIR.
+    RttPair,
+    /// REQ/REP round trips beside a stream between the same two processes.
     Load,
     /// PUSH/PULL as fast as it goes.
     Oneway,
+    /// The same on PAIR.
+    OnewayPair,
     /// REQ/REP with many requests outstanding on one socket.
     Outstanding,
     /// PUB/SUB in a closed loop.
     Fanout,
+    /// The same on BUS, all from one.
+    FanoutBus,
     /// PUB/SUB as fast as it goes.
     Flood,
+    /// The same on BUS, all from one.
+    FloodBus,
+    /// One survey after the other, each answered by everybody.
+    Survey,
     /// Many sockets of the library, each asking one REP in a closed loop.
     Clients,
     /// The same with one bare client for the servers of all.
@@ -73,6 +84,10 @@ pub(crate) enum Transport {
     Inproc,
     /// Datagrams over loopback, two processes.
     Udp,
+    /// WebSocket over loopback, two processes.
+    Ws,
+    /// TLS over loopback, two processes. Needs the feature `tls`, nng's also `peer-nng-tls`.
+    Tls,
 }
 
 /// Everything that stays the same while the peers take turns.
@@ -106,10 +121,13 @@ impl Cell {
             _ => self.seats.enter(Side::Near)?,
         }
         match self.bench {
-            Bench::Rtt | Bench::Load | Bench::Paced => rtt::measure(self, variant),
-            Bench::Oneway => oneway::measure(self, variant),
+            Bench::Rtt | Bench::RttPair | Bench::Load | Bench::Paced => rtt::measure(self, variant),
+            Bench::Oneway | Bench::OnewayPair => oneway::measure(self, variant),
             Bench::Outstanding => outstanding::measure(self, variant),
-            Bench::Fanout | Bench::Flood => fanout::measure(self, variant),
+            Bench::Fanout | Bench::FanoutBus | Bench::Flood | Bench::FloodBus => {
+                fanout::measure(self, variant)
+            }
+            Bench::Survey => survey::measure(self, variant),
             Bench::Clients | Bench::BareClients => clients::measure(self, variant),
             Bench::Pairs => pairs::measure(self, variant),
             Bench::Pool => pool::measure(self, variant),
@@ -134,6 +152,8 @@ impl Cell {
                 format!("ipc://{}", scratch_path(id, &format!("{index}.sock")).display())
             }
             Transport::Inproc => format!("inproc://sp-bench-{id}-{index}"),
+            Transport::Ws => "ws://127.0.0.1:0/sp-bench".to_owned(),
+            Transport::Tls => "tls+tcp://127.0.0.1:0".to_owned(),
         }
     }
 }
@@ -162,11 +182,16 @@ impl Bench {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Rtt => "rtt",
+            Self::RttPair => "rtt-pair",
             Self::Load => "load",
             Self::Oneway => "oneway",
+            Self::OnewayPair => "oneway-pair",
             Self::Outstanding => "outstanding",
             Self::Fanout => "fanout",
+            Self::FanoutBus => "fanout-bus",
             Self::Flood => "flood",
+            Self::FloodBus => "flood-bus",
+            Self::Survey => "survey",
             Self::Clients => "clients",
             Self::BareClients => "bare-clients",
             Self::Paced => "paced",
@@ -181,16 +206,36 @@ impl Bench {
     /// What there are many of, and by which name the number stands in results.
     pub(crate) const fn many(self) -> Option<&'static str> {
         match self {
-            Self::Rtt | Self::Oneway | Self::Pool => None,
+            Self::Rtt | Self::RttPair | Self::Oneway | Self::OnewayPair | Self::Pool => None,
             Self::Load => Some("streamed_per_second"),
             Self::Outstanding => Some("outstanding"),
             Self::Fanout | Self::Flood | Self::Engine => Some("subscribers"),
+            Self::FanoutBus | Self::FloodBus => Some("neighbours"),
+            Self::Survey => Some("respondents"),
             Self::Clients | Self::BareClients => Some("clients"),
             Self::Paced => Some("per_second"),
             Self::Pairs => Some("pairs"),
             Self::Idle => Some("connections"),
             Self::Siege => Some("strangers"),
         }
+    }
+
+    /// What the end that measures is for, and what the far end is for.
+    pub(crate) const fn roles(self) -> (Role, Role) {
+        match self {
+            Self::Oneway => (Role::Pull, Role::Push),
+            Self::OnewayPair => (Role::PairIn, Role::PairOut),
+            Self::RttPair => (Role::Pair, Role::Pair),
+            Self::Fanout | Self::Flood => (Role::Pub, Role::Sub),
+            Self::FanoutBus | Self::FloodBus => (Role::Bus, Role::Bus),
+            Self::Survey => (Role::Surveyor, Role::Respondent),
+            _ => (Role::Req, Role::Rep),
+        }
+    }
+
+    /// Whether it publishes as fast as it goes.
+    const fn is_flood(self) -> bool {
+        matches!(self, Self::Flood | Self::FloodBus)
     }
 
     /// Whether it runs inside one thread or two, without any transport.
@@ -207,6 +252,8 @@ impl Transport {
             Self::Ipc => "ipc",
             Self::Inproc => "inproc",
             Self::Udp => "udp",
+            Self::Ws => "ws",
+            Self::Tls => "tls",
         }
     }
 }
@@ -217,4 +264,4 @@ pub(crate) fn scratch_path(id: u32, kind: &str) -> std::path::PathBuf {
 }
 
 /// Long enough for connections, allocators and processor clocks to settle.
-pub(crate) const WARM_UP: Duration = Duration::from_millis(150);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! PUSH/PULL: one end sends as fast as its calls return, the other counts.
+//! PUSH/PULL, or PAIR: one end sends as fast as its calls return, the other counts.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use super::gauge::Gauge;
 use super::metric::LOST;
 use super::{Cell, Figures};
 use crate::error::Result;
-use crate::peer::{Aligned, End, Role, Variant};
+use crate::peer::{Aligned, End, Variant};
 use crate::place::Side;
 use crate::sys;
 
-/// One round: the far end pushes, this end pulls and takes the time; afterwards everything sent has to come in.
+/// One round: the far end sends, this end receives and takes the time; afterwards everything sent has to come in.
 pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
     let mut far = Far::start(cell, variant, Start::default())?;
-    let mut end = far.peer().connect(Role::Pull, far.url(), cell.size)?;
+    let mut end = far.peer().connect(cell.bench.roles().0, far.url(), cell.size)?;
     if cell.shares_process() {
         cell.seats.enter(Side::Near)?;
     }
@@ -55,7 +55,7 @@ fn drain(far: &mut Far, end: &mut dyn End, received: &mut u64) -> Result<u64> {
     Ok(sent.saturating_sub(*received))
 }
 
-/// The far end: pushes until it is told to stop; gives how many messages that were.
+/// The far end: sends until it is told to stop; gives how many messages that were.
 pub(super) fn push(mut end: Box<dyn End>, size: usize, state: &FarState) -> Result<u64> {
     let body = Aligned::new(size, 7);
     let burst = burst(size);

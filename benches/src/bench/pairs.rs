@@ -59,7 +59,7 @@ fn ask(end: &mut Box<dyn End>, size: usize, until: Instant) -> Result<Vec<Durati
     Ok(times)
 }
 
-/// The far end: a thread that echoes for each pair.
+/// The far end: a thread that echoes for each end.
 pub(super) fn echo(ends: Vec<Box<dyn End>>) -> Result<()> {
     thread::scope(|scope| {
         let threads: Vec<_> = ends.into_iter().map(|end| scope.spawn(|| rtt::echo(end))).collect();

@@ -1,4 +1,4 @@
-//! REQ/REP: one request at a time, each waiting for its reply; alone, beside a stream, or so many a second.
+//! REQ/REP, or PAIR: one request at a time, each waiting for its reply; alone, beside a stream, or so many a second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +25,7 @@ pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
     // The stream comes in on another socket of this process.
     let stream = urls.next().map(|url| peer.connect(Role::Pull, url, cell.size)).transpose()?;
     let begin = sys::now();
-    let mut end = peer.connect(Role::Req, url, cell.size)?;
+    let mut end = peer.connect(cell.bench.roles().0, url, cell.size)?;
     if cell.shares_process() {
         cell.seats.enter(Side::Near)?;
     }

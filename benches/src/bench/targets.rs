@@ -12,6 +12,8 @@ use crate::place::Placement;
 pub(crate) struct Target {
     /// Its name for people.
     pub(crate) what: &'static str,
+    /// Whose figure counts: this library's, one way or another.
+    pub(crate) who: Variant,
     /// What is measured.
     pub(crate) spot: Spot,
     /// Which of its figures counts.
@@ -82,6 +84,11 @@ impl Spot {
         Self { size, ..self }
     }
 
+    /// The same over another transport.
+    pub(crate) const fn over(self, transport: Transport) -> Self {
+        Self { transport, ..self }
+    }
+
     /// The same with another number of what there are many of.
     pub(crate) const fn with_many(self, many: usize) -> Self {
         self.many(many)
@@ -94,13 +101,15 @@ const fn target(
     metric: Metric,
     demands: &'static [Demand],
 ) -> Target {
-    Target { what, spot, metric, demands }
+    Target { what, who: Variant::Sp, spot, metric, demands }
 }
 
 use Demand::{AtMost, Beside, NoMore, Share, Times, Within};
 use Placement::{Free, OneCore, TwoCores};
-use Transport::{Inproc, Ipc, Tcp};
-use Variant::{Nng, NngAio, Omq, RawBatch, RawBlock, RawEpoll, RawSpin, RawXbeam, Zmq};
+use Transport::{Inproc, Ipc, Tcp, Tls, Udp, Ws};
+use Variant::{
+    Nng, NngAio, Omq, RawBatch, RawBlock, RawEpoll, RawSpin, RawTokio, RawXbeam, SpTokio, Zmq,
+};
 
 /// Round trips over tcp, each end on its own processor.
 pub(crate) const RTT_TCP: Spot = Spot::new(Bench::Rtt, Tcp, 64, TwoCores);
@@ -122,6 +131,22 @@ pub(crate) const ONEWAY_TCP: Spot = Spot::new(Bench::Oneway, Tcp, 64, TwoCores);
 pub(crate) const ONEWAY_IPC: Spot = Spot::new(Bench::Oneway, Ipc, 64, TwoCores);
 /// A stream in one process.
 pub(crate) const ONEWAY_INPROC: Spot = Spot::new(Bench::Oneway, Inproc, 64, TwoCores);
+/// Round trips on PAIR.
+pub(crate) const PAIR_RTT: Spot = Spot::new(Bench::RttPair, Tcp, 64, TwoCores);
+/// A stream on PAIR.
+pub(crate) const PAIR_ONEWAY: Spot = Spot::new(Bench::OnewayPair, Tcp, 64, TwoCores);
+/// A BUS to many neighbours in a closed loop.
+pub(crate) const BUS: Spot = Spot::new(Bench::FanoutBus, Tcp, 64, Free).many(16);
+/// Surveys that everybody answers.
+pub(crate) const SURVEY: Spot = Spot::new(Bench::Survey, Tcp, 64, Free).many(16);
+/// Round trips over WebSocket.
+pub(crate) const RTT_WS: Spot = RTT_TCP.over(Ws);
+/// Round trips over TLS.
+pub(crate) const RTT_TLS: Spot = RTT_TCP.over(Tls);
+/// A stream over WebSocket.
+pub(crate) const ONEWAY_WS: Spot = ONEWAY_TCP.over(Ws);
+/// A stream over TLS.
+pub(crate) const ONEWAY_TLS: Spot = ONEWAY_TCP.over(Tls);
 /// Publishing in a closed loop.
 pub(crate) const FANOUT: Spot = Spot::new(Bench::Fanout, Tcp, 64, Free).many(64);
 /// Publishing as fast as it goes.
@@ -269,6 +294,36 @@ pub(crate) const TARGETS: &[Target] = &[
     ),
     target("64 subscribers, flood, lost", FLOOD, LOST_SHARE, &[NoMore(Nng)]),
     target("1,000 clients", CLIENTS, RATE, &[Times(Nng, 4.0), Times(Zmq, 2.0), Times(Omq, 1.0)]),
+    target("PAIR round trip tcp 64 B", PAIR_RTT, P50, &[Times(Nng, 1.0)]),
+    target("PAIR round trip inproc 64 B", PAIR_RTT.over(Inproc), P50, &[Times(Nng, 1.0)]),
+    target("PAIR one way tcp 64 B", PAIR_ONEWAY, RATE, NOT_SLOWER),
+    target("PAIR one way ipc 64 KiB", PAIR_ONEWAY.over(Ipc).sized(64 * KIB), RATE, NOT_SLOWER),
+    target("PAIR one way inproc 1 MiB", PAIR_ONEWAY.over(Inproc).sized(MIB), RATE, NOT_SLOWER),
+    target("BUS to 16, closed loop", BUS, DELIVERED, NOT_SLOWER),
+    target("BUS to 16, closed loop, 64 KiB", BUS.sized(64 * KIB), DELIVERED, NOT_SLOWER),
+    target("BUS to 16, inproc", BUS.over(Inproc), DELIVERED, NOT_SLOWER),
+    target("surveys of 16, tcp", SURVEY, RATE, &[Times(Nng, 1.0)]),
+    target("surveys of 16, ipc", SURVEY.over(Ipc), RATE, &[Times(Nng, 1.0)]),
+    target("surveys of 16, inproc", SURVEY.over(Inproc), RATE, &[Times(Nng, 1.0)]),
+    target("round trip ws 64 B", RTT_WS, P50, &[Times(Nng, 1.0)]),
+    target("one way ws 64 B", ONEWAY_WS, RATE, NOT_SLOWER),
+    target("one way ws 64 KiB", ONEWAY_WS.sized(64 * KIB), RATE, NOT_SLOWER),
+    target("one way ws 1 MiB", ONEWAY_WS.sized(MIB), RATE, NOT_SLOWER),
+    target("round trip udp 64 B", RTT_TCP.over(Udp), P50, &[Times(Nng, 1.0)]),
+    target("round trip udp 32 KiB", RTT_TCP.over(Udp).sized(32 * KIB), P50, &[Times(Nng, 1.0)]),
+    target("surveys of 16, udp", SURVEY.over(Udp), RATE, &[Times(Nng, 1.0)]),
+    target("round trip tls 64 B", RTT_TLS, P50, &[Times(Nng, 1.0)]),
+    target("one way tls 64 B", ONEWAY_TLS, RATE, NOT_SLOWER),
+    target(
+        "one way tls 64 KiB",
+        ONEWAY_TLS.sized(64 * KIB),
+        RATE,
+        &[Times(Nng, 1.0), Times(NngAio, 1.0), Share(RawBatch, 0.85)],
+    ),
+    Target {
+        who: SpTokio,
+        ..target("round trip tcp 64 B, tasks", RTT_TCP, P50, &[Within(RawTokio, 1.5)])
+    },
     // A floor is one for the server only if the client is the same.
     target("1,000 clients, bare", BARE_CLIENTS, RATE, &[Share(RawEpoll, 0.6)]),
     target(
@@ -292,6 +347,9 @@ pub(crate) const TARGETS: &[Target] = &[
     ),
 ];
 
+/// Of nng in either of its ways.
+const NOT_SLOWER: &[Demand] = &[Times(Nng, 1.0), Times(NngAio, 1.0)];
+
 /// Nothing, but for what the harness itself does a few times in a round.
 const ALLOCATIONS_MAX: f64 = 0.001;
 
@@ -306,7 +364,9 @@ mod tests {
     fn no_target_is_stated_twice_and_each_demands_something() {
         for (index, target) in TARGETS.iter().enumerate() {
             assert!(!target.demands.is_empty(), "{}", target.what);
-            let same = |other: &&Target| other.spot == target.spot && other.metric == target.metric;
+            let same = |other: &&Target| {
+                (other.who, other.spot, other.metric) == (target.who, target.spot, target.metric)
+            };
             assert_eq!(TARGETS.iter().position(|other| same(&other)), Some(index));
         }
     }
@@ -321,7 +381,8 @@ mod tests {
                 .flat_map(|family| family.variants(target.spot.bench, target.spot.transport))
                 .copied()
                 .collect();
-            for who in target.demands.iter().filter_map(|demand| demand.beside()) {
+            let rivals = target.demands.iter().filter_map(|demand| demand.beside());
+            for who in rivals.chain([target.who]) {
                 assert!(present.contains(&who), "{}: {}", target.what, who.name());
             }
         }

@@ -81,7 +81,6 @@ impl Spot {
 
     /// Everybody built in who can do it.
     fn everybody(self) -> Vec<Variant> {
-        let of = |family: Family| family.variants(self.bench, self.transport);
-        Family::defaults().into_iter().flat_map(of).copied().collect()
+        Family::able(&Family::defaults(), self.bench, self.transport)
     }
 }

@@ -109,11 +109,14 @@ fn losses(out: &mut String, campaign: &Campaign, sweeps: &[Sweep]) {
             continue;
         }
         seen.push((spot, metric));
+        if spot.everybody().is_empty() {
+            continue;
+        }
         let Some(ours) = campaign.figure(spot, Variant::Sp, metric) else {
             let _ = writeln!(lines, "- {spot}: no figure for {}", metric.name);
             continue;
         };
-        for who in everybody(campaign).into_iter().filter(|who| !who.is_floor()) {
+        for who in everybody(campaign).into_iter().filter(|who| who.is_other_library()) {
             let theirs = campaign.figure(spot, who, metric);
             let times = theirs.and_then(|theirs| ratio(metric, ours.median, theirs.median));
             if let Some(times) = times.filter(|times| *times < NOISE) {

@@ -12,10 +12,12 @@ use super::chart::{Chart, Curve};
 use super::page;
 use super::progress::Progress;
 use crate::bench::Metric;
+use crate::bench::Transport::{Inproc, Ipc};
 use crate::bench::metric::{BYTES, DELIVERED, P50, RATE};
 use crate::bench::targets::{
-    BARE_CLIENTS, CLIENTS, FANOUT, FLOOD, IDLE, LOAD, ONEWAY_INPROC, ONEWAY_IPC, ONEWAY_TCP,
-    RTT_INPROC, RTT_IPC, RTT_TCP, Spot, TARGETS,
+    BARE_CLIENTS, BUS, CLIENTS, FANOUT, FLOOD, IDLE, LOAD, ONEWAY_INPROC, ONEWAY_IPC, ONEWAY_TCP,
+    ONEWAY_TLS, ONEWAY_WS, PAIR_ONEWAY, PAIR_RTT, RTT_INPROC, RTT_IPC, RTT_TCP, RTT_TLS, RTT_WS,
+    SURVEY, Spot, TARGETS,
 };
 use crate::error::{Error, Result};
 
@@ -39,7 +41,7 @@ pub(crate) fn report(into: &Path, rounds: usize, json: Option<&Path>) -> Result<
     spots.extend(sweeps.iter().flat_map(|sweep| sweep.spots.iter().copied()));
     let mut once = Vec::new();
     spots.retain(|spot| {
-        !once.contains(spot) && {
+        !once.contains(spot) && !spot.everybody().is_empty() && {
             once.push(*spot);
             true
         }
@@ -80,13 +82,20 @@ fn headline() -> Vec<Spot> {
 fn sweeps() -> Vec<Sweep> {
     let sizes = |spot: Spot| SIZES.iter().map(|&size| spot.sized(size)).collect();
     let many = |spot: Spot, many: &[usize]| many.iter().map(|&m| spot.with_many(m)).collect();
-    let by_size = |file, title, spot, metric| Sweep {
+    let of_sizes = |file, title, spots, metric| Sweep {
         file,
         title,
         across: "bytes in a message",
-        spots: sizes(spot),
+        spots,
         place: |spot| spot.size,
         metric,
+    };
+    let by_size = |file, title, spot, metric| of_sizes(file, title, sizes(spot), metric);
+    // Beside nng alone, where larger messages show nothing new.
+    let up_to_mib = |file, title, spot, metric| {
+        let spots: Vec<Spot> = sizes(spot);
+        let spots = spots.into_iter().filter(|spot| spot.size <= 1 << 20).collect();
+        of_sizes(file, title, spots, metric)
     };
     let by_many = |file, title, across, spot, of: &[usize], metric| Sweep {
         file,
@@ -136,6 +145,30 @@ fn sweeps() -> Vec<Sweep> {
             &CLIENT_COUNTS,
             RATE,
         ),
+        up_to_mib("rtt-pair-tcp.svg", "PAIR: round trip over tcp", PAIR_RTT, P50),
+        up_to_mib("oneway-pair-tcp.svg", "PAIR: one way over tcp", PAIR_ONEWAY, RATE),
+        up_to_mib("oneway-pair-ipc.svg", "PAIR: one way over ipc", PAIR_ONEWAY.over(Ipc), RATE),
+        up_to_mib(
+            "oneway-pair-inproc.svg",
+            "PAIR: one way in one process",
+            PAIR_ONEWAY.over(Inproc),
+            RATE,
+        ),
+        up_to_mib("bus-tcp.svg", "BUS to 16 in a closed loop, tcp", BUS, DELIVERED),
+        up_to_mib("bus-ipc.svg", "BUS to 16 in a closed loop, ipc", BUS.over(Ipc), DELIVERED),
+        up_to_mib(
+            "bus-inproc.svg",
+            "BUS to 16 in a closed loop, in one process",
+            BUS.over(Inproc),
+            DELIVERED,
+        ),
+        up_to_mib("survey-tcp.svg", "Surveys of 16, tcp", SURVEY, RATE),
+        up_to_mib("survey-ipc.svg", "Surveys of 16, ipc", SURVEY.over(Ipc), RATE),
+        up_to_mib("survey-inproc.svg", "Surveys of 16, in one process", SURVEY.over(Inproc), RATE),
+        up_to_mib("rtt-ws.svg", "Round trip over ws", RTT_WS, P50),
+        up_to_mib("oneway-ws.svg", "One way over ws", ONEWAY_WS, RATE),
+        up_to_mib("rtt-tls.svg", "Round trip over tls", RTT_TLS, P50),
+        up_to_mib("oneway-tls.svg", "One way over tls", ONEWAY_TLS, RATE),
     ]
 }
 

@@ -156,6 +156,10 @@ const fn protocol(role: Role) -> c_int {
         Role::Pull => NN_PULL,
         Role::Pub => NN_PUB,
         Role::Sub => NN_SUB,
+        Role::Pair | Role::PairOut | Role::PairIn => NN_PAIR,
+        Role::Bus => NN_BUS,
+        Role::Surveyor => NN_SURVEYOR,
+        Role::Respondent => NN_RESPONDENT,
     }
 }
 
@@ -191,12 +195,16 @@ unsafe extern "C" {
 }
 
 const AF_SP: c_int = 1;
+const NN_PAIR: c_int = 16;
 const NN_PUB: c_int = 2 * 16;
 const NN_SUB: c_int = 2 * 16 + 1;
 const NN_REQ: c_int = 3 * 16;
 const NN_REP: c_int = 3 * 16 + 1;
 const NN_PUSH: c_int = 5 * 16;
 const NN_PULL: c_int = 5 * 16 + 1;
+const NN_SURVEYOR: c_int = 6 * 16 + 2;
+const NN_RESPONDENT: c_int = 6 * 16 + 3;
+const NN_BUS: c_int = 7 * 16;
 const NN_SOL_SOCKET: c_int = 0;
 const NN_RCVTIMEO: c_int = 5;
 const NN_RCVMAXSIZE: c_int = 16;

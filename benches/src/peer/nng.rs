@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use nng_sys as c;
 
+#[cfg(feature = "peer-nng-tls")]
+use super::tls;
 use super::{End, Peer, Role};
 use crate::error::{Error, Result};
 
@@ -57,6 +59,10 @@ impl Socket {
             Role::Pull => c::nng_pull0_open,
             Role::Pub => c::nng_pub0_open,
             Role::Sub => c::nng_sub0_open,
+            Role::Pair | Role::PairOut | Role::PairIn => c::nng_pair0_open,
+            Role::Bus => c::nng_bus0_open,
+            Role::Surveyor => c::nng_surveyor0_open,
+            Role::Respondent => c::nng_respondent0_open,
         };
         // SAFETY: `id` is live and is filled by the call; nng has been initialised by `Nng::new`.
         check("open a socket", unsafe { open(&raw mut id) })?;
@@ -88,23 +94,44 @@ impl Socket {
         let given = CString::new(url).map_err(Error::peer("nng", "take the address"))?;
         let mut listener = c::nng_listener::NNG_LISTENER_INITIALIZER;
         // SAFETY: the socket is open, the address ends in a zero byte, `listener` is live and is filled.
-        check("listen", unsafe { c::nng_listen(self.0, given.as_ptr(), &raw mut listener, 0) })?;
-        let Some(host) = url.strip_suffix(":0") else {
+        check("make a listener", unsafe {
+            c::nng_listener_create(&raw mut listener, self.0, given.as_ptr())
+        })?;
+        #[cfg(feature = "peer-nng-tls")]
+        if url.starts_with("tls+tcp:") {
+            let config = TlsConfig::server()?;
+            // SAFETY: the listener has not started yet, and nng holds the configuration by itself.
+            check("use a certificate", unsafe { c::nng_listener_set_tls(listener, config.0) })?;
+        }
+        // SAFETY: the listener was just made.
+        check("listen", unsafe { c::nng_listener_start(listener, 0) })?;
+        if !url.contains(":0") {
             return Ok(url.to_owned());
-        };
+        }
         let mut port: c_int = 0;
         // SAFETY: the listener is open, the option's name ends in a zero byte, `port` is live and is filled.
         check("tell its port", unsafe {
             let name = c::NNG_OPT_BOUND_PORT.as_ptr().cast();
             c::nng_listener_get_int(listener, name, &raw mut port)
         })?;
-        Ok(format!("{host}:{port}"))
+        Ok(url.replacen(":0", &format!(":{port}"), 1))
     }
 
     pub(super) fn dial(&self, url: &str) -> Result<()> {
         let url = CString::new(url).map_err(Error::peer("nng", "take the address"))?;
-        // SAFETY: the socket is open, the address ends in a zero byte, and no dialer is asked for.
-        check("dial", unsafe { c::nng_dial(self.0, url.as_ptr(), ptr::null_mut(), 0) })
+        let mut dialer = c::nng_dialer::NNG_DIALER_INITIALIZER;
+        // SAFETY: the socket is open, the address ends in a zero byte, `dialer` is live and is filled.
+        check("make a dialer", unsafe {
+            c::nng_dialer_create(&raw mut dialer, self.0, url.as_ptr())
+        })?;
+        #[cfg(feature = "peer-nng-tls")]
+        if url.as_bytes().starts_with(b"tls+tcp:") {
+            let config = TlsConfig::client()?;
+            // SAFETY: the dialer has not started yet, and nng holds the configuration by itself.
+            check("use an authority", unsafe { c::nng_dialer_set_tls(dialer, config.0) })?;
+        }
+        // SAFETY: the dialer was just made.
+        check("dial", unsafe { c::nng_dialer_start(dialer, 0) })
     }
 
     fn send_message(&self, message: Message) -> Result<()> {
@@ -158,6 +185,57 @@ impl Drop for Socket {
         // SAFETY: the socket is ours and is closed once; nng numbers sockets, so no pointer dangles.
         unsafe { c::nng_socket_close(self.0) };
     }
+}
+
+/// A configuration of TLS; our hold on it ends on drop.
+#[cfg(feature = "peer-nng-tls")]
+struct TlsConfig(*mut c::nng_tls_config);
+
+#[cfg(feature = "peer-nng-tls")]
+impl TlsConfig {
+    fn server() -> Result<Self> {
+        let config = Self::new(c::nng_tls_mode::NNG_TLS_MODE_SERVER)?;
+        let (certificate, key) = (text(tls::CERTIFICATE)?, text(tls::KEY)?);
+        // SAFETY: the configuration is ours, both texts end in a zero byte, and the key has no password.
+        check("read the certificate", unsafe {
+            c::nng_tls_config_own_cert(config.0, certificate.as_ptr(), key.as_ptr(), ptr::null())
+        })?;
+        Ok(config)
+    }
+
+    fn client() -> Result<Self> {
+        let config = Self::new(c::nng_tls_mode::NNG_TLS_MODE_CLIENT)?;
+        let (authority, name) = (text(tls::AUTHORITY)?, text("localhost")?);
+        // SAFETY: the configuration is ours, the texts end in a zero byte, and there is no revocation list.
+        unsafe {
+            check(
+                "read the authority",
+                c::nng_tls_config_ca_chain(config.0, authority.as_ptr(), ptr::null()),
+            )?;
+            check("expect a name", c::nng_tls_config_server_name(config.0, name.as_ptr()))?;
+        }
+        Ok(config)
+    }
+
+    fn new(mode: c::nng_tls_mode) -> Result<Self> {
+        let mut config = ptr::null_mut();
+        // SAFETY: `config` is live and is filled when the call succeeds.
+        check("configure TLS", unsafe { c::nng_tls_config_alloc(&raw mut config, mode) })?;
+        Ok(Self(config))
+    }
+}
+
+#[cfg(feature = "peer-nng-tls")]
+impl Drop for TlsConfig {
+    fn drop(&mut self) {
+        // SAFETY: the hold is ours and is given up once.
+        unsafe { c::nng_tls_config_free(self.0) };
+    }
+}
+
+#[cfg(feature = "peer-nng-tls")]
+fn text(pem: &str) -> Result<CString> {
+    CString::new(pem).map_err(Error::peer("nng", "take a text"))
 }
 
 /// A message that is ours, freed on drop.

@@ -7,6 +7,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use super::tls;
 use super::{Aligned, End, Peer, Role};
 use crate::error::{Error, Result};
 
@@ -148,7 +150,14 @@ impl End for RawEnd {
         self.open()?;
         let Link::Open(stream) = &self.link else { unreachable!("just opened") };
         stream.set_read_timeout(limit).map_err(Error::io("set a read timeout"))?;
-        self.read_some()
+        loop {
+            let part = self.part;
+            let whole = self.read_some()?;
+            // A large message comes in many pieces; only a read that brought nothing has timed out.
+            if whole > 0 || self.part == part {
+                return Ok(whole);
+            }
+        }
     }
 
     fn send_burst(&mut self, body: &[u8], count: u64) -> Result<()> {
@@ -187,6 +196,8 @@ impl End for RawEnd {
 
 enum Listener {
     Tcp(TcpListener),
+    #[cfg(feature = "tls")]
+    Tls(TcpListener),
     Unix(UnixListener),
 }
 
@@ -197,6 +208,12 @@ impl Listener {
             let at = format!("tcp://{}", listener.local_addr()?);
             return Ok((Self::Tcp(listener), at));
         }
+        #[cfg(feature = "tls")]
+        if let Some(address) = url.strip_prefix("tls+tcp://") {
+            let listener = TcpListener::bind(address)?;
+            let at = format!("tls+tcp://{}", listener.local_addr()?);
+            return Ok((Self::Tls(listener), at));
+        }
         let path = url.strip_prefix("ipc://").ok_or(io::ErrorKind::InvalidInput)?;
         Ok((Self::Unix(UnixListener::bind(path)?), url.to_owned()))
     }
@@ -204,6 +221,11 @@ impl Listener {
     fn accept(&self) -> io::Result<Stream> {
         match self {
             Self::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener) => {
+                let (socket, _) = listener.accept()?;
+                tls::Stream::server(socket).map(|stream| Stream::Tls(Box::new(stream)))
+            }
             Self::Unix(listener) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
         }
     }
@@ -211,6 +233,8 @@ impl Listener {
 
 enum Stream {
     Tcp(TcpStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<tls::Stream>),
     Unix(UnixStream),
 }
 
@@ -218,6 +242,11 @@ impl Stream {
     fn connect(url: &str) -> io::Result<Self> {
         if let Some(address) = url.strip_prefix("tcp://") {
             return TcpStream::connect(address).map(Self::Tcp);
+        }
+        #[cfg(feature = "tls")]
+        if let Some(address) = url.strip_prefix("tls+tcp://") {
+            let stream = tls::Stream::client(TcpStream::connect(address)?)?;
+            return Ok(Self::Tls(Box::new(stream)));
         }
         let path = url.strip_prefix("ipc://").ok_or(io::ErrorKind::InvalidInput)?;
         UnixStream::connect(path).map(Self::Unix)
@@ -229,6 +258,8 @@ impl Stream {
                 stream.set_nodelay(true)?;
                 stream.set_nonblocking(mode == Raw::Spin)?;
             }
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.socket.set_nodelay(true)?,
             Self::Unix(stream) => stream.set_nonblocking(mode == Raw::Spin)?,
         }
         Ok(self)
@@ -237,6 +268,8 @@ impl Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(into),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.read(into),
             Self::Unix(stream) => stream.read(into),
         }
     }
@@ -244,6 +277,8 @@ impl Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
         }
     }
@@ -251,6 +286,8 @@ impl Stream {
     fn set_read_timeout(&self, limit: Duration) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.set_read_timeout(Some(limit)),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.socket.set_read_timeout(Some(limit)),
             Self::Unix(stream) => stream.set_read_timeout(Some(limit)),
         }
     }

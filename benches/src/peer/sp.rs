@@ -4,11 +4,53 @@ use std::fmt::Display;
 use std::hint::black_box;
 use std::time::Duration;
 
-use sp::{Message, Pub, Pull, Push, Rep, Req, ReqContext, SendError, Sub};
+use sp::{
+    Bus, DialOptions, ListenOptions, Message, Pair, Pub, Pull, Push, Rep, Req, ReqContext,
+    Respondent, SendError, Sub, Surveyor,
+};
 
+#[cfg(feature = "tls")]
+use super::tls;
 use super::{Aligned, Asker, End, Peer, Role};
 use crate::error::{Error, Result};
 use crate::sys;
+
+/// The same call on a socket of whatever pattern.
+macro_rules! any {
+    ($end:expr, $socket:ident => $call:expr) => {
+        match $end {
+            SpEnd::Req($socket) => $call,
+            SpEnd::Rep($socket) => $call,
+            SpEnd::Push($socket) => $call,
+            SpEnd::Pull($socket) => $call,
+            SpEnd::Pub($socket) => $call,
+            SpEnd::Sub($socket) => $call,
+            SpEnd::Pair($socket) => $call,
+            SpEnd::Bus($socket) => $call,
+            SpEnd::Surveyor($socket) => $call,
+            SpEnd::Respondent($socket) => $call,
+        }
+    };
+}
+
+/// The same call on a socket of a pattern that receives.
+macro_rules! receiving {
+    ($end:expr, $socket:ident => $call:expr) => {
+        match $end {
+            SpEnd::Req($socket) => $call,
+            SpEnd::Rep($socket) => $call,
+            SpEnd::Pull($socket) => $call,
+            SpEnd::Sub($socket) => $call,
+            SpEnd::Pair($socket) => $call,
+            SpEnd::Bus($socket) => $call,
+            SpEnd::Surveyor($socket) => $call,
+            SpEnd::Respondent($socket) => $call,
+            SpEnd::Push(_) | SpEnd::Pub(_) => {
+                unreachable!("no workload receives on PUSH or PUB")
+            }
+        }
+    };
+}
 
 /// This library.
 pub(crate) struct Sp;
@@ -16,35 +58,20 @@ pub(crate) struct Sp;
 impl Peer for Sp {
     fn serve(&self, role: Role, url: &str, _size: usize) -> Result<(Box<dyn End>, String)> {
         let end = SpEnd::open(role)?;
-        let listener = match &end {
-            SpEnd::Req(socket) => socket.listen(url),
-            SpEnd::Rep(socket) => socket.listen(url),
-            SpEnd::Push(socket) => socket.listen(url),
-            SpEnd::Pull(socket) => socket.listen(url),
-            SpEnd::Pub(socket) => socket.listen(url),
-            SpEnd::Sub(socket) => socket.listen(url),
-        };
-        let at = listener.map_err(refused("listen"))?.endpoint().to_string();
-        Ok((Box::new(end), at))
+        let listener = any!(&end, socket => socket.listen_with(url, &listening(url)?))
+            .map_err(refused("listen"))?;
+        Ok((Box::new(end), listener.endpoint().to_string()))
     }
 
     fn connect(&self, role: Role, url: &str, _size: usize) -> Result<Box<dyn End>> {
         let end = SpEnd::open(role)?;
-        let dialer = match &end {
-            SpEnd::Req(socket) => socket.dial(url),
-            SpEnd::Rep(socket) => socket.dial(url),
-            SpEnd::Push(socket) => socket.dial(url),
-            SpEnd::Pull(socket) => socket.dial(url),
-            SpEnd::Pub(socket) => socket.dial(url),
-            SpEnd::Sub(socket) => socket.dial(url),
-        };
-        dialer.map_err(refused("dial"))?;
+        any!(&end, socket => socket.dial_with(url, &dialing(url)?)).map_err(refused("dial"))?;
         Ok(Box::new(end))
     }
 
     fn outstanding(&self, url: &str, size: usize, lanes: usize) -> Result<Box<dyn Asker>> {
         let socket = Req::new().map_err(refused("open a socket"))?;
-        socket.dial(url).map_err(refused("dial"))?;
+        socket.dial_with(url, &dialing(url)?).map_err(refused("dial"))?;
         let contexts = (0..lanes).map(|_| socket.context()).collect();
         Ok(Box::new(SpAsker { contexts, body: Aligned::new(size, 7), has_begun: false }))
     }
@@ -90,22 +117,31 @@ enum SpEnd {
     Pull(Pull),
     Pub(Pub),
     Sub(Sub),
+    Pair(Pair),
+    Bus(Bus),
+    Surveyor(Surveyor),
+    Respondent(Respondent),
 }
 
 impl SpEnd {
     fn open(role: Role) -> Result<Self> {
-        Ok(match role {
-            Role::Req => Self::Req(Req::new().map_err(refused("open a socket"))?),
-            Role::Rep => Self::Rep(Rep::new().map_err(refused("open a socket"))?),
-            Role::Push => Self::Push(Push::new().map_err(refused("open a socket"))?),
-            Role::Pull => Self::Pull(Pull::new().map_err(refused("open a socket"))?),
-            Role::Pub => Self::Pub(Pub::new().map_err(refused("open a socket"))?),
-            Role::Sub => {
-                let socket = Sub::new().map_err(refused("open a socket"))?;
-                socket.subscribe("");
-                Self::Sub(socket)
-            }
-        })
+        let end = match role {
+            Role::Req => Req::new().map(Self::Req),
+            Role::Rep => Rep::new().map(Self::Rep),
+            Role::Push => Push::new().map(Self::Push),
+            Role::Pull => Pull::new().map(Self::Pull),
+            Role::Pub => Pub::new().map(Self::Pub),
+            Role::Sub => Sub::new().map(Self::Sub),
+            Role::Pair | Role::PairOut | Role::PairIn => Pair::new().map(Self::Pair),
+            Role::Bus => Bus::new().map(Self::Bus),
+            Role::Surveyor => Surveyor::new().map(Self::Surveyor),
+            Role::Respondent => Respondent::new().map(Self::Respondent),
+        };
+        let end = end.map_err(refused("open a socket"))?;
+        if let Self::Sub(socket) = &end {
+            socket.subscribe("");
+        }
+        Ok(end)
     }
 
     fn send_message(&self, message: Message) -> Result<()> {
@@ -114,20 +150,17 @@ impl SpEnd {
             Self::Rep(socket) => socket.send(message),
             Self::Push(socket) => socket.send(message),
             Self::Pub(socket) => socket.send(message),
+            Self::Pair(socket) => socket.send(message),
+            Self::Bus(socket) => socket.send(message),
+            Self::Surveyor(socket) => socket.send(message),
+            Self::Respondent(socket) => socket.send(message),
             Self::Pull(_) | Self::Sub(_) => unreachable!("no workload sends on PULL or SUB"),
         };
         sent.map_err(refused("send"))
     }
 
     fn recv_message(&self) -> Result<Message> {
-        let message = match self {
-            Self::Req(socket) => socket.recv(),
-            Self::Rep(socket) => socket.recv(),
-            Self::Pull(socket) => socket.recv(),
-            Self::Sub(socket) => socket.recv(),
-            Self::Push(_) | Self::Pub(_) => unreachable!("no workload receives on PUSH or PUB"),
-        };
-        message.map_err(refused("receive"))
+        receiving!(self, socket => socket.recv()).map_err(refused("receive"))
     }
 }
 
@@ -147,19 +180,39 @@ impl End for SpEnd {
     }
 
     fn recv_within(&mut self, limit: Duration) -> Result<u64> {
-        let message = match self {
-            Self::Req(socket) => socket.recv_timeout(limit),
-            Self::Rep(socket) => socket.recv_timeout(limit),
-            Self::Pull(socket) => socket.recv_timeout(limit),
-            Self::Sub(socket) => socket.recv_timeout(limit),
-            Self::Push(_) | Self::Pub(_) => unreachable!("no workload receives on PUSH or PUB"),
-        };
+        let message = receiving!(self, socket => socket.recv_timeout(limit));
         match message {
             Ok(_) => Ok(1),
             Err(e) if e.is_timeout() => Ok(0),
             Err(e) => Err(refused("receive")(e)),
         }
     }
+}
+
+/// The defaults; TLS needs a certificate.
+fn listening(url: &str) -> Result<ListenOptions> {
+    let options = ListenOptions::new();
+    #[cfg(feature = "tls")]
+    if url.starts_with("tls+tcp:") {
+        let identity = sp::tls::Identity::from_pem(tls::CERTIFICATE, tls::KEY);
+        let server = identity.and_then(|identity| sp::tls::Server::builder(identity).build());
+        return Ok(options.tls(&server.map_err(refused("take the certificate"))?));
+    }
+    let _ = url;
+    Ok(options)
+}
+
+/// The defaults; TLS needs somebody to trust.
+fn dialing(url: &str) -> Result<DialOptions> {
+    let options = DialOptions::new();
+    #[cfg(feature = "tls")]
+    if url.starts_with("tls+tcp:") {
+        let authority = sp::tls::Authorities::from_pem(tls::AUTHORITY);
+        let client = authority.and_then(|authority| sp::tls::Client::builder(&authority).build());
+        return Ok(options.tls(&client.map_err(refused("take the authority"))?));
+    }
+    let _ = url;
+    Ok(options)
 }
 
 fn refused<E: Display>(doing: &'static str) -> impl FnOnce(E) -> Error {

@@ -16,7 +16,11 @@ pub(crate) struct Xbeam {
 
 impl Peer for Xbeam {
     fn serve(&self, role: Role, url: &str, _size: usize) -> Result<(Box<dyn End>, String)> {
-        let slots = if matches!(role, Role::Push | Role::Pull) { 1024 } else { 64 };
+        let slots = if matches!(role, Role::Push | Role::Pull | Role::PairOut | Role::PairIn) {
+            1024
+        } else {
+            64
+        };
         let (here, there) = (bounded(slots), bounded(slots));
         self.others().push((url.to_owned(), XbeamEnd { tx: here.0, rx: there.1 }));
         Ok((Box::new(XbeamEnd { tx: there.0, rx: here.1 }), url.to_owned()))

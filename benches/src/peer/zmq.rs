@@ -68,9 +68,15 @@ impl Peer for Zmq {
         Ok((Box::new(Router(socket)), at))
     }
 
-    fn subscribers(&self, url: &str, size: usize, count: usize) -> Result<Box<dyn Crowd>> {
+    fn subscribers(
+        &self,
+        role: Role,
+        url: &str,
+        size: usize,
+        count: usize,
+    ) -> Result<Box<dyn Crowd>> {
         let open = |_| {
-            let socket = Socket::open(self, ZMQ_SUB)?;
+            let socket = Socket::open(self, kind(role))?;
             socket.connect(url)?;
             Ok(socket)
         };
@@ -311,7 +317,7 @@ impl Drop for Message {
     }
 }
 
-const fn kind(role: Role) -> c_int {
+fn kind(role: Role) -> c_int {
     match role {
         Role::Req => ZMQ_REQ,
         Role::Rep => ZMQ_REP,
@@ -319,6 +325,7 @@ const fn kind(role: Role) -> c_int {
         Role::Pull => ZMQ_PULL,
         Role::Pub => ZMQ_PUB,
         Role::Sub => ZMQ_SUB,
+        _ => unreachable!("no workload of ZeroMQ's asks for it"),
     }
 }
 

@@ -70,7 +70,8 @@ struct Session {
 }
 
 impl Tls {
-    pub(super) fn new(plain: Plain, tls: Connection) -> Self {
+    pub(super) fn new(plain: Plain, mut tls: Connection) -> Self {
+        tls.set_buffer_limit(Some(WRITE_BYTES));
         let session = Session { tls, inbox: None, used: 0, owed: 0, shaking: 0 };
         Self { plain, session: Mutex::new(session) }
     }
@@ -295,6 +296,9 @@ impl Write for Out<'_> {
 
 /// Ciphertext read at a time, as much as a plain connection reads.
 const READ_BYTES: usize = 64 * 1024;
+
+/// Plaintext encrypted for one write: a message of 64 KiB goes with its framing, or that would cost a write of its own.
+const WRITE_BYTES: usize = 128 * 1024;
 
 /// System calls in one read: a record that is cut by the first is whole after the second, and the third says that
 /// nothing is left.

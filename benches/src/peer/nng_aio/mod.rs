@@ -1,8 +1,8 @@
 //! nng 2 through its asynchronous interface: many operations outstanding, each started again from its own callback.
 //!
-//! PUSH keeps 64 sends outstanding, PULL and SUB 16 receives; more of either brought nothing. REP answers in
-//! callbacks without a thread of the program. What waits for one thing at a time is better off with blocking calls
-//! and has them here too: REQ with one request, and PUB, whose send never waits.
+//! PUSH, or a PAIR that sends, keeps 64 sends outstanding, what only receives 16 receives; more of either brought
+//! nothing. REP answers in callbacks without a thread of the program. What waits for one thing at a time is better off
+//! with blocking calls and has them here too: REQ with one request, and PUB and BUS, whose send never waits.
 
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl NngAio {
 
 impl Peer for NngAio {
     fn serve(&self, role: Role, url: &str, size: usize) -> Result<(Box<dyn End>, String)> {
-        if matches!(role, Role::Req | Role::Pub) {
+        if is_one_at_a_time(role) {
             return self.0.serve(role, url, size);
         }
         let socket = Socket::open(role)?;
@@ -39,7 +39,7 @@ impl Peer for NngAio {
     }
 
     fn connect(&self, role: Role, url: &str, size: usize) -> Result<Box<dyn End>> {
-        if matches!(role, Role::Req | Role::Pub) {
+        if is_one_at_a_time(role) {
             return self.0.connect(role, url, size);
         }
         let socket = Socket::open(role)?;
@@ -59,9 +59,15 @@ impl Peer for NngAio {
         Ok((Box::new(request::Echo::new(socket, lanes)?), at))
     }
 
-    fn subscribers(&self, url: &str, size: usize, count: usize) -> Result<Box<dyn Crowd>> {
+    fn subscribers(
+        &self,
+        role: Role,
+        url: &str,
+        size: usize,
+        count: usize,
+    ) -> Result<Box<dyn Crowd>> {
         let open = |_| {
-            let socket = Socket::open(Role::Sub)?;
+            let socket = Socket::open(role)?;
             socket.dial(url)?;
             Ok(socket)
         };
@@ -69,10 +75,15 @@ impl Peer for NngAio {
     }
 }
 
+/// Whether blocking calls are what it is best off with: it waits for one thing at a time, or never.
+const fn is_one_at_a_time(role: Role) -> bool {
+    matches!(role, Role::Req | Role::Pub | Role::Bus)
+}
+
 fn end(role: Role, socket: Socket, size: usize) -> Result<Box<dyn End>> {
     Ok(match role {
-        Role::Push => Box::new(Feed::new(socket)?),
-        Role::Pull | Role::Sub => Box::new(Drain::new(socket, size)?),
+        Role::Push | Role::PairOut => Box::new(Feed::new(socket)?),
+        Role::Pull | Role::PairIn | Role::Sub => Box::new(Drain::new(socket, size)?),
         _ => Box::new(request::Echo::new(socket, 1)?),
     })
 }

@@ -60,7 +60,7 @@ impl Omq {
             Role::Req | Role::Rep => Setting::Io,
             Role::Push | Role::Pull if size >= LARGE_BYTES && is_tcp => Setting::Blocking,
             Role::Push | Role::Pull if size >= LARGE_BYTES => Setting::Io,
-            Role::Push | Role::Pull | Role::Sub => Setting::Current,
+            _ => Setting::Current,
         }
     }
 
@@ -130,9 +130,15 @@ impl Peer for Omq {
         Ok((Box::new(end), at))
     }
 
-    fn subscribers(&self, url: &str, size: usize, count: usize) -> Result<Box<dyn Crowd>> {
+    fn subscribers(
+        &self,
+        role: Role,
+        url: &str,
+        size: usize,
+        count: usize,
+    ) -> Result<Box<dyn Crowd>> {
         if At::Connect(url).is_inproc() {
-            let ends = (0..count).map(|_| self.connect(Role::Sub, url, size));
+            let ends = (0..count).map(|_| self.connect(role, url, size));
             return Ok(Box::new(Threads { ends: ends.collect::<Result<_>>()?, size }));
         }
         Ok(Box::new(Subscribers::open(url, size, count)?))
@@ -404,7 +410,7 @@ fn runtime() -> Result<Runtime> {
     Builder::new_current_thread().enable_all().build().map_err(Error::io("start a runtime"))
 }
 
-const fn kind(role: Role) -> SocketType {
+fn kind(role: Role) -> SocketType {
     match role {
         Role::Req => SocketType::Req,
         Role::Rep => SocketType::Rep,
@@ -412,6 +418,7 @@ const fn kind(role: Role) -> SocketType {
         Role::Pull => SocketType::Pull,
         Role::Pub => SocketType::Pub,
         Role::Sub => SocketType::Sub,
+        _ => unreachable!("no workload of ZeroMQ's asks for it"),
     }
 }
 
