@@ -322,7 +322,7 @@ impl Driver {
     }
 
     /// Connections come and go: whoever watches them does not want to wait for a lease.
-    fn shorten_lease(&self) {
+    pub(crate) fn shorten_lease(&self) {
         if self.lease_ticks.swap(1, Ordering::Relaxed) > 1 {
             self.worker.lease(self.place());
         }

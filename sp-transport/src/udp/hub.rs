@@ -34,6 +34,8 @@ pub(crate) struct Hub {
     endpoint: Arc<Endpoint>,
     protocol: ProtocolId,
     table: Mutex<Table<Weak<UdpPipe>>>,
+    /// Room for what is due. Only the worker takes it.
+    due: Mutex<Vec<Due<Weak<UdpPipe>>>>,
     /// Pipes that wait until the kernel takes more.
     blocked: Mutex<Vec<Weak<UdpPipe>>>,
     /// Pipes that can be received from again.
@@ -98,6 +100,7 @@ impl Hub {
             endpoint: Arc::clone(endpoint),
             protocol: terms.protocol,
             table: Mutex::new(Table::new(terms, connected.is_some())),
+            due: Mutex::default(),
             blocked: Mutex::default(),
             resumed: Mutex::default(),
             events: Arc::clone(&owner.events),
@@ -157,7 +160,7 @@ impl Hub {
         }
     }
 
-    /// Calls `addr` for `pipe` from now on until `until`. Answers when to [`tick`](Self::tick).
+    /// Calls `addr` for `pipe` until `until`, beginning with the next [`tick`](Self::tick).
     pub(crate) fn call(&self, addr: SocketAddr, pipe: &Arc<UdpPipe>, until: Instant) {
         lock(&self.table).call(addr, Arc::downgrade(pipe), clock::now(), until);
     }
@@ -181,14 +184,15 @@ impl Hub {
 
     /// Does what is due. Answers when to come again.
     pub(crate) fn tick(&self) -> Option<Instant> {
-        let mut due = Vec::new();
-        let next = lock(&self.table).tick(clock::now(), &mut due);
-        for due in due {
+        let mut list = std::mem::take(&mut *lock(&self.due));
+        let next = lock(&self.table).tick(clock::now(), &mut list);
+        for due in list.drain(..) {
             match due {
                 Due::Say(addr, word) => self.say(addr, &word),
                 Due::End(pipe, why) => end(&pipe, why),
             }
         }
+        *lock(&self.due) = list;
         next
     }
 

@@ -201,6 +201,7 @@ impl UdpPipe {
             self.events.lost(Some(peer), Lost::NoRoom, left);
         }
         self.events.closed(peer, why);
+        self.hub.driver().shorten_lease();
         if let Some(conn) = self.conn.get() {
             conns().unregister(*conn);
         }
