@@ -79,7 +79,7 @@ enum What {
         /// How many subscribers there are.
         #[arg(long, default_value = "1,8,64", value_delimiter = ',', value_parser = positive)]
         subscribers: Vec<usize>,
-        /// At most 64 messages or 6 MiB ahead of the slowest subscriber, or as fast as it goes.
+        /// At most 64 messages or 6 MiB ahead of the slowest subscriber, as fast as it goes, or so that nothing is lost.
         #[arg(long, default_value = "window,flood", value_delimiter = ',')]
         mode: Vec<Mode>,
         #[command(flatten)]
@@ -213,6 +213,8 @@ enum Mode {
     Window,
     /// As fast as it goes.
     Flood,
+    /// As fast as the slowest subscriber goes: this library's PUB and SUB, told to wait.
+    Lossless,
 }
 
 /// Who asks a server of many clients.
@@ -312,12 +314,15 @@ impl What {
             }
             Self::Fanout { pattern, subscribers, mode, wired } => {
                 let bench = |pattern, mode| match (pattern, mode) {
-                    (Publishing::Pub, Mode::Window) => Bench::Fanout,
-                    (Publishing::Pub, Mode::Flood) => Bench::Flood,
-                    (Publishing::Bus, Mode::Window) => Bench::FanoutBus,
-                    (Publishing::Bus, Mode::Flood) => Bench::FloodBus,
+                    (Publishing::Pub, Mode::Window) => Some(Bench::Fanout),
+                    (Publishing::Pub, Mode::Flood) => Some(Bench::Flood),
+                    (Publishing::Pub, Mode::Lossless) => Some(Bench::Lossless),
+                    (Publishing::Bus, Mode::Window) => Some(Bench::FanoutBus),
+                    (Publishing::Bus, Mode::Flood) => Some(Bench::FloodBus),
+                    // A BUS never waits.
+                    (Publishing::Bus, Mode::Lossless) => None,
                 };
-                let of = |pattern| mode.iter().map(move |&mode| bench(pattern, mode));
+                let of = |pattern| mode.iter().filter_map(move |&mode| bench(pattern, mode));
                 wired.run(&pattern.into_iter().flat_map(of).collect::<Vec<_>>(), &subscribers)
             }
             Self::Survey { respondents, wired } => wired.run(&[Bench::Survey], &respondents),

@@ -284,7 +284,7 @@ fn work(
             ready(at)?;
             answerer.run()
         }
-        Bench::Fanout | Bench::FanoutBus | Bench::Flood | Bench::FloodBus => {
+        Bench::Fanout | Bench::FanoutBus | Bench::Flood | Bench::FloodBus | Bench::Lossless => {
             let url = start.url.clone().ok_or(Error::Gone)?;
             let path = start.counters.as_deref().ok_or(Error::Gone)?;
             let counters = SharedCounters::open(path, cell.many);

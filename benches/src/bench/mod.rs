@@ -53,6 +53,8 @@ pub(crate) enum Bench {
     Flood,
     /// The same on BUS, all from one.
     FloodBus,
+    /// PUB/SUB as fast as it goes where both sides wait instead of dropping.
+    Lossless,
     /// One survey after the other, each answered by everybody.
     Survey,
     /// Many sockets of the library, each asking one REP in a closed loop.
@@ -124,7 +126,7 @@ impl Cell {
             Bench::Rtt | Bench::RttPair | Bench::Load | Bench::Paced => rtt::measure(self, variant),
             Bench::Oneway | Bench::OnewayPair => oneway::measure(self, variant),
             Bench::Outstanding => outstanding::measure(self, variant),
-            Bench::Fanout | Bench::FanoutBus | Bench::Flood | Bench::FloodBus => {
+            Bench::Fanout | Bench::FanoutBus | Bench::Flood | Bench::FloodBus | Bench::Lossless => {
                 fanout::measure(self, variant)
             }
             Bench::Survey => survey::measure(self, variant),
@@ -191,6 +193,7 @@ impl Bench {
             Self::FanoutBus => "fanout-bus",
             Self::Flood => "flood",
             Self::FloodBus => "flood-bus",
+            Self::Lossless => "lossless",
             Self::Survey => "survey",
             Self::Clients => "clients",
             Self::BareClients => "bare-clients",
@@ -209,7 +212,7 @@ impl Bench {
             Self::Rtt | Self::RttPair | Self::Oneway | Self::OnewayPair | Self::Pool => None,
             Self::Load => Some("streamed_per_second"),
             Self::Outstanding => Some("outstanding"),
-            Self::Fanout | Self::Flood | Self::Engine => Some("subscribers"),
+            Self::Fanout | Self::Flood | Self::Lossless | Self::Engine => Some("subscribers"),
             Self::FanoutBus | Self::FloodBus => Some("neighbours"),
             Self::Survey => Some("respondents"),
             Self::Clients | Self::BareClients => Some("clients"),
@@ -228,6 +231,7 @@ impl Bench {
             Self::RttPair => (Role::Pair, Role::Pair),
             Self::Fanout | Self::Flood => (Role::Pub, Role::Sub),
             Self::FanoutBus | Self::FloodBus => (Role::Bus, Role::Bus),
+            Self::Lossless => (Role::WaitingPub, Role::WaitingSub),
             Self::Survey => (Role::Surveyor, Role::Respondent),
             _ => (Role::Req, Role::Rep),
         }
@@ -235,7 +239,7 @@ impl Bench {
 
     /// Whether it publishes as fast as it goes.
     const fn is_flood(self) -> bool {
-        matches!(self, Self::Flood | Self::FloodBus)
+        matches!(self, Self::Flood | Self::FloodBus | Self::Lossless)
     }
 
     /// Whether it runs inside one thread or two, without any transport.

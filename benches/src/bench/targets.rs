@@ -1,8 +1,8 @@
 //! What this library is to reach, and beside whom: the one table that `check` judges.
 
 use super::metric::{
-    ALLOCATIONS, CALLS, CONNECTED, CPU, DELIVERED, IDLE_CPU, LOST_SHARE, MEMORY, P50, P99, RATE,
-    SERVED,
+    ALLOCATIONS, CALLS, CONNECTED, CPU, DELIVERED, IDLE_CPU, LOST, LOST_SHARE, MEMORY, P50, P99,
+    RATE, SERVED,
 };
 use super::{Bench, Metric, Transport};
 use crate::peer::Variant;
@@ -53,7 +53,6 @@ pub(crate) enum Demand {
     /// At most this, in the unit of the metric.
     AtMost(f64),
     /// At least this.
-    #[expect(dead_code, reason = "the lossless publisher is not there yet")]
     AtLeast(f64),
 }
 
@@ -104,7 +103,7 @@ const fn target(
     Target { what, who: Variant::Sp, spot, metric, demands }
 }
 
-use Demand::{AtMost, Beside, NoMore, Share, Times, Within};
+use Demand::{AtLeast, AtMost, Beside, NoMore, Share, Times, Within};
 use Placement::{Free, OneCore, TwoCores};
 use Transport::{Inproc, Ipc, Tcp, Tls, Udp, Ws};
 use Variant::{
@@ -151,6 +150,7 @@ pub(crate) const ONEWAY_TLS: Spot = ONEWAY_TCP.over(Tls);
 pub(crate) const FANOUT: Spot = Spot::new(Bench::Fanout, Tcp, 64, Free).many(64);
 /// Publishing as fast as it goes.
 pub(crate) const FLOOD: Spot = Spot::new(Bench::Flood, Tcp, 64, Free).many(64);
+const LOSSLESS: Spot = Spot::new(Bench::Lossless, Tcp, 64, Free).many(64);
 /// Many clients.
 pub(crate) const CLIENTS: Spot = Spot::new(Bench::Clients, Tcp, 64, Free).many(1000);
 /// The same, the servers of all asked by one bare client.
@@ -293,6 +293,8 @@ pub(crate) const TARGETS: &[Target] = &[
         &[Times(Nng, 30.0), Times(Zmq, 2.0), Times(Omq, 1.0)],
     ),
     target("64 subscribers, flood, lost", FLOOD, LOST_SHARE, &[NoMore(Nng)]),
+    target("64 subscribers, nothing dropped", LOSSLESS, DELIVERED, &[AtLeast(10e6)]),
+    target("64 subscribers, nothing dropped, lost", LOSSLESS, LOST, &[AtMost(0.0)]),
     target("1,000 clients", CLIENTS, RATE, &[Times(Nng, 4.0), Times(Zmq, 2.0), Times(Omq, 1.0)]),
     target("PAIR round trip tcp 64 B", PAIR_RTT, P50, &[Times(Nng, 1.0)]),
     target("PAIR round trip inproc 64 B", PAIR_RTT.over(Inproc), P50, &[Times(Nng, 1.0)]),

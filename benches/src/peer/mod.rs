@@ -50,6 +50,10 @@ pub(crate) enum Role {
     Pub,
     /// Receives everything that is published.
     Sub,
+    /// Sends to every subscriber and waits for the slowest.
+    WaitingPub,
+    /// Receives everything that is published, and has publishers wait while it has no room.
+    WaitingSub,
     /// Talks with one other.
     Pair,
     /// Sends one way to one other.

@@ -148,7 +148,7 @@ impl Drop for Message {
     }
 }
 
-const fn protocol(role: Role) -> c_int {
+fn protocol(role: Role) -> c_int {
     match role {
         Role::Req => NN_REQ,
         Role::Rep => NN_REP,
@@ -156,6 +156,7 @@ const fn protocol(role: Role) -> c_int {
         Role::Pull => NN_PULL,
         Role::Pub => NN_PUB,
         Role::Sub => NN_SUB,
+        Role::WaitingPub | Role::WaitingSub => unreachable!("nanomsg waits for no subscriber"),
         Role::Pair | Role::PairOut | Role::PairIn => NN_PAIR,
         Role::Bus => NN_BUS,
         Role::Surveyor => NN_SURVEYOR,

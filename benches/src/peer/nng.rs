@@ -59,6 +59,9 @@ impl Socket {
             Role::Pull => c::nng_pull0_open,
             Role::Pub => c::nng_pub0_open,
             Role::Sub => c::nng_sub0_open,
+            Role::WaitingPub | Role::WaitingSub => {
+                return Err(Error::Cannot { doing: "wait for a subscriber" });
+            }
             Role::Pair | Role::PairOut | Role::PairIn => c::nng_pair0_open,
             Role::Bus => c::nng_bus0_open,
             Role::Surveyor => c::nng_surveyor0_open,

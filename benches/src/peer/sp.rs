@@ -5,8 +5,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use sp::{
-    Bus, DialOptions, ListenOptions, Message, Pair, Pub, Pull, Push, Rep, Req, ReqContext,
-    Respondent, SendError, Sub, Surveyor,
+    Bus, DialOptions, ListenOptions, Message, Pair, Pub, PubOptions, Pull, Push, Rep, Req,
+    ReqContext, Respondent, SendError, SlowSubscriber, Sub, SubOptions, Surveyor, WhenFull,
 };
 
 #[cfg(feature = "tls")]
@@ -132,6 +132,13 @@ impl SpEnd {
             Role::Pull => Pull::new().map(Self::Pull),
             Role::Pub => Pub::new().map(Self::Pub),
             Role::Sub => Sub::new().map(Self::Sub),
+            Role::WaitingPub => {
+                let options = PubOptions::new().slow_subscriber(SlowSubscriber::Block);
+                Pub::with(options).map(Self::Pub)
+            }
+            Role::WaitingSub => {
+                Sub::with(SubOptions::new().when_full(WhenFull::Block)).map(Self::Sub)
+            }
             Role::Pair | Role::PairOut | Role::PairIn => Pair::new().map(Self::Pair),
             Role::Bus => Bus::new().map(Self::Bus),
             Role::Surveyor => Surveyor::new().map(Self::Surveyor),

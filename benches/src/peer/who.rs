@@ -137,6 +137,8 @@ impl Family {
             (Self::Sp, ..) => &[Variant::Sp],
             (Self::SpTokio, Bench::Rtt, Transport::Tcp) => &[Variant::SpTokio],
             (Self::SpTokio, ..) => &[],
+            // No other library of these protocols waits for a subscriber.
+            (_, Bench::Lossless, _) => &[],
             (Self::Raw, ..) => Self::floors(bench, transport),
             (_, Bench::Pool | Bench::Engine, _) => &[],
             // Many requests outstanding are asynchronous by their nature.
@@ -181,7 +183,10 @@ impl Family {
             (Bench::Clients | Bench::BareClients | Bench::Idle, _) => &[Variant::RawEpoll],
             (Bench::Fanout | Bench::FanoutBus | Bench::Flood | Bench::FloodBus, _) => &[],
             // A bare server of one client is besieged by nobody.
-            (Bench::Siege | Bench::Survey | Bench::Outstanding | Bench::Engine, _) => &[],
+            (
+                Bench::Siege | Bench::Lossless | Bench::Survey | Bench::Outstanding | Bench::Engine,
+                _,
+            ) => &[],
             (_, Transport::Inproc) => &[Variant::RawXbeam],
             (Bench::Paced, _) => &[Variant::RawBlock],
             (Bench::Rtt, Transport::Tcp) => {
