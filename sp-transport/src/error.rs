@@ -130,7 +130,7 @@ pub enum ListenError {
         url: String,
     },
     /// Others share this port, and have another set-up of TLS.
-    #[error("listen {url}: those who share this port use another tls::Server; give all the same")]
+    #[error("listen {url}: those who share this port use another tls::Server; use that one")]
     OtherTls {
         /// The URL.
         url: String,
