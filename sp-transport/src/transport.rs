@@ -213,7 +213,9 @@ pub fn register(scheme: &'static str, transport: impl Transport) -> Result<(), S
 pub(crate) fn registered(scheme: &str) -> io::Result<Arc<dyn Transport>> {
     let registered = lock(here());
     let found = registered.iter().find(|(of, _)| *of == scheme);
-    found.map(|(_, transport)| Arc::clone(transport)).ok_or(io::ErrorKind::Unsupported.into())
+    found
+        .map(|(_, transport)| Arc::clone(transport))
+        .ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 
 /// What this process has. A forked child begins with what its parent had.
