@@ -111,7 +111,7 @@ use std::sync::{Arc, Mutex};
 pub use sp_core::endpoint::SchemeError;
 use sp_core::endpoint::add_scheme;
 use sp_core::process::PerProcess;
-use sp_core::sync::{lock, try_lock};
+use sp_core::sync::lock;
 
 /// Makes the connections of one scheme. See the [module](self) for a whole one.
 pub trait Transport: Send + Sync + 'static {
@@ -221,7 +221,7 @@ pub(crate) fn registered(scheme: &str) -> io::Result<Arc<dyn Transport>> {
 /// What this process has. A forked child begins with what its parent had.
 fn here() -> &'static Mutex<Registered> {
     REGISTERED.get(|parents| {
-        Mutex::new(try_lock(parents).map(|registered| registered.clone()).unwrap_or_default())
+        Mutex::new(parents.try_lock().map_or_else(|_| Vec::new(), |had| had.clone()))
     })
 }
 

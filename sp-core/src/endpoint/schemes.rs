@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::{Address, EndpointError, parse};
 use crate::process::PerProcess;
-use crate::sync::{lock, try_lock};
+use crate::sync::lock;
 
 /// Why a scheme cannot be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,8 +66,9 @@ pub(super) fn added(scheme: &str) -> Option<&'static str> {
 
 /// What this process has. A forked child begins with what its parent had, unless a scheme was being added just then.
 fn here() -> &'static Mutex<Vec<&'static str>> {
-    ADDED
-        .get(|parents| Mutex::new(try_lock(parents).map(|added| added.clone()).unwrap_or_default()))
+    ADDED.get(|parents| {
+        Mutex::new(parents.try_lock().map_or_else(|_| Vec::new(), |had| had.clone()))
+    })
 }
 
 /// A handful, so that looking at each is as quick as anything.
