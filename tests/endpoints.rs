@@ -174,7 +174,7 @@ fn a_listener_has_no_more_connections_than_it_may() {
         });
         // WebSocket has answered before it is known whose the connection is.
         let late = Push::new().unwrap();
-        assert!(late.dial_with(listener.endpoint(), &dial).is_err() || url.starts_with("ws:"));
+        assert!(late.dial_with(listener.endpoint(), &dial).is_err() || url.starts_with("ws"));
         wait_event(&events, "a refusal", |event| {
             matches!(event, PipeEvent::Refused { why: CloseReason::TooMany { limit: 2 }, .. })
         });

@@ -244,6 +244,24 @@ fn a_close_is_answered_and_a_stream_that_ends_without_one_is_closed_as_well() {
     }
 }
 
+/// sp-wire 8.5 item 71
+#[test]
+fn what_was_said_before_a_close_waits_for_room_and_comes() {
+    for wire in Wire::WEB {
+        let scene =
+            Scene::<engine::Pull>::with(wire, PullOptions::new().queue(2), &ListenOptions::new());
+        let (mut polite, peer) = scene.peer();
+        let said: Vec<u8> = (0..20).flat_map(|n| wire.frame(&[n])).collect();
+        polite.send(&[&said[..], b"\x88\x82\0\0\0\0\x03\xe8"].concat());
+        for n in 0..20 {
+            assert_eq!(recv(&scene.socket), [n]);
+        }
+        assert_eq!(scene.closed(peer), CloseReason::PeerClosed);
+        assert_eq!(polite.rest(), b"\x88\x02\x03\xe8");
+        scene.bystander_works();
+    }
+}
+
 /// sp-wire 8.5 item 67
 #[test]
 fn a_server_that_masks_is_closed() {

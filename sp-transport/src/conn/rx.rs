@@ -73,6 +73,8 @@ pub(crate) struct Rx {
     stalled: Option<Box<Batch>>,
     /// The peer has closed: read to the end, for no event will come any more.
     closing: bool,
+    /// The peer has said that nothing more comes; what is stalled is delivered first.
+    over: bool,
 }
 
 impl Rx {
@@ -80,7 +82,8 @@ impl Rx {
     pub(crate) fn new(framing: Framing, limit: Option<u64>, peer: PeerId, early: &[u8]) -> Self {
         let decoder = AnyDecoder::new(framing, limit, peer);
         let undecoded = !early.is_empty();
-        let mut rx = Self { decoder, carry: None, undecoded, stalled: None, closing: false };
+        let mut rx =
+            Self { decoder, carry: None, undecoded, stalled: None, closing: false, over: false };
         rx.keep(early);
         rx
     }
@@ -109,6 +112,9 @@ impl Rx {
     ) -> Progress {
         if self.deliver_stalled(shared, &mut deliver) == Flow::Pause {
             return Progress::Paused;
+        }
+        if self.over {
+            return Progress::Ended(CloseReason::PeerClosed);
         }
         if std::mem::take(&mut self.undecoded) {
             let carried = self.restore_carry(shared);
@@ -204,6 +210,11 @@ impl Rx {
             if !shared.batch.is_empty() && deliver(&mut shared.batch) == Flow::Pause {
                 match decoded {
                     Ok(more) => self.pause(used + more, filled, shared),
+                    // An orderly end comes behind what was said before it, as the end of a stream does.
+                    Err(CloseReason::PeerClosed) => {
+                        self.over = true;
+                        self.pause(filled, filled, shared);
+                    }
                     // Nothing will be decoded any more; what the engine refuses is lost with the connection.
                     Err(why) => {
                         shared.batch.clear();
