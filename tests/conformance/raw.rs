@@ -277,8 +277,8 @@ impl Raw {
             Ok(_) => {}
             Err(error) => match error.kind() {
                 ErrorKind::ConnectionReset => {}
-                // Over TLS: without a goodbye, or before it has taken what we said.
-                ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => {}
+                // Over TLS: without a goodbye, before it has taken what we said, or with an alert.
+                ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::InvalidData => {}
                 _ => panic!("the other side does not hang up: {error}"),
             },
         }
