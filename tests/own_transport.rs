@@ -206,6 +206,9 @@ fn breaks(scheme: &'static str, mischief: Mischief, wanted: CloseReason) {
     far.send("may be lost").unwrap();
     bus.send("before").unwrap();
     if matches!(mischief, Mischief::ShutdownPanics | Mischief::DropPanics) {
+        // What is unread when an end closes makes a reset of the hang-up.
+        assert_eq!(bus.recv_timeout(DEADLINE).unwrap(), "may be lost");
+        assert_eq!(far.recv_timeout(DEADLINE).unwrap(), "before");
         let url = at.endpoint().to_string();
         at.close();
         far.listen(url).unwrap();
