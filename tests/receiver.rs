@@ -153,6 +153,25 @@ fn a_receiver_that_is_dropped_gives_back_what_nobody_took() {
 }
 
 #[test]
+fn what_is_given_back_keeps_its_order_while_others_fill_the_channel() {
+    const MESSAGES: u32 = 40;
+    let _turn = turn();
+    let (pull, push) = pipeline(Transport::Tcp, PullOptions::new());
+    for taken in (0..300).map(|round| round % 12) {
+        let work = pull.receiver(4).expect("a receiver");
+        (0..MESSAGES).for_each(|n| push.send(n.to_be_bytes()).expect("there is a receiver"));
+        for n in 0..taken {
+            assert_eq!(work.recv_timeout(DEADLINE).expect("it comes"), u32::to_be_bytes(n));
+        }
+        // Whoever saw that there was room is still at it.
+        drop(work);
+        for n in taken..MESSAGES {
+            assert_eq!(number(&pull.recv_timeout(DEADLINE).expect("nothing is lost")), n);
+        }
+    }
+}
+
+#[test]
 fn what_is_given_back_wakes_those_who_wait_and_reaches_every_form_of_receive() {
     let _turn = turn();
     let (pull, push) = pipeline(Transport::Inproc, PullOptions::new());

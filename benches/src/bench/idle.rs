@@ -1,5 +1,7 @@
 //! Many connections to one REP that have asked once and are silent since.
 
+use std::time::Duration;
+
 use super::client::Clients;
 use super::far::{Far, Start};
 use super::metric::{CONNECTED, IDLE_CPU, MEMORY, RESIDENT, SERVED};
@@ -19,7 +21,7 @@ pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
     clients.connect(FIRST)?;
     let before = resident()?;
     let connected = clients.connect(cell.many)?;
-    sys::pause(cell.time.min(super::WARM_UP));
+    sys::pause(SETTLED);
     let after = resident()?;
     // Looked at from outside: a server that was asked would not be idle.
     let cpu = || sys::cpu_time_of(server).ok_or(Error::Cannot { doing: "tell its CPU time" });
@@ -39,3 +41,7 @@ pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
 
 /// Enough for every pool and table to be made.
 const FIRST: usize = 16;
+
+/// After so long without a message nothing is left of the last ones: whoever polls has stopped, whoever drove for a
+/// while has handed back.
+const SETTLED: Duration = Duration::from_millis(500);

@@ -9,7 +9,7 @@ use std::task::{Wake, Waker};
 use crossbeam_channel::{self as channel, Sender, bounded};
 use sp_core::message::Message;
 use sp_core::process::PerProcess;
-use sp_core::sync::atomic::{AtomicUsize, Ordering};
+use sp_core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use sp_core::sync::{Mutex, lock};
 
 use super::Socket;
@@ -17,7 +17,6 @@ use super::attendant::Attendant;
 use super::calls::Retry;
 use super::context::Context;
 use super::error::OpenError;
-use super::futures::Registration;
 use super::wait::{Side, Ticket};
 use crate::engine::{Engine, FeedEngine};
 
@@ -65,7 +64,7 @@ impl<E: Engine> Socket<E> {
             attendant: Attendant::acquire().map_err(failed)?,
             calls: AtomicUsize::new(0),
             work: Mutex::new(Work { outlet: Some(outlet), ticket: None }),
-            given_up: Mutex::new(None),
+            given_up: AtomicBool::new(false),
         });
         pump.wake_by_ref();
         Ok(Receiver { pump, messages: PerProcess::new(messages) })
@@ -99,7 +98,12 @@ impl<E: FeedEngine> Drop for Receiver<E> {
             // Left as they are, for the parent goes on with them.
             return mem::forget((parents.clone(), Arc::clone(&self.pump)));
         }
-        *lock(&self.pump.given_up) = Some(channel::Receiver::clone(self));
+        let Pump { ctx, given_up, .. } = &*self.pump;
+        // Under the socket's lock, as all that the pump moves: so whoever receives next finds it all in order.
+        ctx.shared().step(|core, deferred| {
+            given_up.store(true, Ordering::Relaxed);
+            core.give_back(self.try_iter(), deferred);
+        });
         self.pump.wake_by_ref();
     }
 }
@@ -123,8 +127,8 @@ struct Pump<E: FeedEngine> {
     calls: AtomicUsize,
     /// Taken out by the one who works.
     work: Mutex<Work>,
-    /// The channel, once nobody wants what comes out of it.
-    given_up: Mutex<Option<channel::Receiver<Message>>>,
+    /// Nobody wants what comes out of the channel any more. Only looked at and changed with the socket's lock.
+    given_up: AtomicBool,
 }
 
 #[derive(Default)]
@@ -140,38 +144,34 @@ impl<E: FeedEngine> Pump<E> {
     fn work(self: &Arc<Self>, work: Work) -> Option<Work> {
         let Work { outlet, mut ticket } = work;
         let outlet = outlet?;
-        if let Some(rest) = lock(&self.given_up).take() {
-            drop(outlet);
-            self.take_back(ticket, &rest);
-            return None;
-        }
-        let (ctx, waker) = (&self.ctx, || Waker::from(Arc::clone(self)));
-        loop {
-            // A message is taken only when there is room for it; nobody else puts any in.
-            if outlet.is_full() {
-                self.attendant.watch(outlet.clone(), waker());
-                break;
-            }
-            let attempt = |core: &mut _, deferred: &mut _| ctx.retry_recv(core, deferred);
-            match ctx.retry(Side::Recv, &mut ticket, attempt, || Some(waker())) {
-                Retry::Answer(Ok(message)) => {
+        // A message is taken only when there is room for it; nobody else puts any in.
+        while !outlet.is_full() {
+            let is_wanted = || !self.given_up.load(Ordering::Relaxed);
+            let attempt = |core: &mut _, deferred: &mut _| {
+                let received = is_wanted().then(|| self.ctx.retry_recv(core, deferred))??;
+                Some(received.map(|message| {
                     let sent = outlet.try_send(message);
                     debug_assert!(sent.is_ok(), "there was room, and a receiver");
-                }
+                }))
+            };
+            let waker = || is_wanted().then(|| Waker::from(Arc::clone(self)));
+            match self.ctx.retry(Side::Recv, &mut ticket, attempt, waker) {
+                Retry::Answer(Ok(())) => {}
                 Retry::Answer(Err(_closed)) => return None,
-                Retry::Waits | Retry::GaveUp { .. } => {
-                    ctx.shared().driver.needs_worker();
-                    break;
+                Retry::Waits => {
+                    self.ctx.shared().driver.needs_worker();
+                    return Some(Work { outlet: Some(outlet), ticket });
+                }
+                Retry::GaveUp { was_woken } => {
+                    if was_woken {
+                        self.ctx.pass_on(Side::Recv);
+                    }
+                    return None;
                 }
             }
         }
+        self.attendant.watch(outlet.clone(), Waker::from(Arc::clone(self)));
         Some(Work { outlet: Some(outlet), ticket })
-    }
-
-    /// Leaves the line and gives back what nobody took.
-    fn take_back(&self, ticket: Option<Ticket>, rest: &channel::Receiver<Message>) {
-        drop(Registration { ctx: &self.ctx, side: Side::Recv, ticket });
-        self.ctx.shared().step(|core, deferred| core.give_back(rest.try_iter(), deferred));
     }
 }
 
