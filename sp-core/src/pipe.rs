@@ -177,7 +177,7 @@ pub struct Standing {
 /// A socket's view of one connection. Given by a transport, held by a socket.
 pub trait Pipe: Send + Sync {
     /// What the connection is.
-    fn info(&self) -> &PipeInfo;
+    fn info(&self) -> PipeInfo;
 
     /// Whether another message may be queued; of a pipe that has joined, whether as much waits as may. Answering
     /// no promises one [`PipeEvents::room`] later.

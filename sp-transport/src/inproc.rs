@@ -273,8 +273,8 @@ impl ConnControl for InprocPipe {
 }
 
 impl Pipe for InprocPipe {
-    fn info(&self) -> &PipeInfo {
-        &self.info
+    fn info(&self) -> PipeInfo {
+        self.info.clone()
     }
 
     fn room(&self) -> bool {

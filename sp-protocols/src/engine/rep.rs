@@ -11,7 +11,7 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 use super::backtrace::{Backtrace, Header, TTL, TTL_MAX, TTL_MIN, check_ttl, read_header};
 use super::contexts::Contexts;
 use super::line::Line;
-use super::queue::{DEFAULTS, Limit, Load, Spares, cost, cost_of_all};
+use super::queue::{DEFAULTS, Limit, Load, Spares, cost};
 use super::waiters::Waiters;
 use super::{
     BadOption, ContextEngine, Counter, Effects, Engine, Options, RecvBlocked, RecvEngine,
@@ -142,8 +142,8 @@ impl<A: Asked> Engine for Answerer<A> {
         self.held_up.remove(peer);
         self.waiting.remove(link.requests.bytes());
         fx.count_times(Counter::LostWithPeer, link.requests.len());
-        fx.count_times(Counter::PeerGone, link.replies.len());
-        self.unpark(cost_of_all(&link.replies), fx);
+        fx.count_times(Counter::PeerGone, link.parked());
+        self.unpark(link.parked_cost(), fx);
         // It may have been the one whose turn it was to go on, or have left room for others to.
         self.read_on(fx);
     }
@@ -154,8 +154,8 @@ impl<A: Asked> Engine for Answerer<A> {
             return;
         }
         let mut left = 0_usize;
-        while !link.replies.is_empty() && fx.room(peer) {
-            if let Some(mut msg) = link.replies.pop() {
+        while link.has_parked() && fx.room(peer) {
+            if let Some(mut msg) = link.unpark() {
                 left = left.saturating_add(cost(&msg));
                 fx.transmit(peer, &mut msg);
             }
@@ -235,11 +235,11 @@ impl<A: Asked> SendEngine for Answerer<A> {
             return Ok(());
         };
         trace.put_on(msg);
-        if link.replies.is_empty() && fx.room(peer) {
+        if !link.has_parked() && fx.room(peer) {
             fx.transmit(peer, msg);
         } else {
             self.parked.add(cost(msg));
-            link.replies.push(mem::take(msg));
+            link.park(mem::take(msg));
             self.line.remove(peer);
         }
         self.let_go(peer, fx);

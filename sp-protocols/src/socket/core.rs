@@ -347,8 +347,7 @@ impl<E: Engine> PipeEvents for Shared<E> {
     }
 
     fn opened(&self, pipe: Arc<dyn Pipe>) -> Result<PeerId, CloseReason> {
-        let info = pipe.info();
-        let (endpoint, peer_addr) = (Arc::clone(&info.endpoint), info.peer_addr);
+        let PipeInfo { endpoint, peer_addr, .. } = pipe.info();
         let addr = match peer_addr {
             Some(addr) => PeerAddr::from(addr),
             None => PeerAddr::from(endpoint.to_string().as_str()),

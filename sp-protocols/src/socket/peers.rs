@@ -36,7 +36,7 @@ impl<E: Engine> Socket<E> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn peer(&self, peer: PeerId) -> Option<PipeInfo> {
-        self.shared().peers.get(peer).map(|peer| peer.attached().info().clone())
+        self.shared().peers.get(peer).map(|peer| peer.attached().info())
     }
 
     /// Waits until at least `count` peers are connected, for at most `timeout`.

@@ -1,6 +1,7 @@
 //! One live stream connection: what its driver owns ([`Conn`]) and what everybody may touch ([`StreamPipe`]). And
 //! [`Outbox`], the queue of pipes without a stream.
 
+mod info;
 mod outbox;
 mod pacer;
 mod pipe;

@@ -8,9 +8,10 @@ use sp_core::id::PeerId;
 use sp_core::message::Message;
 use sp_core::pipe::{Backlog, CloseReason, Flush, Pipe, PipeEvents, PipeInfo, Standing};
 use sp_core::registry::ConnControl;
-use sp_core::sync::atomic::{AtomicBool, Ordering};
+use sp_core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use sp_core::sync::{Mutex, lock};
 
+use super::info::PackedInfo;
 use super::tx::{Flushed, SendLimits, Tx};
 use crate::broadcast::Tail;
 use crate::driver::Driver;
@@ -31,7 +32,7 @@ pub(crate) struct PipeSpec {
 /// A live stream connection.
 pub(crate) struct StreamPipe {
     me: Weak<Self>,
-    info: PipeInfo,
+    info: PackedInfo,
     stream: Stream,
     framing: Framing,
     tx: Tx,
@@ -48,15 +49,15 @@ pub(crate) struct StreamPipe {
     mailed: AtomicBool,
     /// The worker looks after the pipe. Only the worker touches this.
     tended: AtomicBool,
-    /// Where the driver keeps the connection, once it does.
-    slot: OnceLock<usize>,
+    /// Where the driver keeps the connection, once it does; [`NOT_KEPT`] before.
+    slot: AtomicU32,
 }
 
 impl StreamPipe {
     pub(crate) fn new(spec: PipeSpec) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
-            info: spec.info,
+            info: PackedInfo::new(spec.info),
             stream: spec.stream,
             framing: spec.framing,
             tx: Tx::new(spec.framing, spec.limits),
@@ -68,7 +69,7 @@ impl StreamPipe {
             end_wanted: Mutex::new(None),
             mailed: AtomicBool::new(false),
             tended: AtomicBool::new(false),
-            slot: OnceLock::new(),
+            slot: AtomicU32::new(NOT_KEPT),
         })
     }
 
@@ -129,13 +130,14 @@ impl StreamPipe {
 
     /// The driver keeps the connection at `key`.
     pub(crate) fn take_slot(&self, key: usize) {
-        // Set once: a connection is adopted once.
-        let _ = self.slot.set(key);
+        // More than can be counted have no place in memory.
+        self.slot.store(u32::try_from(key).unwrap_or(NOT_KEPT), Ordering::Release);
     }
 
     /// Where the driver keeps the connection.
     pub(crate) fn slot(&self) -> Option<usize> {
-        self.slot.get().copied()
+        let slot = self.slot.load(Ordering::Acquire);
+        (slot != NOT_KEPT).then_some(slot as usize)
     }
 
     /// The peer asked the connection itself, and this is the answer.
@@ -231,8 +233,8 @@ impl ConnControl for StreamPipe {
 }
 
 impl Pipe for StreamPipe {
-    fn info(&self) -> &PipeInfo {
-        &self.info
+    fn info(&self) -> PipeInfo {
+        self.info.unpack()
     }
 
     fn room(&self) -> bool {
@@ -297,3 +299,5 @@ impl Pipe for StreamPipe {
         self.tx.tail().map(Tail::standing).unwrap_or_default()
     }
 }
+
+const NOT_KEPT: u32 = u32::MAX;

@@ -56,8 +56,8 @@ pub(crate) struct Tx {
     limits: SendLimits,
     queue: Mutex<Queue>,
     flight: Mutex<Flight>,
-    /// The place in what the socket broadcasts, once the connection takes part.
-    tail: OnceLock<Tail>,
+    /// The place in what the socket broadcasts, once the connection takes part. By itself, for most never do.
+    tail: OnceLock<Box<Tail>>,
     /// Bytes in flight. Changed by whoever writes, with the queue's lock when it grows.
     in_flight: AtomicUsize,
     /// The worker looks after the queue, so messages may be held back with the socket. Changed with the queue's
@@ -123,12 +123,12 @@ impl Tx {
 
     /// The place in what the socket broadcasts, if the connection takes part.
     pub(crate) fn tail(&self) -> Option<&Tail> {
-        self.tail.get()
+        self.tail.get().map(|tail| &**tail)
     }
 
     /// As [`tail`](Self::tail), made with `new` if need be.
     pub(crate) fn tail_or(&self, new: impl FnOnce() -> Tail) -> &Tail {
-        self.tail.get_or_init(new)
+        self.tail.get_or_init(|| Box::new(new()))
     }
 
     /// Whether another message may be queued; a no is remembered and answered later.

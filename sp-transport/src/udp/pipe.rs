@@ -325,8 +325,8 @@ impl ConnControl for UdpPipe {
 }
 
 impl Pipe for UdpPipe {
-    fn info(&self) -> &PipeInfo {
-        &self.info
+    fn info(&self) -> PipeInfo {
+        self.info.clone()
     }
 
     fn room(&self) -> bool {

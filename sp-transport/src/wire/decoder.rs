@@ -30,7 +30,8 @@ use super::framing::Framing;
 #[derive(Debug)]
 pub struct Decoder {
     framing: Framing,
-    limit: Option<u64>,
+    /// Bytes of a message.
+    limit: u64,
     source: Option<PeerId>,
     large: Option<LargeBody>,
 }
@@ -38,6 +39,10 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder for a fresh connection that refuses messages above `limit` bytes.
     pub const fn new(framing: Framing, limit: Option<u64>) -> Self {
+        let limit = match limit {
+            Some(limit) => limit,
+            None => u64::MAX,
+        };
         Self { framing, limit, source: None, large: None }
     }
 
@@ -68,7 +73,9 @@ impl Decoder {
                 self.finish_large(batch);
                 continue;
             }
-            let Some(payload_bytes) = self.framing.decode_header(rest, self.limit)? else { break };
+            let Some(payload_bytes) = self.framing.decode_header(rest, Some(self.limit))? else {
+                break;
+            };
             let Some(behind) = rest.get(self.framing.header_bytes(payload_bytes)..) else { break };
             if let Some(next) = batch.push_front_of(behind, payload_bytes, self.source) {
                 rest = next;

@@ -181,7 +181,7 @@ impl Worker {
 
 /// Asks the program, and then the socket, whether the peer is wanted.
 fn admit(owner: &Owner, pipe: &Arc<UdpPipe>) -> Result<PeerId, CloseReason> {
-    owner.events.admit(pipe.info())?;
+    owner.events.admit(&pipe.info())?;
     owner.events.opened(Arc::clone(pipe) as Arc<dyn Pipe>)
 }
 

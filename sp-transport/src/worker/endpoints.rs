@@ -299,7 +299,7 @@ impl Worker {
             return self.came_to_nothing(id, addr, CloseReason::TooMany { limit });
         }
         let Some(options) = ep.end().map(|end| end.conn().clone()) else { return };
-        let owner = ep.owner.clone();
+        let (owner, transport) = (ep.owner.clone(), ep.endpoint.scheme());
         let Layers { stream, framing, early, .. } = half_open.layers;
         if id != half_open.origin.endpoint {
             // Another listener of the port has accepted it, and tuned it as its own.
@@ -330,7 +330,7 @@ impl Worker {
                 pipe.accepted(peer);
                 self.made(origin, Arc::clone(&pipe) as Arc<dyn Pipe>);
                 let entry = conns().register(ConnSpec {
-                    transport: pipe.info().endpoint.scheme(),
+                    transport,
                     socket: owner.socket,
                     peer: Some(peer),
                     control: Arc::clone(&pipe) as Arc<dyn ConnControl>,
