@@ -13,7 +13,7 @@ use sp_core::datagram::Lost;
 use sp_core::endpoint::Endpoint;
 use sp_core::pipe::{CloseReason, PipeEvents, ProtocolId};
 use sp_core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use sp_core::sync::{Mutex, lock};
+use sp_core::sync::{Mutex, MutexGuard, lock};
 
 use super::pipe::UdpPipe;
 use super::table::{Due, Heard, Table, Terms, Word, reason_of};
@@ -21,8 +21,9 @@ use crate::conn::ReadBuf;
 use crate::driver::Driver;
 use crate::runtime::{EndpointId, Owner};
 use crate::sys;
+use crate::timer::Deadline;
 use crate::wire::datagram::Offer;
-use crate::worker::{Command, WorkerHandle};
+use crate::worker::{Command, Origin, WorkerHandle};
 
 /// A descriptor of a dialer or listener, in the hands of its socket's driver. It stays open for as long as the endpoint
 /// or one of its pipes needs it; the driver does not hold it.
@@ -47,8 +48,8 @@ pub(crate) struct Hub {
     /// there may be others. Only whoever drives touches these.
     overrun: AtomicU64,
     strained: AtomicBool,
-    /// The worker will come again. Only the worker touches this.
-    ticks: AtomicBool,
+    /// When the worker comes again. Only the worker touches this.
+    next_tick: Mutex<Option<Deadline>>,
     /// The driver has seen it. Only the driver touches this.
     is_known: AtomicBool,
 }
@@ -61,6 +62,8 @@ pub(crate) enum News {
     Opened(Arc<UdpPipe>),
     /// What was to be a pipe is none.
     Failed(Arc<UdpPipe>, CloseReason),
+    /// A pipe is over.
+    Over(Origin),
 }
 
 /// Whether there may be more to read.
@@ -108,7 +111,7 @@ impl Hub {
             worker: worker.clone(),
             overrun: AtomicU64::new(0),
             strained: AtomicBool::new(false),
-            ticks: AtomicBool::new(false),
+            next_tick: Mutex::default(),
             is_known: AtomicBool::new(false),
         })
     }
@@ -129,10 +132,6 @@ impl Hub {
         &self.driver
     }
 
-    pub(crate) fn worker(&self) -> &WorkerHandle {
-        &self.worker
-    }
-
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
         self.socket.local_addr().ok()
     }
@@ -141,9 +140,9 @@ impl Hub {
         self.socket.as_raw_fd()
     }
 
-    /// Notes whether the worker will come again, and answers whether it would have.
-    pub(crate) fn set_ticks(&self, ticks: bool) -> bool {
-        self.ticks.swap(ticks, Ordering::Relaxed)
+    /// When the worker comes again, for it to note.
+    pub(crate) fn next_tick(&self) -> MutexGuard<'_, Option<Deadline>> {
+        lock(&self.next_tick)
     }
 
     /// Whether the driver sees it for the first time.

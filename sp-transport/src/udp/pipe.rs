@@ -205,7 +205,7 @@ impl UdpPipe {
         if let Some(conn) = self.conn.get() {
             conns().unregister(*conn);
         }
-        self.hub.worker().conn_ended(self.origin);
+        self.hub.tell(News::Over(self.origin));
     }
 
     /// Writes until nothing waits, the kernel takes no more or this thread has done its share. Only for the thread that

@@ -73,9 +73,14 @@ impl Worker {
             News::Opened(pipe) => self.call_answered(hub, pipe),
             News::Failed(pipe, why) if pipe.peer().is_some() => pipe.tell_closed(why),
             News::Failed(pipe, why) => {
+                self.stop_ticking(hub);
                 if self.stop_calling(&pipe) {
                     self.came_to_nothing(pipe.origin().endpoint, Some(pipe.addr()), why);
                 }
+            }
+            News::Over(origin) => {
+                self.stop_ticking(hub);
+                self.conn_ended(origin);
             }
         }
     }
@@ -83,16 +88,24 @@ impl Worker {
     /// Time has passed for a descriptor for datagrams.
     pub(super) fn tick_again(&mut self, hub: &Weak<Hub>) {
         if let Some(hub) = hub.upgrade() {
-            hub.set_ticks(false);
+            *hub.next_tick() = None;
             self.tick(&hub);
         }
     }
 
     fn tick(&mut self, hub: &Arc<Hub>) {
-        if let Some(at) = hub.tick()
-            && !hub.set_ticks(true)
+        if let Some(at) = hub.tick() {
+            hub.next_tick()
+                .get_or_insert_with(|| self.timers.add(at, Due::Datagrams(Arc::downgrade(hub))));
+        }
+    }
+
+    /// A dialer's descriptor, which has one pipe, is of no more use.
+    fn stop_ticking(&mut self, hub: &Hub) {
+        if hub.connected().is_some()
+            && let Some(next_tick) = hub.next_tick().take()
         {
-            self.timers.add(at, Due::Datagrams(Arc::downgrade(hub)));
+            self.timers.cancel(next_tick);
         }
     }
 
