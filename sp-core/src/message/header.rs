@@ -73,9 +73,12 @@ impl Message {
     }
 
     /// Removes the header; the body stays.
+    #[inline]
     pub fn clear_header(&mut self) {
-        self.store.trim_front(self.header_len());
-        self.store.set_header_len(0);
+        if self.header_len() > 0 {
+            self.store.trim_front(self.header_len());
+            self.store.set_header_len(0);
+        }
     }
 }
 

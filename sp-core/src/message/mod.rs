@@ -59,11 +59,13 @@ impl Message {
     }
 
     /// A message with a copy of `body`.
+    #[inline]
     pub fn from_slice(body: &[u8]) -> Self {
         Self { store: Store::copy_of(body) }
     }
 
     /// A message with a copy of what came from the wire. All of it is body until the protocol takes its header.
+    #[inline]
     pub fn from_payload(payload: &[u8]) -> Self {
         Self::from_slice(payload)
     }
@@ -147,6 +149,7 @@ impl Message {
     }
 
     /// Notes whom the message came from.
+    #[inline]
     pub const fn set_source(&mut self, peer: Option<PeerId>) {
         self.store.set_source(peer);
     }
@@ -165,6 +168,7 @@ impl Message {
     }
 
     /// The body.
+    #[inline]
     pub fn body(&self) -> &[u8] {
         self.payload().get(self.header_len()..).unwrap_or_default()
     }
@@ -175,21 +179,25 @@ impl Message {
     }
 
     /// Header and body as they go on the wire.
+    #[inline]
     pub fn payload(&self) -> &[u8] {
         self.store.bytes()
     }
 
     /// Bytes of header and body together.
+    #[inline]
     pub fn payload_len(&self) -> usize {
-        self.payload().len()
+        self.store.len()
     }
 
     /// Bytes in the body.
+    #[inline]
     pub fn len(&self) -> usize {
         self.body().len()
     }
 
     /// Whether the body is empty.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.body().is_empty()
     }
@@ -210,6 +218,7 @@ impl Message {
 
     /// Whom the message came from, for the socket that received it to tell more of; `None` on messages that were not
     /// received.
+    #[inline]
     pub const fn source(&self) -> Option<PeerId> {
         self.store.source()
     }

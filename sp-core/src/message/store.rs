@@ -235,6 +235,15 @@ impl Store {
         }
     }
 
+    /// As many as [`bytes`](Self::bytes).
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Inline { start, end, .. } => usize::from(end.saturating_sub(*start)),
+            Self::Pooled { buf, .. } => buf.len(),
+        }
+    }
+
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             Self::Inline { start, end, bytes, .. } => {
