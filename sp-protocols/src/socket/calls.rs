@@ -246,14 +246,14 @@ impl<E: RecvEngine> Context<E> {
                 Err(unreceived) => return Err(unreceived.into_error(E::SELF)),
             }
         }
-        self.wait_to_recv(deadline)
+        self.wait_to_recv(&mut message, deadline).map(|()| message)
     }
 
     #[cold]
-    fn wait_to_recv(&self, deadline: Option<Instant>) -> Result<Message, RecvError> {
+    fn wait_to_recv(&self, into: &mut Message, deadline: Option<Instant>) -> Result<(), RecvError> {
         let shared = self.shared();
-        let received =
-            self.block(Side::Recv, deadline, |core, deferred| self.retry_recv(core, deferred));
+        let received = self
+            .block(Side::Recv, deadline, |core, deferred| self.retry_recv(core, deferred, into));
         received.unwrap_or_else(|| {
             shared.engine(|engine, fx| engine.recv_abandoned(self.ctx(), fx));
             Err(Unreceived::Empty.into_error(E::SELF))
@@ -436,10 +436,10 @@ impl<E: RecvEngine> Context<E> {
         &self,
         core: &mut Core<E>,
         deferred: &mut Deferred,
-    ) -> Option<Result<Message, RecvError>> {
-        let mut message = Message::new();
-        match self.attempt_recv(core, deferred, &mut message) {
-            Ok(()) => Some(Ok(message)),
+        into: &mut Message,
+    ) -> Option<Result<(), RecvError>> {
+        match self.attempt_recv(core, deferred, into) {
+            Ok(()) => Some(Ok(())),
             Err(Unreceived::Empty) => None,
             Err(unreceived) => Some(Err(unreceived.into_error(E::SELF))),
         }

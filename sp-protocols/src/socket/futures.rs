@@ -55,7 +55,9 @@ impl<E: RecvEngine> Future for RecvFuture<'_, E> {
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         let wait = &mut self.get_mut().wait;
         let ctx = wait.ctx;
-        wait.poll(cx, |core, deferred| ctx.retry_recv(core, deferred))
+        let mut message = Message::new();
+        wait.poll(cx, |core, deferred| ctx.retry_recv(core, deferred, &mut message))
+            .map_ok(|()| message)
     }
 }
 

@@ -276,9 +276,14 @@ impl Effects for Live<'_> {
     }
 }
 
-/// What is left to do once the socket's lock is released. Most calls leave nothing and touch no list.
+/// What is left to do once the socket's lock is released. Most calls leave nothing, one pipe or one waker, and touch no
+/// list: in a conversation that is a tenth of all instructions.
 #[derive(Default)]
 pub(crate) struct Deferred {
+    /// The first pipe to flush; others are in the lists.
+    flush: Option<Arc<dyn Pipe>>,
+    /// The first to wake; others are in the lists.
+    wake: Option<Waker>,
     lists: Option<Box<Lists>>,
 }
 
@@ -301,23 +306,40 @@ thread_local! {
 
 impl Deferred {
     pub(crate) const fn new() -> Self {
-        Self { lists: None }
+        Self { flush: None, wake: None, lists: None }
     }
 
     pub(crate) fn wake(&mut self, waker: Waker) {
-        self.lists().wake.push(waker);
+        if self.wake.is_none() {
+            self.wake = Some(waker);
+        } else {
+            self.lists().wake.push(waker);
+        }
     }
 
     /// Carries everything out; `arm` gets the timers. Answers how many wakers panicked.
     #[inline]
     pub(crate) fn run(self, arm: impl Fn(TimerKey, Instant)) -> u64 {
-        self.lists.map_or(0, |lists| lists.carry_out(arm))
+        let Self { flush, wake, lists } = self;
+        if let Some(lists) = lists {
+            return lists.carry_out(flush, wake, arm);
+        }
+        if let Some(pipe) = flush {
+            pipe.flush(Flush::Now);
+        }
+        wake.map_or(0, |waker| u64::from(guarded(|| waker.wake()).is_err()))
     }
 
     fn flush(&mut self, pipe: &Arc<dyn Pipe>) {
-        let flush = &mut self.lists().flush;
-        if !flush.last().is_some_and(|last| Arc::ptr_eq(last, pipe)) {
-            flush.push(Arc::clone(pipe));
+        let Some(first) = &self.flush else {
+            self.flush = Some(Arc::clone(pipe));
+            return;
+        };
+        if !Arc::ptr_eq(first, pipe) {
+            let others = &mut self.lists().flush;
+            if !others.last().is_some_and(|last| Arc::ptr_eq(last, pipe)) {
+                others.push(Arc::clone(pipe));
+            }
         }
     }
 
@@ -329,19 +351,26 @@ impl Deferred {
 }
 
 impl Lists {
-    fn carry_out(mut self: Box<Self>, arm: impl Fn(TimerKey, Instant)) -> u64 {
+    /// `first` and `wake` come before what is in the lists for the same.
+    fn carry_out(
+        mut self: Box<Self>,
+        first: Option<Arc<dyn Pipe>>,
+        wake: Option<Waker>,
+        arm: impl Fn(TimerKey, Instant),
+    ) -> u64 {
         if let Some((broadcast, how)) = self.broadcast.take() {
             broadcast.flush(how);
         }
         self.urgent.drain(..).for_each(|pipe| pipe.flush(Flush::Urgent));
-        for (nth, pipe) in self.flush.drain(..).enumerate() {
+        for (nth, pipe) in first.into_iter().chain(self.flush.drain(..)).enumerate() {
             // Each direct write costs as much as waking the worker: past a few it writes the rest.
             pipe.flush(if nth < DIRECT_PIPES_MAX { Flush::Now } else { Flush::Soon });
         }
         self.resume.drain(..).for_each(|pipe| pipe.resume());
         self.close.drain(..).for_each(|(pipe, why)| pipe.close(why));
         self.arm.drain(..).for_each(|(key, at)| arm(key, at));
-        let panics = self.wake.drain(..).filter_map(|waker| guarded(|| waker.wake()).err()).count();
+        let wake = wake.into_iter().chain(self.wake.drain(..));
+        let panics = wake.filter_map(|waker| guarded(|| waker.wake()).err()).count();
         // A thread that is ending has no spare lists any more.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();

@@ -148,8 +148,10 @@ impl<E: FeedEngine> Pump<E> {
         while !outlet.is_full() {
             let is_wanted = || !self.given_up.load(Ordering::Relaxed);
             let attempt = |core: &mut _, deferred: &mut _| {
-                let received = is_wanted().then(|| self.ctx.retry_recv(core, deferred))??;
-                Some(received.map(|message| {
+                let mut message = Message::new();
+                let retry = || self.ctx.retry_recv(core, deferred, &mut message);
+                let received = is_wanted().then(retry)??;
+                Some(received.map(|()| {
                     let sent = outlet.try_send(message);
                     debug_assert!(sent.is_ok(), "there was room, and a receiver");
                 }))

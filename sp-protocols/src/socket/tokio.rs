@@ -258,7 +258,10 @@ async fn send<E: SendEngine>(
 
 async fn recv<E: RecvEngine>(ctx: &super::Context<E>, ear: &Ear) -> Result<Message, RecvError> {
     let mut call = Call::new(ctx, ear, Side::Recv);
-    poll_fn(|cx| call.poll(cx, |core, deferred| ctx.retry_recv(core, deferred))).await
+    let mut message = Message::new();
+    poll_fn(|cx| call.poll(cx, |core, deferred| ctx.retry_recv(core, deferred, &mut message)))
+        .await
+        .map(|()| message)
 }
 
 impl<E: Engine> Deref for Socket<E> {
