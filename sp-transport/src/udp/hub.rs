@@ -261,6 +261,7 @@ impl Hub {
     pub(crate) fn send(&self, to: Option<&SockAddr>, head: &Word, payload: &[u8]) -> Sent {
         let pieces = [IoSlice::new(head), IoSlice::new(payload)];
         let socket = SockRef::from(&self.socket);
+        let mut is_news = true;
         loop {
             let sent = match to {
                 Some(to) => socket.send_to_vectored(&pieces, to),
@@ -271,7 +272,9 @@ impl Hub {
                 Err(error) => match error.kind() {
                     ErrorKind::Interrupted => continue,
                     ErrorKind::WouldBlock => Sent::Blocked,
-                    _ if error.raw_os_error() == Some(libc::EMSGSIZE) => Sent::TooLong,
+                    // That an earlier one was too long for the path is told once, and of the next one.
+                    _ if is_too_long(&error) && std::mem::take(&mut is_news) => continue,
+                    _ if is_too_long(&error) => Sent::TooLong,
                     ErrorKind::ConnectionRefused => Sent::Refused,
                     _ => Sent::Lost,
                 },
@@ -308,7 +311,9 @@ impl Hub {
             }
             return Read::Drained;
         }
-        if let Some(addr) = self.connected {
+        if let Some(addr) = self.connected
+            && !is_too_long(error)
+        {
             // Nobody is there, or no way leads there.
             let pipe = lock(&self.table).at(addr);
             pipe.iter().for_each(|pipe| end(pipe, CloseReason::Io(error.kind())));
@@ -358,6 +363,12 @@ fn end(pipe: &Weak<UdpPipe>, why: CloseReason) {
     if let Some(pipe) = pipe.upgrade() {
         pipe.end(why);
     }
+}
+
+/// What the system says of a datagram that the path does not take in one piece. It notes how much the path takes and
+/// cuts the next ones, so nothing ends.
+fn is_too_long(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EMSGSIZE)
 }
 
 /// Empties a list and does something with every pipe in it. The list keeps the room it has.
