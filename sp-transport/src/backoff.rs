@@ -48,7 +48,7 @@ impl Backoff {
 }
 
 /// Nobody dials more often than this, whatever the options say.
-const SHORTEST: Duration = Duration::from_millis(1);
+pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use sp_core::config::Config;
 
+use crate::backoff::SHORTEST;
+
 /// How an endpoint speaks over UDP. The defaults come from [`Config`].
 ///
 /// Messages have at most 65,000 bytes, the pattern's header included, or what `recv_max` allows if that is less. Each
@@ -30,9 +32,9 @@ impl UdpOptions {
         Self { retry: udp_retry, expire: udp_expire, refresh: None, peers_max: udp_peers }
     }
 
-    /// How long a dialer waits for an answer before it calls again.
+    /// How long a dialer waits for an answer before it calls again; at least a millisecond.
     pub fn retry(mut self, interval: Duration) -> Self {
-        self.retry = interval;
+        self.retry = interval.max(SHORTEST);
         self
     }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use sp_core::clock::after;
 use sp_core::datagram::{DatagramFault, DisconnectReason, Lost};
 use sp_core::pipe::{CloseReason, ProtocolId};
 
@@ -170,14 +171,14 @@ impl<P: Clone> Table<P> {
         let mut next: Option<Instant> = None;
         let call = datagram::call(self.offer(self.terms.refresh));
         for (addr, peer) in &mut self.peers {
-            let after = DEAD_AFTER * seconds(peer.refresh);
+            let silence = DEAD_AFTER * seconds(peer.refresh);
             let (pipe, mut at, why, interval) = match &peer.state {
                 State::Calling { pipe, until } => {
                     (pipe, *until, CloseReason::HandshakeTimeout, self.terms.retry)
                 }
                 State::Live(pipe) => {
-                    let why = DatagramFault::Silent { after }.into();
-                    (pipe, peer.heard_at + after, why, seconds(peer.refresh))
+                    let why = DatagramFault::Silent { after: silence }.into();
+                    (pipe, peer.heard_at + silence, why, seconds(peer.refresh))
                 }
                 // Decided as soon as the worker comes to it.
                 State::Knocking => continue,
@@ -189,7 +190,7 @@ impl<P: Clone> Table<P> {
             if self.is_dialer {
                 if peer.call_at <= now {
                     due.push(Due::Say(*addr, call));
-                    peer.call_at = now + interval;
+                    peer.call_at = after(now, interval);
                 }
                 at = at.min(peer.call_at);
             }

@@ -109,6 +109,14 @@ fn a_call_that_nobody_answers_is_given_up() {
     assert_eq!(rig.pass(1), (vec![Due::End(1, CloseReason::HandshakeTimeout)], None));
 }
 
+#[test]
+fn a_call_that_is_never_to_be_repeated_is_made_once() {
+    let mut rig = Rig::calling(1);
+    rig.table.terms.retry = Duration::MAX;
+    assert_eq!(rig.pass(0).0.len(), 1);
+    assert_eq!(rig.pass(4999), (vec![], Some(Duration::from_millis(1))));
+}
+
 /// sp-wire 8.6 item 85
 #[test]
 fn who_is_silent_for_five_intervals_is_gone() {
