@@ -170,9 +170,15 @@ impl Hub {
         answer.inspect(|answer| self.say(addr, answer)).is_some()
     }
 
-    /// Nobody is at `addr` any more; whoever is, is told why unless it knows.
-    pub(crate) fn forget(&self, addr: SocketAddr, why: &CloseReason) {
-        let goodbye = lock(&self.table).forget(addr, reason_of(why));
+    /// The stranger that knocks at `addr` is not let in, and told why.
+    pub(crate) fn turn_away(&self, addr: SocketAddr, why: &CloseReason) {
+        self.forget(addr, &Weak::new(), why);
+    }
+
+    /// `pipe` is over; who is at its other end is told why unless it knows.
+    pub(crate) fn forget(&self, addr: SocketAddr, pipe: &Weak<UdpPipe>, why: &CloseReason) {
+        let is_it = |other: &Weak<UdpPipe>| other.ptr_eq(pipe);
+        let goodbye = lock(&self.table).forget(addr, is_it, reason_of(why));
         goodbye.inspect(|goodbye| self.say(addr, goodbye));
     }
 

@@ -187,7 +187,7 @@ impl UdpPipe {
             self.tell_closed(why);
         } else if let Some(me) = self.me.upgrade() {
             // It is no pipe to its socket, unless it becomes one just now.
-            self.hub.forget(self.addr, &why);
+            self.hub.forget(self.addr, &self.me, &why);
             self.hub.tell(News::Failed(me, why));
         }
     }
@@ -195,7 +195,7 @@ impl UdpPipe {
     /// Tells everybody concerned that the association is over.
     pub(crate) fn tell_closed(&self, why: CloseReason) {
         let Some(peer) = self.peer() else { return };
-        self.hub.forget(self.addr, &why);
+        self.hub.forget(self.addr, &self.me, &why);
         let left = std::mem::take(&mut *lock(&self.stalled)).len();
         if left > 0 {
             self.events.lost(Some(peer), Lost::NoRoom, left);

@@ -161,9 +161,17 @@ impl<P: Clone> Table<P> {
         Some(self.answer(refresh))
     }
 
-    /// Nobody is at `addr` any more, as far as this side is concerned. Answers what tells it, unless it knows.
-    pub(crate) fn forget(&mut self, addr: SocketAddr, reason: DisconnectReason) -> Option<Word> {
-        self.peers.remove(&addr).map(|_| self.disconnect(reason))
+    /// Whom `is_it` knows is a peer no more, or who knocks at `addr` becomes none. Answers what tells it, unless it knows;
+    /// by now somebody else may be the peer there.
+    pub(crate) fn forget(
+        &mut self,
+        addr: SocketAddr,
+        is_it: impl Fn(&P) -> bool,
+        reason: DisconnectReason,
+    ) -> Option<Word> {
+        let is_another = self.at(addr).is_some_and(|pipe| !is_it(&pipe));
+        let gone = if is_another { None } else { self.peers.remove(&addr) };
+        gone.map(|_| self.disconnect(reason))
     }
 
     /// Lists in `due` what is to be done at `now`. Answers when to come again.

@@ -113,7 +113,7 @@ impl Worker {
     fn knocked(&mut self, hub: &Arc<Hub>, addr: SocketAddr, offer: Offer) {
         let id = hub.endpoint_id();
         let Some(Ep { owner, endpoint, .. }) = self.endpoints.get(&id) else {
-            return hub.forget(addr, &CloseReason::Closed);
+            return hub.turn_away(addr, &CloseReason::Closed);
         };
         if !hub.knocks(addr) {
             return;
@@ -140,7 +140,7 @@ impl Worker {
                 self.tick(hub);
             }
             Err(why) => {
-                hub.forget(addr, &why);
+                hub.turn_away(addr, &why);
                 self.came_to_nothing(id, Some(addr), why);
             }
         }

@@ -131,7 +131,7 @@ fn who_is_silent_for_five_intervals_is_gone() {
     assert_eq!(rig.pass(4999), (vec![], Some(Duration::from_millis(1))));
     let silent = CloseReason::from(DatagramFault::Silent { after: secs(5) });
     assert_eq!(rig.pass(1), (vec![Due::End(1, silent.clone())], None));
-    let told = rig.table.forget(addr(1), reason_of(&silent));
+    let told = rig.table.forget(addr(1), |peer| *peer == 1, reason_of(&silent));
     assert_eq!(told, Some(goodbye(DisconnectReason::INACTIVE)));
     assert!(!rig.is_peer(1));
 
@@ -216,7 +216,7 @@ fn a_peer_that_is_wrong_is_ended_and_told_why() {
         let mut rig = Rig::with_peer(1);
         rig.join(2);
         assert_eq!(rig.hear(1, &bytes), Heard::Ended(1, why.clone()), "{bytes:02x?}");
-        let told = rig.table.forget(addr(1), reason_of(&why));
+        let told = rig.table.forget(addr(1), |peer| *peer == 1, reason_of(&why));
         assert_eq!(told, reason.map(goodbye), "{bytes:02x?}");
         assert!(!rig.is_peer(1) && rig.is_peer(2), "{bytes:02x?}");
         rig.join(1);
@@ -252,7 +252,7 @@ fn a_full_table_turns_strangers_away_and_keeps_its_peers() {
     }
     assert!(rig.is_peer(1));
     assert_eq!(rig.hear(2, &call(offer(THEIRS, 1))), Heard::Answer(None), "asked once");
-    rig.table.forget(addr(2), DisconnectReason::REFUSED);
+    rig.table.forget(addr(2), |_| false, DisconnectReason::REFUSED);
     rig.join(3);
 }
 
@@ -264,6 +264,17 @@ fn who_goes_before_it_is_let_in_is_not_let_in() {
     rig.hear(1, &disconnect(THEIRS, DisconnectReason::CLOSED));
     assert!(!rig.table.knocks(addr(1)));
     assert_eq!(rig.table.admit(addr(1), 1), None);
+}
+
+/// Whoever ends a pipe may come by the table after the peer has gone and another one has come to its address.
+#[test]
+fn the_late_end_of_a_peer_is_not_that_of_the_next_at_its_address() {
+    let mut rig = Rig::with_peer(1);
+    rig.hear(1, &disconnect(THEIRS, DisconnectReason::CLOSED));
+    rig.hear(1, &call(offer(THEIRS, 1)));
+    assert!(rig.table.admit(addr(1), 2).is_some());
+    assert_eq!(rig.table.forget(addr(1), |peer| *peer == 1, DisconnectReason::CLOSED), None);
+    assert_eq!(rig.hear(1, &message(b"hello")), Heard::Message(2, b"hello"));
 }
 
 #[derive(Clone, Debug)]
@@ -308,7 +319,7 @@ proptest! {
                     }
                     Heard::Ended(peer, why) => {
                         prop_assert!(peer == port && peers.contains(&port));
-                        rig.table.forget(addr(port), reason_of(&why));
+                        rig.table.forget(addr(port), |peer| *peer == port, reason_of(&why));
                         peers.retain(|peer| *peer != port);
                     }
                     Heard::Answer(Some(_)) | Heard::Stray(_, Some(_)) | Heard::Refused(..) => {
@@ -322,13 +333,13 @@ proptest! {
                     peers.push(port);
                 },
                 Op::Decide(port, false) => if rig.table.knocks(addr(port)) {
-                    rig.table.forget(addr(port), DisconnectReason::REFUSED);
+                    rig.table.forget(addr(port), |_| false, DisconnectReason::REFUSED);
                 },
                 Op::Pass(millis) => for due in rig.pass(millis).0 {
                     let Due::End(peer, _) = due else {
                         return Err(TestCaseError::fail("a listener calls nobody"));
                     };
-                    rig.table.forget(addr(peer), DisconnectReason::INACTIVE);
+                    rig.table.forget(addr(peer), |other| *other == peer, DisconnectReason::INACTIVE);
                     peers.retain(|other| *other != peer);
                 },
             }
