@@ -1,5 +1,6 @@
 //! What other threads ask of a worker.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
@@ -108,7 +109,7 @@ pub(crate) struct WorkerHandle {
 struct Shared {
     commands: Sender<Command>,
     /// What the worker asks of itself when the channel is full: it cannot wait for itself.
-    own: Mutex<Vec<Command>>,
+    own: Mutex<VecDeque<Command>>,
     sleep: Sleep,
     /// The worker's poll set; `None` once the worker has ended.
     registry: Mutex<Option<Registry>>,
@@ -160,7 +161,7 @@ impl WorkerHandle {
         match self.shared.commands.try_send(command) {
             Ok(()) => {}
             Err(TrySendError::Full(command)) if self.is_current() => {
-                lock(&self.shared.own).push(command);
+                lock(&self.shared.own).push_back(command);
             }
             Err(TrySendError::Full(command)) => {
                 let _ = self.shared.sleep.notify();
@@ -175,7 +176,7 @@ impl WorkerHandle {
 
     /// The worker's next command; its own come after those of others.
     pub(super) fn next_command(&self, commands: &Receiver<Command>) -> Option<Command> {
-        commands.try_recv().ok().or_else(|| lock(&self.shared.own).pop())
+        commands.try_recv().ok().or_else(|| lock(&self.shared.own).pop_front())
     }
 
     /// Closes endpoints and waits until they are closed.
@@ -320,6 +321,20 @@ mod tests {
     use sp_core::pipe::CloseReason;
 
     use super::*;
+
+    #[test]
+    fn what_the_worker_asks_of_itself_is_done_in_order() {
+        let poll = Poll::new().expect("a poll set");
+        let (send, commands) = bounded(1);
+        let handle = WorkerHandle::new(&poll, send).expect("a worker");
+        handle.settle();
+        (0..4).for_each(|place| handle.lease(place));
+        let asked = std::iter::from_fn(|| match handle.next_command(&commands) {
+            Some(Command::Lease(place)) => Some(place),
+            _ => None,
+        });
+        assert_eq!(asked.collect::<Vec<_>>(), [0, 1, 2, 3]);
+    }
 
     /// A lease that was left from a place's owner before makes the worker come to a driver that is just being made.
     #[test]

@@ -56,9 +56,9 @@ impl Worker {
         let limit = conn.handshake_limit.min(conn.udp.expire);
         hub.call(addr, &pipe, clock::after(clock::now(), limit));
         let key = self.sources.insert(Source::Calling(Arc::clone(&hub)));
-        dialer.calling = Some(Calling { pipe, key });
+        dialer.calling = Some(Calling { pipe: Arc::clone(&pipe), key });
         if let Err(error) = self.poll_source(hub.fd(), key) {
-            self.let_go(key);
+            self.stop_calling(&pipe);
             return Err(error);
         }
         self.expected = Some(clock::now() + HANDSHAKE_POLLING);
@@ -149,10 +149,16 @@ impl Worker {
     /// A listener has answered a dialer.
     fn call_answered(&mut self, hub: &Arc<Hub>, pipe: Arc<UdpPipe>) {
         let origin = pipe.origin();
-        let Some(ep) = self.endpoints.get(&origin.endpoint) else {
-            return pipe.end(CloseReason::Closed);
+        let Some(Ep { role: Role::Dialer(dialer), owner, .. }) =
+            self.endpoints.get(&origin.endpoint)
+        else {
+            return;
         };
-        let owner = ep.owner.clone();
+        if dialer.calling.as_ref().is_none_or(|calling| !Arc::ptr_eq(&calling.pipe, &pipe)) {
+            // The call has ended since, and that was heard first.
+            return;
+        }
+        let owner = owner.clone();
         match admit(&owner, &pipe) {
             Ok(peer) => {
                 self.stop_calling(&pipe);
