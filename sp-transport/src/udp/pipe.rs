@@ -220,10 +220,15 @@ impl UdpPipe {
             }
             let Some(msg) = flight.first() else { continue };
             if share == 0 {
-                return self.hand_over(&flight);
+                let mut out = lock(&self.out);
+                out.stall(&flight);
+                let decision = out.pacer.writer.handed_over();
+                // Nothing is asked of the worker with a lock held that it may be waiting for.
+                drop((out, flight));
+                return self.follow(decision);
             }
             match self.send(msg.payload()) {
-                Sent::Gone => share -= 1,
+                Sent::Gone => {}
                 Sent::Lost => self.events.lost(self.peer(), Lost::NotSent, 1),
                 Sent::TooLong => self.events.lost(self.peer(), Lost::TooLong, 1),
                 Sent::Blocked if !is_listed => {
@@ -239,7 +244,7 @@ impl UdpPipe {
                     if out.pacer.writer.refused() {
                         continue;
                     }
-                    drop(out);
+                    drop((out, flight));
                     return self.hub.driver().blocked();
                 }
                 Sent::Refused => {
@@ -249,6 +254,7 @@ impl UdpPipe {
                 }
             }
             drop(flight.pop());
+            share -= 1;
         }
     }
 
@@ -264,15 +270,6 @@ impl UdpPipe {
             self.events.room(peer);
         }
         loaded
-    }
-
-    fn hand_over(&self, flight: &Batch) {
-        let decision = {
-            let mut out = lock(&self.out);
-            out.stall(flight);
-            out.pacer.writer.handed_over()
-        };
-        self.follow(decision);
     }
 
     /// Does what the machine decided.
