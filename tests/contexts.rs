@@ -528,7 +528,8 @@ fn the_end_of_a_survey_ends_every_receive_of_its_context_and_no_other() {
     for transport in Transport::EVERY {
         let (surveyor, silent) = (patient_surveyor(), Respondent::new().expect("it opens"));
         connect(transport, &silent, &surveyor);
-        let short = SurveyorOptions::new().survey_time(BLINK);
+        // Long enough to get in line before it is over.
+        let short = SurveyorOptions::new().survey_time(10 * BLINK);
         let [short, long] =
             [surveyor.context_with(short).expect("a good time"), surveyor.context()];
         long.send("long?").expect("a surveyor never waits");

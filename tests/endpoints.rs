@@ -172,6 +172,7 @@ fn a_listener_has_no_more_connections_than_it_may() {
             wait_connected(&events);
             push
         });
+        let leaves = pull.peers()[0];
         // WebSocket has answered before it is known whose the connection is.
         let late = Push::new().unwrap();
         assert!(late.dial_with(listener.endpoint(), &dial).is_err() || url.starts_with("ws"));
@@ -185,7 +186,11 @@ fn a_listener_has_no_more_connections_than_it_may() {
         // connected for a moment, and what is sent in it is lost.
         let gone = std::mem::replace(&mut pushes[0], Push::new().unwrap());
         gone.close();
-        wait_event(&events, "a place", |event| matches!(event, PipeEvent::Closed { .. }));
+        wait_event(
+            &events,
+            "a place",
+            |event| matches!(event, PipeEvent::Closed { peer, .. } if *peer == leaves),
+        );
         let pause = Duration::from_millis(2);
         let eager = dial.background(true).reconnect(pause, pause);
         pushes[0].dial_with(listener.endpoint(), &eager).unwrap();

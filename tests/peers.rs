@@ -72,7 +72,8 @@ fn sends_that_wait_for_room_fail_when_the_last_peer_goes() {
         let (push, pull) = (impatient_push(), Pull::new().expect("PULL opens"));
         let _listener = connect(transport, &pull, &push);
         let body = support::pattern(64 << 10);
-        while push.send_timeout(&body[..], Duration::from_millis(20)).is_ok() {}
+        // Not only full for a moment because the writer is at work.
+        while push.send_timeout(&body[..], Duration::from_millis(200)).is_ok() {}
         let mut futures = [(); 2].map(|()| Box::pin(push.send_async(&body[..])));
         for sending in &mut futures {
             let mut cx = Context::from_waker(Waker::noop());

@@ -10,11 +10,14 @@ use sp::{
 };
 use sp_protocols::engine;
 
-use crate::shared::{DEADLINE, Transport, block_on, connect, pattern, spawn, wait_until};
+use crate::shared::{DEADLINE, Transport, apart, block_on, connect, pattern, spawn, wait_until};
 use crate::support::{Raw, Scene, Wire, alone, any_closed, connected, poll_once, recv};
 
 /// Larger than any buffer of the kernel's when a few dozen wait.
 const BODY: usize = 64 << 10;
+
+/// Longer than a writer is away that has something to do.
+const AWHILE: Duration = Duration::from_millis(200);
 
 fn numbered(number: u32, len: usize) -> Vec<u8> {
     let mut body = pattern(len.max(4));
@@ -130,7 +133,8 @@ fn blocking_waits_for_the_slowest_in_every_form_of_send_and_loses_nothing() {
         let mut scene = Stalled::new(wire, 16, SlowSubscriber::Block);
         let (fast, _listener) = follower(&scene.publisher, Transport::Tcp);
         let mut sent = 0;
-        while scene.publisher.try_send(numbered(sent, BODY)).is_ok() {
+        // Not only full for a moment because the writer is at work.
+        while scene.publisher.send_timeout(numbered(sent, BODY), AWHILE).is_ok() {
             assert_eq!(number(&recv(&fast)), sent);
             sent += 1;
         }
@@ -268,55 +272,57 @@ fn subscribers_that_block_and_a_publisher_that_waits_for_them_lose_nothing() {
 
 #[test]
 fn a_subscriber_that_leaves_in_the_middle_harms_nobody_and_holds_nothing() {
-    let _turn = alone();
-    for wire in Wire::BOTH {
-        let before = pool::BufferPool::global().stats().out;
-        let mut scene = Stalled::new(wire, 64, SlowSubscriber::DropOldest);
-        let (fast, _listener) = follower(&scene.publisher, Transport::Tcp);
-        let mut n = 0;
-        while scene.counted("dropped_on_send") == 0 {
-            scene.publisher.send(numbered(n, 5000)).unwrap();
-            assert_eq!(number(&recv(&fast)), n);
-            n += 1;
+    apart(|| {
+        for wire in Wire::BOTH {
+            let before = pool::BufferPool::global().stats().out;
+            let mut scene = Stalled::new(wire, 64, SlowSubscriber::DropOldest);
+            let (fast, _listener) = follower(&scene.publisher, Transport::Tcp);
+            let mut n = 0;
+            while scene.counted("dropped_on_send") == 0 {
+                scene.publisher.send(numbered(n, 5000)).unwrap();
+                assert_eq!(number(&recv(&fast)), n);
+                n += 1;
+            }
+            // Half of a frame has been read, and the kernel holds part of another.
+            scene.subscriber.read(2500);
+            drop(scene.subscriber);
+            any_closed(&scene.events);
+            wait_until("its backlog is counted", || {
+                scene.publisher.stats().get("lost_with_peer").unwrap() > 0
+            });
+            for more in n..n + 100 {
+                scene.publisher.send(numbered(more, 5000)).unwrap();
+                assert_eq!(number(&recv(&fast)), more);
+            }
+            wait_until("nothing is held for it", || {
+                pool::BufferPool::global().stats().out <= before + 8
+            });
         }
-        // Half of a frame has been read, and the kernel holds part of another.
-        scene.subscriber.read(2500);
-        drop(scene.subscriber);
-        any_closed(&scene.events);
-        wait_until("its backlog is counted", || {
-            scene.publisher.stats().get("lost_with_peer").unwrap() > 0
-        });
-        for more in n..n + 100 {
-            scene.publisher.send(numbered(more, 5000)).unwrap();
-            assert_eq!(number(&recv(&fast)), more);
-        }
-        wait_until("nothing is held for it", || {
-            pool::BufferPool::global().stats().out <= before + 8
-        });
-    }
+    });
 }
 
 #[test]
 fn what_a_stalled_subscriber_holds_is_bounded() {
-    let _turn = alone();
-    for policy in [SlowSubscriber::DropOldest, SlowSubscriber::DropNewest] {
-        let scene = Stalled::new(Wire::Ipc, 1000, policy);
-        let (fast, _listener) = follower(&scene.publisher, Transport::Tcp);
-        let publish = |messages: u32| {
-            for n in 0..messages {
-                scene.publisher.send(numbered(n, 500)).unwrap();
-                assert_eq!(number(&recv(&fast)), n);
+    apart(|| {
+        for policy in [SlowSubscriber::DropOldest, SlowSubscriber::DropNewest] {
+            let scene = Stalled::new(Wire::Ipc, 1000, policy);
+            let (fast, _listener) = follower(&scene.publisher, Transport::Tcp);
+            let publish = |messages: u32| {
+                for n in 0..messages {
+                    scene.publisher.send(numbered(n, 500)).unwrap();
+                    assert_eq!(number(&recv(&fast)), n);
+                }
+            };
+            while scene.counted("dropped_on_send") < 1000 {
+                publish(100);
             }
-        };
-        while scene.counted("dropped_on_send") < 1000 {
-            publish(100);
+            let before = pool::BufferPool::global().stats().out;
+            publish(5000);
+            let out = pool::BufferPool::global().stats().out;
+            // A thousand messages of 500 bytes, in chunks of 4 KiB or more.
+            assert!(before < 250 && out < 250, "{before} and then {out} buffers are held");
         }
-        let before = pool::BufferPool::global().stats().out;
-        publish(5000);
-        let out = pool::BufferPool::global().stats().out;
-        // A thousand messages of 500 bytes, in chunks of 4 KiB or more.
-        assert!(before < 250 && out < 250, "{before} and then {out} buffers are held");
-    }
+    });
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn a_peer_may_speak_a_byte_at_a_time_and_right_behind_its_request() {
 #[test]
 fn a_peer_that_does_not_come_to_the_end_of_its_request_is_turned_away_in_time() {
     for wire in Wire::WEB {
-        let options = ListenOptions::new().handshake_limit(Duration::from_millis(200));
+        let options = ListenOptions::new().handshake_limit(Duration::from_secs(1));
         let scene = Scene::<engine::Pull>::with(wire, PullOptions::new(), &options);
         let mut slow = scene.stranger();
         slow.send(b"GET / HTTP/1.1\r\n");
