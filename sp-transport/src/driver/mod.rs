@@ -92,7 +92,7 @@ enum Mail {
     Adopt(Box<Conn>),
     /// Somebody wants this connection read again or ended.
     Attend(Arc<StreamPipe>),
-    /// A new descriptor for datagrams, or one of whose pipes somebody wants to receive again.
+    /// A new descriptor for datagrams, or one of whose pipes somebody wants to receive again or waits for the kernel.
     Hub(Arc<Hub>),
 }
 
@@ -277,6 +277,11 @@ impl Driver {
     /// The worker has a new descriptor for datagrams.
     pub(crate) fn adopt_hub(self: &Arc<Self>, hub: Arc<Hub>) {
         self.streams.store(true, Ordering::Relaxed);
+        self.attend_hub(hub);
+    }
+
+    /// A descriptor for datagrams has a wish.
+    pub(crate) fn attend_hub(self: &Arc<Self>, hub: Arc<Hub>) {
         self.post(Mail::Hub(hub));
         self.notify();
     }

@@ -213,6 +213,8 @@ impl Wheel {
             && let Some(hub) = self.hub(key)
         {
             hub.writable();
+            // Whoever is blocked again says so, and then the next room is heard of.
+            self.listen_to(&hub, key, Interest::READABLE);
         }
         if event.is_readable() || event.is_error() {
             self.receive_datagrams(key);
@@ -236,17 +238,31 @@ impl Wheel {
 
     /// Takes a new descriptor in, or looks after the wishes of one.
     fn attend_hub(&mut self, hub: &Arc<Hub>, driver: &Driver) {
-        if hub.is_new() {
-            self.hubs.retain(|_, hub| hub.strong_count() > 0);
-            let key = self.hubs.insert(Arc::downgrade(hub));
-            driver.streams.store(true, Ordering::Relaxed);
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let source = &mut SourceFd(&hub.fd());
-            if let Err(error) = self.poll.registry().register(source, Token(key | HUB), interest) {
-                hub.fail(error.kind());
-            }
+        let key = hub.slot().unwrap_or_else(|| self.adopt_hub(hub, driver));
+        if hub.is_blocked() {
+            // Room that there is already is told at once.
+            self.listen_to(hub, key, Interest::READABLE | Interest::WRITABLE);
         }
         hub.resume();
+    }
+
+    fn adopt_hub(&mut self, hub: &Arc<Hub>, driver: &Driver) -> usize {
+        self.hubs.retain(|_, hub| hub.strong_count() > 0);
+        let key = HUB | self.hubs.insert(Arc::downgrade(hub));
+        hub.take_slot(key);
+        driver.streams.store(true, Ordering::Relaxed);
+        let registry = self.poll.registry();
+        let registered =
+            registry.register(&mut SourceFd(&hub.fd()), Token(key), Interest::READABLE);
+        if let Err(error) = registered {
+            hub.fail(error.kind());
+        }
+        key
+    }
+
+    fn listen_to(&self, hub: &Hub, key: usize, interest: Interest) {
+        // Fails only for a descriptor that never was registered.
+        let _ = self.poll.registry().reregister(&mut SourceFd(&hub.fd()), Token(key), interest);
     }
 
     fn list(&mut self, key: usize) {

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use socket2::{SockAddr, SockRef};
@@ -50,8 +50,8 @@ pub(crate) struct Hub {
     strained: AtomicBool,
     /// When the worker comes again. Only the worker touches this.
     next_tick: Mutex<Option<Deadline>>,
-    /// The driver has seen it. Only the driver touches this.
-    is_known: AtomicBool,
+    /// Where the driver keeps it, once it does.
+    slot: OnceLock<usize>,
 }
 
 /// What the worker has to see to.
@@ -112,7 +112,7 @@ impl Hub {
             overrun: AtomicU64::new(0),
             strained: AtomicBool::new(false),
             next_tick: Mutex::default(),
-            is_known: AtomicBool::new(false),
+            slot: OnceLock::new(),
         })
     }
 
@@ -145,9 +145,15 @@ impl Hub {
         lock(&self.next_tick)
     }
 
-    /// Whether the driver sees it for the first time.
-    pub(crate) fn is_new(&self) -> bool {
-        !self.is_known.swap(true, Ordering::Relaxed)
+    /// The driver keeps it at `key`.
+    pub(crate) fn take_slot(&self, key: usize) {
+        // Set once: a descriptor is taken in once.
+        let _ = self.slot.set(key);
+    }
+
+    /// Where the driver keeps it.
+    pub(crate) fn slot(&self) -> Option<usize> {
+        self.slot.get().copied()
     }
 
     /// The driver cannot hear of it.
@@ -236,6 +242,12 @@ impl Hub {
         Read::More
     }
 
+    /// Whether pipes wait until the kernel takes more. Only then is the driver to hear of that: each datagram that
+    /// leaves makes room and would wake it.
+    pub(crate) fn is_blocked(&self) -> bool {
+        !lock(&self.blocked).is_empty()
+    }
+
     /// The kernel has room: pipes that waited for it go on.
     pub(crate) fn writable(&self) {
         for_each(&self.blocked, UdpPipe::writable);
@@ -246,19 +258,16 @@ impl Hub {
         for_each(&self.resumed, UdpPipe::unstall);
     }
 
-    /// `pipe` is to be told when the kernel has room.
-    pub(crate) fn block(&self, pipe: &Weak<UdpPipe>) {
-        lock(&self.blocked).push(Weak::clone(pipe));
+    /// `pipe`, whose machine has heard of it, is to be told when the kernel has room.
+    pub(crate) fn block(self: &Arc<Self>, pipe: &Weak<UdpPipe>) {
+        if add(&self.blocked, pipe) {
+            self.driver.attend_hub(Arc::clone(self));
+        }
     }
 
     /// `pipe` can be received from again.
     pub(crate) fn resume_later(self: &Arc<Self>, pipe: &Weak<UdpPipe>) {
-        let is_first = {
-            let mut resumed = lock(&self.resumed);
-            resumed.push(Weak::clone(pipe));
-            resumed.len() == 1
-        };
-        if is_first {
+        if add(&self.resumed, pipe) {
             self.driver.attend_hub_when_needed(Arc::clone(self));
         }
     }
@@ -375,6 +384,13 @@ fn end(pipe: &Weak<UdpPipe>, why: CloseReason) {
 /// cuts the next ones, so nothing ends.
 fn is_too_long(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EMSGSIZE)
+}
+
+/// Adds a pipe to a list. Answers whether it is the only one there, so that somebody has to be told.
+fn add(list: &Mutex<Vec<Weak<UdpPipe>>>, pipe: &Weak<UdpPipe>) -> bool {
+    let mut list = lock(list);
+    list.push(Weak::clone(pipe));
+    list.len() == 1
 }
 
 /// Empties a list and does something with every pipe in it. The list keeps the room it has.

@@ -213,7 +213,6 @@ impl UdpPipe {
     fn write(&self) {
         let mut flight = lock(&self.flight);
         let mut share = DATAGRAMS_PER_WRITE;
-        let mut is_listed = false;
         loop {
             if flight.is_empty() && !self.load(&mut flight) {
                 return;
@@ -231,21 +230,14 @@ impl UdpPipe {
                 Sent::Gone => {}
                 Sent::Lost => self.events.lost(self.peer(), Lost::NotSent, 1),
                 Sent::TooLong => self.events.lost(self.peer(), Lost::TooLong, 1),
-                Sent::Blocked if !is_listed => {
-                    // The kernel may have had room before the pipe was listed, so it is asked again.
-                    self.hub.block(&self.me);
-                    is_listed = true;
-                    continue;
-                }
                 Sent::Blocked => {
                     let mut out = lock(&self.out);
                     out.stall(&flight);
-                    is_listed = false;
                     if out.pacer.writer.refused() {
                         continue;
                     }
                     drop((out, flight));
-                    return self.hub.driver().blocked();
+                    return self.hub.block(&self.me);
                 }
                 Sent::Refused => {
                     lock(&self.out).pacer.writer.drained();
