@@ -309,6 +309,25 @@ fn silence_ends_an_association_and_refreshing_keeps_it() {
     connected(&events);
 }
 
+/// sp-wire 8.6 item 85: whatever was agreed with others, and however long a call would have waited for its answer.
+#[test]
+fn each_association_keeps_its_own_time() {
+    let rep = Rep::new().expect("a socket");
+    let rarely = UdpOptions::new().refresh(Duration::from_secs(60));
+    let listener = rep.listen_with(Wire::Udp.url(), &ListenOptions::new().udp(rarely));
+    let listener = listener.expect("a free port");
+    let [patient, lively] = [(); 2].map(|()| Peer::to(listener.endpoint()));
+    patient.say(b"\x01\x01\x30\x00\xe8\xfd\x3c\x00");
+    assert_eq!(patient.hear(), *b"\x01\x02\x31\x00\xe8\xfd\x3c\x00");
+    lively.say(&REQ_CALLS);
+    assert_eq!(lively.hear(), REP_ANSWERS);
+    assert_eq!(lively.hear(), rep_disconnects(6));
+
+    let rarely = UdpOptions::new().retry(DEADLINE).expire(DEADLINE);
+    let (_req, rep) = dialed(&DialOptions::new().udp(rarely));
+    assert_eq!(rep.hear_any(), REQ_CALLS, "it says that it is there before it misses the other");
+}
+
 /// sp-wire 8.6 item 86
 #[test]
 fn what_the_peer_cannot_take_is_dropped_and_counted() {

@@ -93,10 +93,16 @@ impl Worker {
         }
     }
 
+    /// Does what is due, and comes again in time for what will be: the newest peer may be the first to be missed.
     fn tick(&mut self, hub: &Arc<Hub>) {
-        if let Some(at) = hub.tick() {
-            hub.next_tick()
-                .get_or_insert_with(|| self.timers.add(at, Due::Datagrams(Arc::downgrade(hub))));
+        let Some(at) = hub.tick() else { return };
+        let mut next_tick = hub.next_tick();
+        if next_tick.is_some_and(|next| next.at() <= at) {
+            return;
+        }
+        let timer = self.timers.add(at, Due::Datagrams(Arc::downgrade(hub)));
+        if let Some(late) = next_tick.replace(timer) {
+            self.timers.cancel(late);
         }
     }
 
@@ -167,6 +173,7 @@ impl Worker {
                 // From now on its messages come to whoever drives the socket.
                 owner.driver.adopt_hub(Arc::clone(hub));
                 pipe.begin();
+                self.tick(hub);
             }
             // Which makes this the news that the call came to nothing.
             Err(why) => pipe.end(why),
