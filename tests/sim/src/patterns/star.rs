@@ -3,11 +3,12 @@
 
 use std::rc::Rc;
 
-use sp_protocols::engine::{Counter, Star, StarOptions};
+use sp_protocols::engine::{Counter, Star, StarOptions, WhenFull};
 
 use super::bus::heard;
 use super::crowd::{self, Shared, Ways};
 use crate::node::{Books, Spec};
+use crate::oracle::Failure;
 use crate::rng::Rng;
 use crate::world::World;
 
@@ -37,14 +38,24 @@ pub(super) fn build(world: &mut World) {
 fn member(ledger: &Shared, ttl: u8, luck: &mut Rng) -> Spec<Star> {
     let ledger = Rc::clone(ledger);
     let queue = 1 + luck.small(32);
+    let policies = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block];
+    let when_full = *luck.pick(&policies);
     Spec {
-        options: StarOptions::new().ttl(ttl).queue(queue as usize),
+        options: StarOptions::new().ttl(ttl).queue(queue as usize).when_full(when_full),
         tasks: Box::new(move |_, luck| crowd::tasks(&ledger, luck.within(1, 2), luck.within(1, 2))),
         audit: Box::new(move |books: &Books<'_>| {
-            let tally = books.tally;
-            let went = tally.transmitted + tally.counted(Counter::DroppedOnSend);
-            books.equal("copies for neighbours", tally.owed + tally.owed_onward, went)?;
-            heard(books, queue)
+            if when_full == WhenFull::Block {
+                books.none_missing(books.tally.counted(Counter::DroppedOnReceive))?;
+            }
+            balances(books, queue)
         }),
     }
+}
+
+/// What came and what was sent went to all whom it was for, and was received.
+fn balances(books: &Books<'_>, queue: u64) -> Result<(), Failure> {
+    let tally = books.tally;
+    let went = tally.transmitted + tally.counted(Counter::DroppedOnSend);
+    books.equal("copies for neighbours", tally.owed + tally.owed_onward, went)?;
+    heard(books, queue)
 }
