@@ -33,6 +33,8 @@ pub struct Star {
 struct Relay {
     neighbours: IdMap<PeerId, ()>,
     ttl: u8,
+    /// Whether headers are the program's, in raw mode.
+    leaves_headers: bool,
 }
 
 impl Relay {
@@ -57,8 +59,17 @@ impl Relay {
         if self.neighbours.len() > 1 {
             self.pass_on(&mut msg.share(), Some(peer), fx);
         }
-        msg.clear_header();
+        if !self.leaves_headers {
+            msg.clear_header();
+        }
         true
+    }
+}
+
+impl Star {
+    /// From now on the header of each message is the program's: the hops it has made, this one included, and as sent.
+    pub(super) const fn leave_headers(&mut self) {
+        self.relay.leaves_headers = true;
     }
 }
 
@@ -70,7 +81,10 @@ impl Engine for Star {
     fn new(options: StarOptions, _seed: u64) -> Self {
         let StarOptions { ttl, limit, when_full } = options;
         let ttl = ttl.clamp(TTL_MIN, TTL_MAX);
-        Self { relay: Relay { neighbours: IdMap::new(), ttl }, inbox: Inbox::new(when_full, limit) }
+        Self {
+            relay: Relay { neighbours: IdMap::new(), ttl, leaves_headers: false },
+            inbox: Inbox::new(when_full, limit),
+        }
     }
 
     fn opened(&mut self, peer: PeerId, _fx: &mut impl Effects) -> Result<(), CloseReason> {
@@ -100,7 +114,11 @@ impl SendEngine for Star {
         msg: &mut Message,
         fx: &mut impl Effects,
     ) -> Result<(), SendBlocked> {
-        hops::put_on(msg, 0);
+        if !self.relay.leaves_headers {
+            hops::put_on(msg, 0);
+        } else if !is_count(msg) {
+            return Err(SendBlocked::Header);
+        }
         self.relay.pass_on(msg, None, fx);
         Ok(())
     }
@@ -122,6 +140,11 @@ impl RecvEngine for Star {
 }
 
 impl FeedEngine for Star {}
+
+/// Whether the header of `msg` is a count of hops, and nothing else.
+fn is_count(msg: &Message) -> bool {
+    matches!(msg.header(), [0, 0, 0, _])
+}
 
 /// What can be set of a [`Star`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ mod role;
 mod two_way;
 
 pub use options::RawOptions;
-pub use plain::{Headerless, Plain};
+pub use plain::{Alike, Plain};
 pub use role::Role;
 pub use two_way::TwoWay;
 
@@ -38,6 +38,8 @@ pub type Pair = TwoWay<role::Pair>;
 pub type Pair1 = TwoWay<role::Pair1>;
 /// Talks with all neighbours.
 pub type Bus = TwoWay<role::Bus>;
+/// Talks with everybody, near and far.
+pub type Star = Plain<super::Star>;
 /// Publishes.
 pub type Pub = Plain<super::Pub>;
 /// Receives everything that is published.

@@ -311,6 +311,41 @@ fn a_full_raw_socket_does_what_it_is_told_to() {
     assert_eq!(arrived(WhenFull::Block), (b"12".to_vec(), vec![], 3));
 }
 
+/// sp-wire 8.14 item 155
+#[test]
+fn star_shows_the_hops_and_passes_on_all_the_same() {
+    let mut rig = Rig::<Star>::new();
+    let [a, b, c] = [rig.peer(), rig.peer(), rig.peer()];
+    let _ = rig.arrive(b, [with_words(&[3], "on"), with_words(&[8], "far"), vec![0, 0, 1]]);
+    rig.expect([
+        Effect::Transmit(a, with_words(&[4], "on")),
+        Effect::Transmit(c, with_words(&[4], "on")),
+        Effect::Count(Counter::HopLimit),
+        Effect::Count(Counter::Malformed),
+    ]);
+    let msg = rig.recv().unwrap();
+    assert_eq!((words(&msg), msg.body(), msg.source()), (vec![4], &b"on"[..], Some(b)));
+    assert!(rig.recv().is_err());
+}
+
+/// sp-wire 8.14 item 155
+#[test]
+fn star_sends_the_hops_as_they_are_and_no_other_header() {
+    let mut rig = Rig::<Star>::new();
+    let peers = [rig.peer(), rig.peer()];
+    for hops in [0, 4, 255] {
+        rig.send(with_header(&[hops], "x")).unwrap();
+        assert_eq!(rig.transmitted(), peers.map(|peer| (peer, with_words(&[hops], "x"))));
+    }
+    for header in [&[][..], &[0, 0, 1], &[0, 0, 0, 1, 2], &[0; 8], &[0, 0, 1, 0], &[1, 0, 0, 0]] {
+        let mut msg = Message::from("x");
+        msg.set_header(header).unwrap();
+        let sent = rig.send(msg);
+        assert!(matches!(&sent, Err(Unsent::Header(back)) if back.header() == header), "{sent:?}");
+    }
+    assert_eq!(rig.transmitted(), []);
+}
+
 /// sp-wire 3.3
 #[test]
 fn sub_receives_everything_and_pub_and_push_send_no_header() {
@@ -355,6 +390,7 @@ fn raw_speaks_the_numbers_of_its_pattern() {
         (Pair::SELF, Pair::PEER, 0x10, 0x10),
         (Pair1::SELF, Pair1::PEER, 0x11, 0x11),
         (Bus::SELF, Bus::PEER, 0x70, 0x70),
+        (Star::SELF, Star::PEER, 0x640, 0x640),
         (Pub::SELF, Pub::PEER, 0x20, 0x21),
         (Sub::SELF, Sub::PEER, 0x21, 0x20),
         (Push::SELF, Push::PEER, 0x50, 0x51),
