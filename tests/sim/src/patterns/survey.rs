@@ -16,10 +16,10 @@ use crate::task::{Desk, Next, Patience, Task, Unmet};
 use crate::world::World;
 
 pub(super) fn build(world: &mut World) {
-    let manners = Manners::draw(&mut world.stage.luck);
-    let time = *world.stage.luck.pick(&[AMPLE, AMPLE / 10, AMPLE / 100]);
     let policies = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block];
     let when_full = *world.stage.luck.pick(&policies);
+    let manners = Manners::draw(&mut world.stage.luck);
+    let time = *world.stage.luck.pick(&[AMPLE / 10, AMPLE / 100, AMPLE]);
     let surveyor = |post: &Shared| surveyor(post, manners, time, when_full);
     answering::build::<Surveyor, Respondent>(world, manners, surveyor);
 }
@@ -152,7 +152,7 @@ impl Asker {
                     let what = format!("{} of {peers} answered survey {number}", from.len());
                     desk.fail(Oracle::Stuck, what);
                 }
-                if desk.whim(4) {
+                if desk.whim(2) {
                     // It asks once more, after others may have come.
                     self.state = State::Asked(Survey { is_over: true, ..survey });
                 }
