@@ -2,8 +2,8 @@
 //!
 //! A raw engine speaks its pattern on the wire as any other. What differs is that it leaves each message's header to
 //! the program and knows no requests, no contexts and no timers: sends and receives have nothing to do with each other.
-//! What stands in a header, see [`Role`] and [`Star`]; a message that has come in by one raw engine can go out by one of the other
-//! side as it is, and that is all a device does.
+//! What stands in a header, see [`Role`] and [`Star`]; a message that has come in by one raw engine can go out by one of
+//! the other side as it is, and that is all a device does.
 
 use super::Engine;
 
