@@ -12,7 +12,6 @@
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
 
 use sp::{Pull, Push};
@@ -37,15 +36,15 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Hands out work to whoever comes, until the program is stopped.
+/// Hands out what is typed, a line to a worker, and ends with the last.
 fn listen(url: &str) -> Result<(), Box<dyn Error>> {
     let push = Push::new()?;
     println!("workers dial {}", push.listen(url)?.endpoint());
-    for piece in 1.. {
+    for line in std::io::stdin().lines() {
         // Waits while there is no worker, or none that has room.
-        push.send(format!("piece {piece}"))?;
-        thread::sleep(Duration::from_millis(500));
+        push.send(line?)?;
     }
+    push.close();
     Ok(())
 }
 
