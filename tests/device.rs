@@ -495,6 +495,9 @@ fn a_server_that_is_replaced_is_found_and_the_device_goes_on() {
     let at = rep.peers();
     let url = rep.peer(at[0]).expect("the device").endpoint.to_string();
     rep.close();
+    // Else the next request could go to the one that has left.
+    let seen = || counted(&devices[0].handle.stats(), 1, "peers");
+    wait_until("the device has seen it go", || seen() == 0);
     let rep = Rep::new().unwrap();
     rep.listen(url.as_str()).expect("the address is free again");
     // Waits in the device until that has found the next server.
