@@ -19,7 +19,7 @@ use std::{mem, thread};
 
 use crossbeam_channel::{Sender, bounded};
 use sp::pool::BufferPool;
-use sp::raw::{self, Device};
+use sp::raw::{self, Device, Fits};
 use sp::{
     Bus, Context, ContextEngine, Message, OpenError, Pair, Pair1, Pair1Poly, PeerId, Pub, Pull,
     Push, RecvError, Rep, RepContext, Req, ReqContext, Respondent, Socket, Star, Sub, Surveyor,
@@ -101,6 +101,13 @@ enum Pattern {
     ReqRepDevice,
     /// Work through a device with a thread of its own.
     PushPullDevice,
+    /// And everything else that can go through one.
+    PubSubDevice,
+    SurveyDevice,
+    PairDevice,
+    Pair1Device,
+    BusDevice,
+    StarDevice,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +133,12 @@ fn cases() -> impl Iterator<Item = Case> {
         Pattern::Star,
         Pattern::ReqRepDevice,
         Pattern::PushPullDevice,
+        Pattern::PubSubDevice,
+        Pattern::SurveyDevice,
+        Pattern::PairDevice,
+        Pattern::Pair1Device,
+        Pattern::BusDevice,
+        Pattern::StarDevice,
     ];
     let all = patterns.into_iter().flat_map(|pattern| {
         Transport::BARE.into_iter().flat_map(move |transport| {
@@ -214,15 +227,8 @@ impl Case {
                 }
             }
             Pattern::Survey => {
-                // No timer comes up meanwhile: one that does moves its entry, once for each survey time.
-                let options = SurveyorOptions::new().survey_time(10 * DEADLINE);
-                let surveyor = Surveyor::with(options).expect("SURVEYOR opens");
-                let respondents = (0..RESPONDENTS).map(|_| {
-                    let respondent = Respondent::new().expect("RESPONDENT opens");
-                    connect(self.transport, &surveyor, &respondent);
-                    respondent
-                });
-                let respondents = respondents.collect();
+                let surveyor = patient_surveyor();
+                let respondents = self.respondents(&surveyor);
                 match self.threads {
                     Threads::One => self.survey(&surveyor, respondents),
                     Threads::Two => self.survey_others(&surveyor, respondents),
@@ -266,6 +272,30 @@ impl Case {
                     self.stream(send, pull, Vec::new())
                 })
             }
+            Pattern::PubSubDevice => {
+                let (publisher, sub) =
+                    (Pub::new().expect("PUB opens"), Sub::new().expect("SUB opens"));
+                let (front, back) =
+                    (raw::Sub::new().expect("SUB opens"), raw::Pub::new().expect("PUB opens"));
+                sub.subscribe("");
+                connect(self.transport, &publisher, &front);
+                connect(self.transport, &back, &sub);
+                through(Device::new(front, back), || self.one_way(publisher, sub, Vec::new()))
+            }
+            Pattern::SurveyDevice => {
+                let surveyor = patient_surveyor();
+                let (front, back) = (
+                    raw::Respondent::new().expect("RESPONDENT opens"),
+                    raw::Surveyor::new().expect("SURVEYOR opens"),
+                );
+                connect(self.transport, &surveyor, &front);
+                let respondents = self.respondents(&back);
+                through(Device::new(front, back), || self.survey_others(&surveyor, respondents))
+            }
+            Pattern::PairDevice => self.across(Pair::new, raw::Pair::new),
+            Pattern::Pair1Device => self.across(Pair1::new, raw::Pair1::new),
+            Pattern::BusDevice => self.across(Bus::new, raw::Bus::new),
+            Pattern::StarDevice => self.across(Star::new, raw::Star::new),
             Pattern::Pair => self.among_equals(Pair::new),
             Pattern::Pair1 => self.among_equals(Pair1::new),
             Pattern::Poly => {
@@ -290,6 +320,28 @@ impl Case {
         let (here, there) = (open().expect("it opens"), open().expect("it opens"));
         connect(self.transport, &here, &there);
         self.one_way(here, there, Vec::new())
+    }
+
+    /// As [`among_equals`](Self::among_equals), with a device between the two.
+    fn across<E: SendEngine + RecvEngine, R: Fits<R>>(
+        self,
+        open: impl Fn() -> Result<Socket<E>, OpenError>,
+        open_raw: impl Fn() -> Result<Socket<R>, OpenError>,
+    ) -> Found {
+        let (here, there) = (open().expect("it opens"), open().expect("it opens"));
+        let (front, back) = (open_raw().expect("it opens"), open_raw().expect("it opens"));
+        connect(self.transport, &here, &front);
+        connect(self.transport, &there, &back);
+        through(Device::new(front, back), || self.one_way(here, there, Vec::new()))
+    }
+
+    fn respondents<E: Engine>(self, surveyor: &Socket<E>) -> Vec<Respondent> {
+        let respondents = (0..RESPONDENTS).map(|_| {
+            let respondent = Respondent::new().expect("RESPONDENT opens");
+            connect(self.transport, surveyor, &respondent);
+            respondent
+        });
+        respondents.collect()
     }
 
     /// Each message is received in `to`, and in each of `others`.
@@ -540,6 +592,12 @@ fn through(device: Device, run: impl FnOnce() -> Found) -> Found {
     handle.stop();
     thread.join();
     found
+}
+
+/// No timer comes up meanwhile: one that does moves its entry, once for each survey time.
+fn patient_surveyor() -> Surveyor {
+    let options = SurveyorOptions::new().survey_time(10 * DEADLINE);
+    Surveyor::with(options).expect("SURVEYOR opens")
 }
 
 fn contexts<E: ContextEngine>(socket: &Socket<E>) -> Vec<Context<E>> {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use sp::raw::{self, Device, DeviceHandle, RawOptions};
 use sp::{
     Bus, Listener, Message, Pair1, Pub, Pull, PullOptions, Push, RecvError, Rep, RepOptions, Req,
-    ReqOptions, Socket, Stats, Sub,
+    ReqOptions, Socket, Star, StarOptions, Stats, Sub,
 };
 use sp_protocols::engine::{Engine, RecvEngine};
 use support::{
@@ -367,6 +367,52 @@ fn a_bus_reflector_does_not_echo() {
     }
 }
 
+/// sp-wire 8.14 item 155
+#[test]
+fn stars_talk_through_a_device_as_if_it_were_one_of_them() {
+    for transport in Transport::ALL {
+        let (a, b) = (raw::Star::new().unwrap(), raw::Star::new().unwrap());
+        let stars = [(); 3].map(|()| Star::with(StarOptions::new().ttl(2)).unwrap());
+        let far = Star::with(StarOptions::new().ttl(2)).unwrap();
+        for (n, star) in stars.iter().enumerate() {
+            connect(transport, if n < 2 { &a } else { &b }, star);
+        }
+        connect(transport, &stars[2], &far);
+        let device = Running::start(Device::new(a, b));
+        stars[0].send("from the first").unwrap();
+        assert_eq!(recv(&stars[1]), "from the first");
+        assert_eq!(recv(&stars[2]), "from the first");
+        wait_until("its hops run out", || far.stats().get("hop_limit") == Some(1));
+        stars[2].send("from the third").unwrap();
+        for star in [&stars[0], &stars[1], &far] {
+            assert_eq!(recv(star), "from the third", "nothing came back before it, or twice");
+        }
+        let stats = device.stop();
+        assert_eq!([stats.get("there"), stats.get("back")], [Some(1), Some(1)]);
+        assert!(stars.iter().chain([&far]).all(|star| star.try_recv().is_err()));
+    }
+}
+
+/// sp-wire 8.14 item 155
+#[test]
+fn a_star_given_twice_to_a_device_passes_on_by_itself_and_nothing_twice() {
+    for transport in Transport::BARE {
+        let hub = raw::Star::new().unwrap();
+        let neighbours = [(); 2].map(|()| Star::new().unwrap());
+        neighbours.iter().for_each(|neighbour| drop(connect(transport, &hub, neighbour)));
+        let device = Running::start(Device::new(hub.clone(), hub.clone()));
+        for (from, to) in [(0, 1), (1, 0), (0, 1)] {
+            neighbours[from].send("news").unwrap();
+            assert_eq!(recv(&neighbours[to]), "news");
+            assert_eq!(recv(&hub).header_words().collect::<Vec<_>>(), [1]);
+        }
+        let stats = device.stop();
+        assert_eq!((stats.get("there"), stats.children.len()), (Some(0), 1));
+        assert!(neighbours.iter().all(|neighbour| neighbour.try_recv().is_err()));
+        assert!(matches!(hub.recv(), Err(RecvError::Closed { .. })), "the device has closed it");
+    }
+}
+
 #[test]
 fn a_pair_reflector_sends_back() {
     for transport in Transport::BARE {
@@ -449,6 +495,9 @@ fn a_server_that_is_replaced_is_found_and_the_device_goes_on() {
     let at = rep.peers();
     let url = rep.peer(at[0]).expect("the device").endpoint.to_string();
     rep.close();
+    // Else the next request could go to the one that has left.
+    let seen = || counted(&devices[0].handle.stats(), 1, "peers");
+    wait_until("the device has seen it go", || seen() == 0);
     let rep = Rep::new().unwrap();
     rep.listen(url.as_str()).expect("the address is free again");
     // Waits in the device until that has found the next server.

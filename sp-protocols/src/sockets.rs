@@ -38,7 +38,18 @@ pub type Req = Socket<engine::Req>;
 ///
 /// `recv` a request, then `send` its reply, which goes to the peer that asked. A `recv` before the reply gives the
 /// request up; a `send` without a request is an error. A reply to a peer that has vanished is no error: it is
-/// dropped and counted. Requests wait in order of arrival, and peers are held back while the queue is full.
+/// dropped and counted.
+///
+/// ```text
+///   REQ ──▶ ┐
+///   REQ ──▶ ├──▶ REP        peers are served in turn; each reply goes back to the one that asked
+///   REQ ──▶ ┘
+/// ```
+///
+/// Requests wait in order of arrival, and peers are held back while the queue is full, or as
+/// [`when_full`](engine::RepOptions::when_full) says. A REQ that does not read its replies holds up itself alone: its next
+/// request waits until the reply before it has left. One that dies takes its waiting requests with it
+/// (`lost_with_peer`).
 ///
 /// Several threads or tasks that answer in parallel need a [`context`](Socket::context) each:
 ///
@@ -58,7 +69,7 @@ pub type Req = Socket<engine::Req>;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// See [`Req`] for a program.
+/// See [`Req`] for a program. Use [`Respondent`] where an answer is not owed, [`Pull`] where none is wanted.
 pub type Rep = Socket<engine::Rep>;
 
 /// One conversation of a [`Req`]: what asks and hears the answer. A `&Req` serves where a `&ReqContext` is wanted.
@@ -118,7 +129,7 @@ pub type RepContext = Context<engine::Rep>;
 /// [`context_with`](Socket::context_with).
 ///
 /// Responses that wait to be received queue up to 1,024 or 16 MiB for each survey; more are dropped and counted as
-/// `dropped_on_receive`.
+/// `dropped_on_receive`, or [as set](engine::SurveyorOptions::when_full).
 ///
 /// Use [`Req`] when one answer is enough and must not be missed, [`Pub`] when no answer is needed.
 pub type Surveyor = Socket<engine::Surveyor>;
@@ -130,10 +141,12 @@ pub type Surveyor = Socket<engine::Surveyor>;
 /// SURVEYOR, one to a SURVEYOR that has vanished by this side; `send` succeeds all the same.
 ///
 /// A RESPONDENT that is slow holds up nobody else. Surveys wait in order of arrival, and their peer is not read while
-/// the queue is full; what a SURVEYOR sends beyond that is lost to this RESPONDENT. Several threads or tasks that answer
+/// the queue is full; what a SURVEYOR sends beyond that is lost to this RESPONDENT. With
+/// [`when_full`](engine::RespondentOptions::when_full) it can be the oldest that are lost, as they are the first to be too
+/// late to answer. Several threads or tasks that answer
 /// in parallel need a [`context`](Socket::context) each.
 ///
-/// See [`Surveyor`] for a program.
+/// See [`Surveyor`] for a picture and a program. Use [`Rep`] where each question is for one and owed an answer.
 pub type Respondent = Socket<engine::Respondent>;
 
 /// One conversation of a [`Surveyor`]: what asks and hears the answers.
@@ -151,7 +164,8 @@ pub type RespondentContext = Context<engine::Respondent>;
 /// ```
 ///
 /// `send` never waits. A subscriber that is slower than the publisher misses the oldest messages that wait for it;
-/// they are counted as `dropped_on_send`. Nothing is kept for subscribers that come later. With
+/// they are counted as `dropped_on_send`. Nothing is kept for subscribers that come later, nor for one that has died and
+/// comes again; what waited for it is counted as `lost_with_peer`. With
 /// [`SlowSubscriber`](engine::SlowSubscriber) it can be the newest that are missed, the slow can be disconnected, or
 /// `send` can wait for them.
 ///
@@ -206,7 +220,10 @@ pub type Pub = Socket<engine::Pub>;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// See [`Pub`] for a program.
+/// A SUB that has dialled finds its publisher again when that has died and come back, and misses what was published in
+/// between; what had come before can still be received.
+///
+/// See [`Pub`] for a picture and a program. Use [`Pull`] when each message is for one receiver and none may be dropped.
 pub type Sub = Socket<engine::Sub>;
 
 /// One conversation of a [`Sub`]: topics and what has come for them. A `&Sub` serves where a `&SubContext` is wanted.
@@ -220,9 +237,10 @@ pub type SubContext = Context<engine::Sub>;
 ///           └──▶ PULL    3, 6, 9
 /// ```
 ///
-/// `send` waits while no PULL has room; with [`fail_without_peer`](engine::PushOptions::fail_without_peer) it fails
-/// while none is connected. Nothing is dropped while a peer is connected; what was on its way to a peer
-/// that dies is lost with it. Order is kept between one PUSH and one PULL.
+/// A PULL that is slow gets less, and the others get more. `send` waits while none has room; with
+/// [`fail_without_peer`](engine::PushOptions::fail_without_peer) it fails while none is connected. Nothing is dropped
+/// while a peer is connected; what was on its way to a peer that dies is lost with it. Order is kept between one PUSH and
+/// one PULL.
 ///
 /// ```
 /// # use sp_protocols::sockets as sp;
@@ -235,11 +253,23 @@ pub type SubContext = Context<engine::Sub>;
 /// assert_eq!(pull.recv()?, "work");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Use [`Req`] when work must not be lost with whoever does it, [`Pub`] when everybody is to get everything.
 pub type Push = Socket<engine::Push>;
 
 /// Collects work from every PUSH it is connected to, fairly.
 ///
-/// A peer is held back while the queue is full, so nothing is dropped. See [`Push`] for a program.
+/// ```text
+///   PUSH ──▶ ┐
+///   PUSH ──▶ ├──▶ PULL        one after the other, whoever has something
+///   PUSH ──▶ ┘
+/// ```
+///
+/// A peer is held back while the queue is full, so nothing is dropped, unless
+/// [`when_full`](engine::PullOptions::when_full) says so. What has come from a peer that dies can still be received; what
+/// had not left it is lost with it.
+///
+/// See [`Push`] for a program. Use [`Rep`] when whoever sends is to hear what came of it, [`Sub`] to get only what is wanted.
 pub type Pull = Socket<engine::Pull>;
 
 /// Talks with one other, both ways.
@@ -250,7 +280,8 @@ pub type Pull = Socket<engine::Pull>;
 /// ```
 ///
 /// Messages arrive in order. `send` waits while there is no peer or it has no room, and a peer is held back while the
-/// receive queue is full, so nothing is dropped while the two are connected. A peer that comes while there is one is
+/// receive queue is full ([or not](engine::PairOptions::when_full)), so nothing is dropped while the two are connected. A
+/// peer that comes while there is one is
 /// refused ([`TooMany`](sp_core::pipe::CloseReason::TooMany)); it tries again by itself, as every dialer does, and is
 /// let in once the first has left. When the peer dies, what was on its way is lost, and so is what was sent to a peer
 /// that turns out to refuse us; what waits in the send queue ([`PairOptions::send_queue`](engine::PairOptions), none
@@ -328,7 +359,8 @@ pub type Pair1 = Socket<engine::Pair1>;
 /// ```
 ///
 /// `send_to` never waits. If the peer is slow or gone, the message comes back with an error that says so, and nobody
-/// else is held up. Peers are read in turn, and held back while the receive queue is full. What was on its way to a
+/// else is held up. Peers are read in turn, and held back while the receive queue is full, or
+/// [as set](engine::Pair1PolyOptions::when_full). What was on its way to a
 /// peer that dies is lost; when it comes back, it is a new peer.
 ///
 /// Use [`Rep`] where every message is answered once: it does the addressing by itself.
@@ -383,7 +415,8 @@ pub type Bus = Socket<engine::Bus>;
 /// several times, until their hops are used up ([`ttl`](engine::StarOptions::ttl), 8 unless set).
 ///
 /// `send` never waits: a neighbour whose connection has no room misses the message, and with it everybody behind that
-/// neighbour; this is counted as `dropped_on_send`, what this program receives too slowly as `dropped_on_receive`.
+/// neighbour; this is counted as `dropped_on_send`, what this program receives too slowly as `dropped_on_receive`, unless
+/// it is [to be waited for](engine::StarOptions::when_full).
 /// When a node dies, the network falls apart into the parts it held together, until it comes back.
 ///
 /// ```
@@ -403,5 +436,6 @@ pub type Bus = Socket<engine::Bus>;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Besides this library only mangos has this pattern.
+/// Besides this library only mangos has this pattern. Use [`Bus`] where each is connected with each and nobody is to pass
+/// anything on, [`Pub`] and [`Sub`] where few send and many listen.
 pub type Star = Socket<engine::Star>;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use sp_core::id::{CtxId, PeerId};
 use sp_core::pipe::Flow;
 use sp_protocols::engine::testing::Rig;
-use sp_protocols::engine::{Effects as _, Pull, PullOptions, RecvBlocked};
+use sp_protocols::engine::{Effects as _, Pull, PullOptions, RecvBlocked, WhenFull};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -34,6 +34,7 @@ fn op() -> impl Strategy<Value = Op> {
 /// The engine, and beside it what it should do.
 struct Pair {
     rig: Rig<Pull>,
+    when_full: WhenFull,
     limit: usize,
     limit_bytes: usize,
     inbox: VecDeque<(PeerId, u32)>,
@@ -85,8 +86,20 @@ impl Pair {
         let (peer, backlog) = &mut self.peers[at];
         let is_full =
             |inbox: &VecDeque<_>| inbox.len() >= self.limit || cost(inbox) >= self.limit_bytes;
-        while is_read && !is_full(&self.inbox) && !backlog.is_empty() {
-            self.inbox.extend(backlog.pop_front().map(|number| (*peer, number)));
+        while is_read && let Some(&number) = backlog.front() {
+            match self.when_full {
+                WhenFull::Block if is_full(&self.inbox) => break,
+                WhenFull::DropOldest => {
+                    while is_full(&self.inbox) {
+                        self.inbox.pop_front();
+                    }
+                }
+                _ => {}
+            }
+            backlog.pop_front();
+            if !is_full(&self.inbox) {
+                self.inbox.push_back((*peer, number));
+            }
         }
         prop_assert_eq!(self.rig.world.backlog_of(*peer), backlog.len());
         prop_assert_eq!(flow == Flow::Pause, !backlog.is_empty());
@@ -153,11 +166,15 @@ proptest! {
     fn pull_agrees_with_a_list(
         limit in 1_usize..7,
         limit_bytes in 1_usize..2000,
+        when_full in prop::sample::select(vec![
+            WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block,
+        ]),
         ops in prop::collection::vec(op(), 0..80),
     ) {
-        let rig = Rig::with(PullOptions::new().queue(limit).queue_bytes(limit_bytes));
+        let options = PullOptions::new().queue(limit).queue_bytes(limit_bytes);
+        let rig = Rig::with(options.when_full(when_full));
         let (inbox, peers) = (VecDeque::new(), Vec::new());
-        let mut pair = Pair { rig, limit, limit_bytes, inbox, peers, made: 0 };
+        let mut pair = Pair { rig, when_full, limit, limit_bytes, inbox, peers, made: 0 };
         for op in ops {
             pair.apply(op)?;
         }

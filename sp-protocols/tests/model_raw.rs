@@ -7,7 +7,7 @@ use sp_core::id::{CtxId, PeerId};
 use sp_core::message::Message;
 use sp_protocols::engine::raw::{self, RawOptions, Role, TwoWay};
 use sp_protocols::engine::testing::{Effect, Rig, Unsent, with_words};
-use sp_protocols::engine::{Counter, Effects as _, RecvBlocked};
+use sp_protocols::engine::{Counter, Effects as _, RecvBlocked, WhenFull};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -81,6 +81,7 @@ fn read<R: Role>(payload: &[u8]) -> Read {
 /// The engine, and beside it what it should do.
 struct Model<R> {
     rig: Rig<TwoWay<R>>,
+    when_full: WhenFull,
     inbox: VecDeque<(PeerId, Vec<u8>, usize)>,
     /// Peers with what is to come from them; the engine has not closed them.
     peers: Vec<(PeerId, VecDeque<Vec<u8>>)>,
@@ -139,11 +140,18 @@ impl<R: Role> Model<R> {
         let _ = self.rig.arrive(peer, messages);
         let mut counted = Vec::new();
         while is_read
-            && self.inbox.len() < QUEUE
+            && (self.inbox.len() < QUEUE || self.when_full != WhenFull::Block)
             && let Some(payload) = backlog.pop_front()
         {
             match read::<R>(&payload) {
-                Read::Header(len) => self.inbox.push_back((peer, payload, len)),
+                Read::Header(len) => {
+                    self.inbox.push_back((peer, payload, len));
+                    if self.inbox.len() > QUEUE {
+                        let is_oldest = self.when_full == WhenFull::DropOldest;
+                        self.inbox.remove(if is_oldest { 0 } else { QUEUE });
+                        counted.push(Counter::DroppedOnReceive);
+                    }
+                }
                 Read::TooFar => counted.push(Counter::HopLimit),
                 Read::Broken => {
                     self.peers.remove(at);
@@ -153,11 +161,11 @@ impl<R: Role> Model<R> {
                 }
             }
         }
-        if is_read && R::SELF.0 == 0x70 {
-            counted.extend(backlog.drain(..).map(|_| Counter::DroppedOnReceive));
-        }
         let left = backlog.len();
-        prop_assert_eq!(self.rig.counted(), counted);
+        let mut found = self.rig.counted();
+        found.sort();
+        counted.sort();
+        prop_assert_eq!(found, counted);
         prop_assert_eq!(self.rig.world.backlog_of(peer), left);
         Ok(())
     }
@@ -299,9 +307,11 @@ impl<R: Role> Model<R> {
     }
 }
 
-fn run<R: Role>(ops: Vec<Op>) -> Result<(), TestCaseError> {
+fn run<R: Role>(when_full: WhenFull, ops: Vec<Op>) -> Result<(), TestCaseError> {
+    let options = RawOptions::new().ttl(TTL as u8).queue(QUEUE).when_full(when_full);
     let mut model = Model::<R> {
-        rig: Rig::with(RawOptions::new().ttl(TTL as u8).queue(QUEUE)),
+        rig: Rig::with(options),
+        when_full,
         inbox: VecDeque::new(),
         peers: Vec::new(),
         words: BTreeMap::new(),
@@ -324,8 +334,13 @@ macro_rules! models {
     ($($name:ident: $role:ty;)*) => {
         proptest! {$(
             #[test]
-            fn $name(ops in prop::collection::vec(op(), 0..80)) {
-                run_of::<$role>(ops)?;
+            fn $name(
+                when_full in prop::sample::select(vec![
+                    WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block,
+                ]),
+                ops in prop::collection::vec(op(), 0..80),
+            ) {
+                run_of::<$role>(when_full, ops)?;
             }
         )*}
     };
@@ -340,8 +355,8 @@ impl<R: Role> Raw for TwoWay<R> {
     type Role = R;
 }
 
-fn run_of<E: Raw>(ops: Vec<Op>) -> Result<(), TestCaseError> {
-    run::<E::Role>(ops)
+fn run_of<E: Raw>(when_full: WhenFull, ops: Vec<Op>) -> Result<(), TestCaseError> {
+    run::<E::Role>(when_full, ops)
 }
 
 models! {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use sp_core::id::{CtxId, PeerId};
 use sp_protocols::engine::testing::{Effect, Rig, Unsent, with_words};
 use sp_protocols::engine::{
-    Answerer, Asked, Counter, Effects as _, RecvBlocked, RepOptions, Requests, Surveys,
+    Answerer, Asked, Counter, Effects as _, RecvBlocked, RepOptions, Requests, Surveys, WhenFull,
 };
 
 const END_BIT: u32 = 0x8000_0000;
@@ -112,6 +112,7 @@ struct Pair<A: Asked> {
     ttl: usize,
     limit: usize,
     limit_bytes: usize,
+    when_full: WhenFull,
     peers: BTreeMap<PeerId, Peer>,
     /// Those that are ready, in the order in which they are served.
     line: VecDeque<PeerId>,
@@ -126,13 +127,14 @@ struct Pair<A: Asked> {
 }
 
 impl<A: Asked> Pair<A> {
-    fn new(ttl: u8, limit: usize, limit_bytes: usize) -> Self {
+    fn new(ttl: u8, limit: usize, limit_bytes: usize, when_full: WhenFull) -> Self {
         let options = RepOptions::new().ttl(ttl).queue(limit).queue_bytes(limit_bytes);
         Self {
-            rig: Rig::with(options),
+            rig: Rig::with(options.when_full(when_full)),
             ttl: usize::from(ttl),
             limit,
             limit_bytes,
+            when_full,
             peers: BTreeMap::new(),
             line: VecDeque::new(),
             held_up: Vec::new(),
@@ -201,17 +203,30 @@ impl<A: Asked> Pair<A> {
         self.settle()
     }
 
-    /// The peer was read: what fits has been taken, or it was broken and closed.
+    /// The peer was read: what fits has been taken, the rest dropped if it is to be, or it was broken and closed.
     fn take(&mut self, at: PeerId, paused: &BTreeSet<PeerId>) -> Result<(), TestCaseError> {
         if self.waiting() >= self.limit_bytes && self.peers[&at].is_open() {
             self.make_way();
         }
         let (mut too_far, mut broken) = (0, false);
-        while !broken && self.waiting() < self.limit_bytes {
+        while !broken {
+            let is_full = self.waiting() >= self.limit_bytes;
             let peer = self.peers.get_mut(&at).unwrap();
             let share = (self.limit_bytes / 2).max(1);
-            if !peer.is_open() || peer.requests.len() >= self.limit || peer.waiting() >= share {
-                break;
+            let has_room = peer.is_open() && !is_full;
+            if !has_room || peer.requests.len() >= self.limit || peer.waiting() >= share {
+                if self.when_full == WhenFull::Block || peer.backlog.is_empty() {
+                    break;
+                }
+                self.dropped += 1;
+                let is_oldest = self.when_full == WhenFull::DropOldest && peer.is_open();
+                if !is_oldest || peer.requests.pop_front().is_none() {
+                    peer.backlog.pop_front();
+                }
+                if peer.requests.is_empty() {
+                    self.line.retain(|&other| other != at);
+                }
+                continue;
             }
             let Some(bytes) = peer.backlog.pop_front() else { break };
             match parse(&bytes, self.ttl) {
@@ -474,15 +489,20 @@ fn check<A: Asked>(mut pair: Pair<A>, ops: Vec<Op>) -> Result<(), TestCaseError>
     Ok(())
 }
 
+fn policies() -> impl Strategy<Value = WhenFull> {
+    prop::sample::select(vec![WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block])
+}
+
 proptest! {
     #[test]
     fn rep_agrees_with_lists(
         ttl in 1_u8..9,
         limit in 1_usize..5,
         limit_bytes in prop_oneof![1_usize..2500, Just(1 << 20)],
+        when_full in policies(),
         ops in prop::collection::vec(op(), 0..100),
     ) {
-        check(Pair::<Requests>::new(ttl, limit, limit_bytes), ops)?;
+        check(Pair::<Requests>::new(ttl, limit, limit_bytes, when_full), ops)?;
     }
 
     #[test]
@@ -490,8 +510,9 @@ proptest! {
         ttl in 1_u8..9,
         limit in 1_usize..5,
         limit_bytes in prop_oneof![1_usize..2500, Just(1 << 20)],
+        when_full in policies(),
         ops in prop::collection::vec(op(), 0..100),
     ) {
-        check(Pair::<Surveys>::new(ttl, limit, limit_bytes), ops)?;
+        check(Pair::<Surveys>::new(ttl, limit, limit_bytes, when_full), ops)?;
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sp_core::id::{CtxId, PeerId};
 use sp_protocols::engine::testing::{Effect, Rig, with_words};
-use sp_protocols::engine::{Counter, Effects as _, RecvBlocked, Surveyor, SurveyorOptions};
+use sp_protocols::engine::{
+    Counter, Effects as _, RecvBlocked, Surveyor, SurveyorOptions, WhenFull,
+};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -28,21 +30,25 @@ enum Op {
     Stall(u64),
 }
 
-/// A survey time in seconds, and how many responses wait.
+/// A survey time in seconds, how many responses wait, and what becomes of more.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     time: u64,
     queue: usize,
+    when_full: WhenFull,
 }
 
 impl Limits {
     fn options(self) -> SurveyorOptions {
-        SurveyorOptions::new().survey_time(Duration::from_secs(self.time)).queue(self.queue)
+        let options = SurveyorOptions::new().survey_time(Duration::from_secs(self.time));
+        options.queue(self.queue).when_full(self.when_full)
     }
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (1_u64..9, 1_usize..4).prop_map(|(time, queue)| Limits { time, queue })
+    let policies = vec![WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block];
+    (1_u64..9, 1_usize..4, prop::sample::select(policies))
+        .prop_map(|(time, queue, when_full)| Limits { time, queue, when_full })
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -78,6 +84,11 @@ impl Talk {
     fn new(limits: Limits) -> Self {
         Self { limits, survey: None, responses: VecDeque::new(), waiting: 0, canceled: 0 }
     }
+
+    /// Whether responses have to wait where they are.
+    fn is_stopping(&self) -> bool {
+        self.limits.when_full == WhenFull::Block && self.responses.len() >= self.limits.queue
+    }
 }
 
 /// The engine, and beside it what it should do.
@@ -86,6 +97,8 @@ struct Pair {
     limits: Limits,
     talks: BTreeMap<CtxId, Talk>,
     peers: Vec<PeerId>,
+    /// What peers have sent and the engine has not taken: survey and response.
+    backlogs: BTreeMap<PeerId, VecDeque<(u32, Vec<u8>)>>,
     ids: Vec<u32>,
     now: u64,
     /// Timers may be late.
@@ -100,6 +113,7 @@ impl Pair {
             limits,
             talks: BTreeMap::from([(CtxId::MAIN, Talk::new(limits))]),
             peers: Vec::new(),
+            backlogs: BTreeMap::new(),
             ids: Vec::new(),
             now: 0,
             stalled: false,
@@ -114,8 +128,7 @@ impl Pair {
             Op::Open(room) => self.peers.push(self.rig.peer_with_room(room)),
             Op::Close(which) => {
                 if let Some(peer) = peer(which) {
-                    self.peers.retain(|other| *other != peer);
-                    self.rig.close(peer);
+                    self.close(peer);
                 }
             }
             Op::Room(which, more) => {
@@ -232,16 +245,36 @@ impl Pair {
     }
 
     fn arrive(&mut self, peer: PeerId, id: u32, body: Vec<u8>) -> Result<(), TestCaseError> {
-        let now = self.now;
-        let mut talks = self.talks.values_mut();
-        let asker = talks.find(|talk| talk.survey.is_some_and(|(own, end)| own == id && now < end));
-        let (mut stale, mut dropped) = (0, 0);
-        match asker {
-            None => stale = 1,
-            Some(talk) if talk.responses.len() == talk.limits.queue => dropped = 1,
-            Some(talk) => talk.responses.push_back(body.clone()),
-        }
+        self.backlogs.entry(peer).or_default().push_back((id, body.clone()));
+        self.rig.world.take_effects();
+        let is_read = self.rig.world.is_read(peer);
         let _ = self.rig.arrive(peer, [with_words(&[id], body)]);
+        if is_read { self.take(peer) } else { Ok(()) }
+    }
+
+    /// The peer was read.
+    fn take(&mut self, peer: PeerId) -> Result<(), TestCaseError> {
+        let now = self.now;
+        let (mut stale, mut dropped) = (0, 0);
+        let backlog = self.backlogs.entry(peer).or_default();
+        while let Some((id, body)) = backlog.front() {
+            let mut talks = self.talks.values_mut();
+            let asker = talks.find(|t| t.survey.is_some_and(|(own, end)| own == *id && now < end));
+            match asker {
+                None => stale += 1,
+                Some(talk) if talk.is_stopping() => break,
+                Some(talk) => {
+                    talk.responses.push_back(body.clone());
+                    if talk.responses.len() > talk.limits.queue {
+                        let is_oldest = talk.limits.when_full == WhenFull::DropOldest;
+                        talk.responses.remove(if is_oldest { 0 } else { talk.limits.queue });
+                        dropped += 1;
+                    }
+                }
+            }
+            backlog.pop_front();
+        }
+        prop_assert_eq!(self.rig.world.backlog_of(peer), backlog.len());
         let effects = self.rig.world.take_effects();
         let counted = |what| effects.iter().filter(|e| **e == Effect::Count(what)).count();
         prop_assert_eq!(counted(Counter::StaleReply), stale);
@@ -255,16 +288,51 @@ impl Pair {
             prop_assume!(!self.ids.contains(&id));
             return self.arrive(peer, id, body.to_vec());
         }
+        // What is behind others that wait is looked at later.
+        prop_assume!(self.rig.world.is_read(peer));
         let _ = self.rig.arrive(peer, [bytes]);
         let effects = self.rig.world.take_effects();
-        prop_assert!(matches!(effects[..], [Effect::Close(closed, _)] if closed == peer));
-        self.peers.retain(|other| *other != peer);
-        self.rig.close(peer);
+        let closes =
+            |effect: &Effect| matches!(effect, Effect::Close(closed, _) if *closed == peer);
+        prop_assert!(effects.iter().any(closes));
+        self.close(peer);
         Ok(())
     }
 
-    /// Woken calls try again; then nobody waits for what is there, or for what never comes.
+    fn close(&mut self, peer: PeerId) {
+        self.peers.retain(|other| *other != peer);
+        self.backlogs.remove(&peer);
+        self.rig.close(peer);
+    }
+
+    /// Woken calls try again, and who may go on brings what it has; then nobody waits for what is there, or for what
+    /// never comes.
     fn settle(&mut self) -> Result<(), TestCaseError> {
+        self.settle_calls()?;
+        let can_bring = |pair: &Self| {
+            let mut with_more = pair.backlogs.iter().filter(|(_, backlog)| !backlog.is_empty());
+            with_more.find(|(peer, _)| pair.rig.world.is_read(**peer)).map(|(peer, _)| *peer)
+        };
+        while let Some(peer) = can_bring(self) {
+            let _ = self.rig.read(peer);
+            self.take(peer)?;
+            self.settle_calls()?;
+        }
+        let is_paused = |peer: &PeerId| !self.rig.world.is_read(*peer);
+        if self.peers.iter().any(is_paused) && !self.stalled {
+            let now = self.now;
+            let stops = |talk: &Talk| {
+                let is_open = talk.survey.is_some_and(|(_, end)| now < end);
+                is_open && talk.responses.len() > talk.limits.queue / 2
+            };
+            let mut blocking =
+                self.talks.values().filter(|talk| talk.limits.when_full == WhenFull::Block);
+            prop_assert!(blocking.any(stops), "peers are paused, and nobody stops them");
+        }
+        Ok(())
+    }
+
+    fn settle_calls(&mut self) -> Result<(), TestCaseError> {
         while let Some(ctx) = self.rig.world.woken_recv() {
             let talk = self.talks.get_mut(&ctx).unwrap();
             // One that is to hear of its survey's end has been taken off those that wait.

@@ -95,9 +95,12 @@ fn a_peer_that_says_everything_at_once_and_leaves_is_heard_and_seen_leaving() {
     }
 }
 
-/// What is no handshake of a PUSH, and why it is refused.
-fn not_a_handshake() -> Vec<(&'static str, Vec<u8>, CloseReason)> {
-    let good = handshake(ProtocolId::PUSH);
+/// What is no handshake of the pattern `wanted`, which talks to `own`, and why it is refused.
+pub(crate) fn not_a_handshake(
+    own: ProtocolId,
+    wanted: ProtocolId,
+) -> Vec<(&'static str, Vec<u8>, CloseReason)> {
+    let good = handshake(wanted);
     let garbage = |bytes: &[u8]| CloseReason::BadHandshake { got: *bytes.first_chunk().unwrap() };
     let changed = |at: usize, to: u8| {
         let mut bytes = good;
@@ -122,16 +125,19 @@ fn not_a_handshake() -> Vec<(&'static str, Vec<u8>, CloseReason)> {
         cases.push((name, bytes, why));
     }
     for (name, number) in [
-        ("item 10: our own number", ProtocolId::PULL),
-        ("item 11: right major, wrong minor", ProtocolId(0x0052)),
+        ("item 10: our own number", own),
+        ("item 11: right major, wrong minor", ProtocolId(wanted.0 | 0x000f)),
         ("item 13: 0x1234", ProtocolId(0x1234)),
         ("item 13: 0x0000", ProtocolId(0x0000)),
         ("item 13: 0xffff", ProtocolId(0xffff)),
-        ("item 14: little-endian", ProtocolId(0x5000)),
+        ("item 14: little-endian", ProtocolId(wanted.0.swap_bytes())),
         ("another pattern", ProtocolId::REQ),
     ] {
-        let why = CloseReason::WrongProtocol { got: number, wanted: ProtocolId::PUSH };
-        cases.push((name, handshake(number).to_vec(), why));
+        // Some talk to their own kind.
+        if number != wanted {
+            let why = CloseReason::WrongProtocol { got: number, wanted };
+            cases.push((name, handshake(number).to_vec(), why));
+        }
     }
     cases
 }
@@ -141,7 +147,7 @@ fn not_a_handshake() -> Vec<(&'static str, Vec<u8>, CloseReason)> {
 fn a_stranger_with_a_wrong_handshake_is_turned_away_and_nobody_else_notices() {
     for wire in Wire::BOTH {
         let scene = Scene::<engine::Pull>::new(wire);
-        let cases = not_a_handshake();
+        let cases = not_a_handshake(ProtocolId::PULL, ProtocolId::PUSH);
         let count = cases.len() as u64;
         for (name, bytes, why) in cases {
             assert_eq!(scene.turns_away(&bytes), why, "{name}");
@@ -158,7 +164,7 @@ fn a_dialer_turns_away_a_wrong_host_and_tries_on_until_it_is_right() {
         let events = pull.events();
         let host = RawListener::new(wire);
         pull.dial_with(host.url(), &eager()).unwrap();
-        for (name, bytes, why) in not_a_handshake() {
+        for (name, bytes, why) in not_a_handshake(ProtocolId::PULL, ProtocolId::PUSH) {
             let mut wrong = host.accept();
             wrong.send_in_vain(&bytes);
             assert_eq!(refused(&events), why, "{name}");

@@ -294,3 +294,43 @@ fn a_pub_endures_nonsense() {
         endures::<engine::Pub>();
     });
 }
+
+/// sp-wire 8.16 item 174
+#[test]
+fn a_surveyor_endures_nonsense() {
+    apart(|| {
+        endures::<engine::Surveyor>();
+    });
+}
+
+/// sp-wire 8.16 item 174
+#[test]
+fn a_respondent_endures_nonsense() {
+    apart(|| {
+        endures::<engine::Respondent>();
+    });
+}
+
+/// sp-wire 8.16 item 174
+#[test]
+fn a_polyamorous_pair1_endures_nonsense() {
+    apart(|| {
+        endures::<engine::Pair1Poly>();
+    });
+}
+
+/// sp-wire 8.16 item 174
+#[test]
+fn a_bus_endures_nonsense() {
+    apart(|| {
+        endures::<engine::Bus>();
+    });
+}
+
+/// sp-wire 8.16 item 174
+#[test]
+fn a_star_endures_nonsense() {
+    apart(|| {
+        endures::<engine::Star>();
+    });
+}

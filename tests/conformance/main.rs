@@ -27,6 +27,8 @@ mod ipc;
 mod pair;
 /// Items 8.13: PAIR1, with one peer and with many.
 mod pair1;
+/// Items 8.1 to 8.4 once more, for each pattern that came later.
+mod patterns;
 /// Items 8.11: PUSH and PULL.
 mod pipeline;
 /// Items 8.10: PUB and SUB.

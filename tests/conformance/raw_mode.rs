@@ -80,6 +80,7 @@ fn raw_sockets_say_the_number_of_their_pattern() {
     shakes::<engine::raw::Surveyor>(0x0062);
     shakes::<engine::raw::Respondent>(0x0063);
     shakes::<engine::raw::Bus>(0x0070);
+    shakes::<engine::raw::Star>(0x0640);
 }
 
 /// sp-wire 8.1 items 11 and 12
@@ -292,6 +293,34 @@ fn a_raw_bus_names_the_source_and_leaves_it_out() {
     }
 }
 
+/// sp-wire 8.14 item 155
+#[test]
+fn a_raw_star_shows_the_hops_passes_on_and_sends_the_hops_it_is_told() {
+    for wire in Wire::BOTH {
+        let star = raw::Star::new().unwrap();
+        let listener = star.listen(wire.url()).unwrap();
+        let mut others = [(); 2].map(|()| peer(&star, &listener));
+        for bad in [&b"\0\0\0\x08too far"[..], b"\0\0\x01\0odd", b"\x01\0\0\0odd", b"\0\0\0"] {
+            others[0].send_message(bad);
+        }
+        others[0].send_message(b"\0\0\0\x07just in reach");
+        let msg = recv(&star);
+        assert_eq!((msg.header(), msg.body()), (&words(&[8])[..], &b"just in reach"[..]));
+        assert_eq!(others[1].message(), b"\0\0\0\x08just in reach");
+        let stats = star.stats();
+        assert_eq!([stats.get("hop_limit"), stats.get("malformed")], [Some(3), Some(1)]);
+        star.send(with(&words(&[5]), "to all")).unwrap();
+        for raw in &mut others {
+            assert_eq!(raw.message(), b"\0\0\0\x05to all", "nothing came back before it");
+        }
+        for header in [&[][..], &[0, 0, 1], &[0, 0, 0, 1, 0], &[0; 8], &words(&[256])] {
+            let refused = star.send(with(header, "lost")).unwrap_err();
+            assert!(matches!(&refused, SendError::BadHeader { .. }), "{refused:?}");
+            assert_eq!(refused.into_message().header(), header);
+        }
+    }
+}
+
 /// sp-wire 8.15 item 157, and the second example of 2.1
 #[test]
 fn a_request_behind_a_device_has_one_word_more() {
@@ -326,6 +355,8 @@ fn devices_take_raw_sockets_that_talk_to_each_other_only() {
     assert_lacks!(engine::raw::Req: Fits<engine::raw::Respondent>);
     assert_lacks!(engine::raw::Pub: Fits<engine::raw::Pull>);
     assert_lacks!(engine::raw::Pair: Fits<engine::raw::Pair1>);
+    assert_lacks!(engine::Star: RawEngine);
+    assert_lacks!(engine::raw::Star: Fits<engine::raw::Bus>);
 }
 
 /// sp-wire 8.15 item 161
@@ -336,4 +367,5 @@ fn raw_sockets_have_no_contexts() {
     assert_lacks!(engine::raw::Sub: ContextEngine);
     assert_lacks!(engine::raw::Surveyor: ContextEngine);
     assert_lacks!(engine::raw::Respondent: ContextEngine);
+    assert_lacks!(engine::raw::Star: ContextEngine);
 }

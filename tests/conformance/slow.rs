@@ -5,10 +5,11 @@ use std::time::Duration;
 use std::{iter, thread};
 
 use sp::{
-    CloseReason, PeerId, ProtocolId, Pub, PubOptions, SendError, SlowSubscriber, Sub, SubOptions,
-    TrySendError, WhenFull, pool,
+    CloseReason, Pair1, Pair1Options, PeerId, ProtocolId, Pub, PubOptions, Pull, PullOptions,
+    Respondent, RespondentOptions, SendError, SlowSubscriber, Socket, Star, StarOptions, Sub,
+    SubOptions, TrySendError, WhenFull, pool,
 };
-use sp_protocols::engine;
+use sp_protocols::engine::{self, RecvEngine};
 
 use crate::shared::{DEADLINE, Transport, apart, block_on, connect, pattern, spawn, wait_until};
 use crate::support::{Raw, Scene, Wire, alone, any_closed, connected, poll_once, recv};
@@ -352,5 +353,38 @@ fn a_lone_publication_leaves_at_once() {
             assert_eq!(peer.message(), b"more");
         }
         assert!(scene.socket.close_within(DEADLINE) == 0);
+    }
+}
+
+/// Four come while there is room for two: what is kept, and what the rest is counted as.
+#[test]
+fn whoever_receives_drops_the_newest_or_the_oldest_if_told_to() {
+    fn keeps<E: RecvEngine>(socket: Socket<E>, wire: Wire, header: &[u8], kept: [&str; 2]) {
+        let listener = socket.listen(wire.url()).unwrap();
+        let mut raw = Raw::dial(listener.endpoint());
+        raw.shake(E::PEER);
+        for body in ["1", "2", "3", "4"] {
+            raw.send_message(&[header, body.as_bytes()].concat());
+        }
+        wait_until("two are dropped", || socket.stats().get("dropped_on_receive") == Some(2));
+        assert_eq!([recv(&socket), recv(&socket)], kept);
+        let its_own = format!("{}/dropped_on_receive", socket.peers()[0]);
+        assert_eq!(socket.stats().get(&its_own), Some(2));
+    }
+    const SURVEY: [u8; 4] = [0x80, 0, 0, 1];
+    const HOP: [u8; 4] = [0, 0, 0, 1];
+    for wire in Wire::BOTH {
+        for (policy, kept) in
+            [(WhenFull::DropNewest, ["1", "2"]), (WhenFull::DropOldest, ["3", "4"])]
+        {
+            let options = PullOptions::new().queue(2).when_full(policy);
+            keeps(Pull::with(options).unwrap(), wire, &[], kept);
+            let options = Pair1Options::new().recv_queue(2).when_full(policy);
+            keeps(Pair1::with(options).unwrap(), wire, &HOP, kept);
+            let options = StarOptions::new().queue(2).when_full(policy);
+            keeps(Star::with(options).unwrap(), wire, &HOP, kept);
+            let options = RespondentOptions::new().queue(2).when_full(policy);
+            keeps(Respondent::with(options).unwrap(), wire, &SURVEY, kept);
+        }
     }
 }

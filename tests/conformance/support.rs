@@ -115,6 +115,10 @@ impl Host for engine::Pair {
 impl Host for engine::Pair1Poly {
     type Guest = engine::Pair1;
 
+    fn drain(poly: &Socket<Self>) {
+        poly.try_iter().for_each(drop);
+    }
+
     fn exchange(poly: &Socket<Self>, pair: &Socket<engine::Pair1>) {
         let (question, answer) = (unique(), unique());
         pair.send_timeout(question.as_str(), DEADLINE).expect("the other one has room");

@@ -33,7 +33,7 @@ impl Engine for Bus {
 
     fn new(options: BusOptions, _seed: u64) -> Self {
         let BusOptions { limits, when_full } = options;
-        let inbox = Inbox::that_may(when_full, limits.inbox());
+        let inbox = Inbox::new(when_full, limits.inbox());
         Self { audience: Audience::new(limits.outbox()), inbox }
     }
 

@@ -9,7 +9,7 @@ use sp_core::pipe::CloseReason;
 use super::inbox::Inbox;
 use super::queue::{Limits, Queue};
 use super::waiters::Waiters;
-use super::{Effects, SendBlocked};
+use super::{Effects, SendBlocked, WhenFull};
 
 /// The partner, what waits for one, and what waits to be received.
 ///
@@ -25,10 +25,10 @@ pub(crate) struct Couple {
 }
 
 impl Couple {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(when_full: WhenFull, limits: Limits) -> Self {
         Self {
             partner: None,
-            inbox: Inbox::new(limits.inbox()),
+            inbox: Inbox::new(when_full, limits.inbox()),
             outbox: (limits.send > 0).then(|| Queue::new(limits.outbox())),
             senders: Waiters::new(),
         }

@@ -1,4 +1,4 @@
-//! The header of PAIR1: one word that counts the hops of a message (sp-wire 3.6).
+//! The header of PAIR1 and STAR: one word that counts the hops of a message (sp-wire 3.6 and 3.8).
 
 use sp_core::batch::Batch;
 use sp_core::id::PeerId;
@@ -8,14 +8,14 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 use super::inbox::Inbox;
 use super::{Counter, Effects};
 
-/// Makes the header of `msg`, in place of any it has, that of a message which leaves its first sender.
-pub(crate) fn put_on(msg: &mut Message) {
+/// Makes the count of hops the header of `msg`, in place of any it has.
+pub(crate) fn put_on(msg: &mut Message, hops: u32) {
     msg.clear_header();
-    let fits = msg.push_header(FIRST_HOP);
+    let fits = msg.push_header(hops);
     debug_assert!(fits, "an empty header has room for a word");
 }
 
-/// As [`Inbox::arrived`], for messages with a header, which is taken off. Those that have made more than `ttl` hops
+/// As [`Inbox::arrived`], for messages of PAIR1 with their header, which is taken off. Those that have made more than `ttl` hops
 /// are dropped and counted.
 ///
 /// At a malformed header the peer is to be closed; what it sent behind that is dropped.
@@ -28,6 +28,7 @@ pub(crate) fn arrived(
 ) -> Result<Flow, CloseReason> {
     let mut is_broken = false;
     let taken = inbox.take(
+        peer,
         batch,
         |msg, fx| {
             let hops = msg.take_header_word().filter(|hops| !is_broken && *hops <= HOPS_MAX);
@@ -48,8 +49,8 @@ pub(crate) fn arrived(
     Ok(inbox.read_on(peer, taken, batch, fx))
 }
 
-/// nng counts a hop when a message leaves, mangos when it arrives; both accept either.
-const FIRST_HOP: u32 = 1;
+/// Of a PAIR1's own message. nng counts a hop when a message leaves, mangos when it arrives; both accept either.
+pub(crate) const FIRST_HOP: u32 = 1;
 
 /// The count is a byte in a word.
-const HOPS_MAX: u32 = 0xFF;
+pub(crate) const HOPS_MAX: u32 = 0xFF;

@@ -12,8 +12,8 @@ use super::{Counter, Effects, RecvBlocked};
 
 /// One bounded queue for what all peers send.
 ///
-/// Unless it is to drop what does not fit, a peer whose batch does not is paused; once half of the queue is free, paused
-/// peers go on one after the other.
+/// Where it is to [block](WhenFull::Block), a peer whose batch does not fit is paused; once half of the queue is free,
+/// paused peers go on one after the other.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     queue: Queue,
@@ -24,12 +24,7 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     /// Nothing yet; allocates nothing.
-    pub(crate) fn new(limit: Limit) -> Self {
-        Self::that_may(WhenFull::Block, limit)
-    }
-
-    /// As [`new`](Self::new), for one that may do something else than pause its peers.
-    pub(crate) fn that_may(when_full: WhenFull, limit: Limit) -> Self {
+    pub(crate) fn new(when_full: WhenFull, limit: Limit) -> Self {
         Self {
             queue: Queue::new(limit),
             when_full,
@@ -47,6 +42,39 @@ impl Inbox {
     ) -> Flow {
         let taken = self.queue.take_from(batch);
         self.receivers.wake_recv(taken, fx);
+        self.overflow(peer, batch, fx);
+        self.read_on(peer, taken, batch, fx)
+    }
+
+    /// As [`arrived`](Self::arrived), for messages of which `keep` may change each, and says whether it is one to be
+    /// received. It sees each once, in order, before anything becomes of it.
+    ///
+    /// Answers how many were taken from the front, to be followed by [`read_on`](Self::read_on).
+    pub(crate) fn take<F: Effects>(
+        &mut self,
+        peer: PeerId,
+        batch: &mut Batch,
+        mut keep: impl FnMut(&mut Message, &mut F) -> bool,
+        fx: &mut F,
+    ) -> usize {
+        let (before, arrived) = (self.queue.len(), batch.len());
+        // What is not kept leaves room for more.
+        while !batch.is_empty() && !self.queue.is_full() {
+            let start = self.queue.len();
+            self.queue.take_from(batch);
+            self.queue.retain_from(start, |msg| keep(msg, fx));
+        }
+        self.receivers.wake_recv(self.queue.len().saturating_sub(before), fx);
+        let taken = arrived.saturating_sub(batch.len());
+        if self.when_full != WhenFull::Block {
+            batch.retain_from(0, |msg| keep(msg, fx));
+        }
+        self.overflow(peer, batch, fx);
+        taken
+    }
+
+    /// Does with what found no room what is to be done.
+    fn overflow(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) {
         match self.when_full {
             WhenFull::Block => {}
             WhenFull::DropNewest => {
@@ -60,28 +88,6 @@ impl Inbox {
                 }
             }
         }
-        self.read_on(peer, taken, batch, fx)
-    }
-
-    /// Takes what fits from the front of `batch`, and says how many. `keep` may change each, and says whether it is
-    /// one to be received.
-    ///
-    /// To be followed by [`read_on`](Self::read_on), unless the rest is dropped.
-    pub(crate) fn take<F: Effects>(
-        &mut self,
-        batch: &mut Batch,
-        mut keep: impl FnMut(&mut Message, &mut F) -> bool,
-        fx: &mut F,
-    ) -> usize {
-        let (before, arrived) = (self.queue.len(), batch.len());
-        // What is not kept leaves room for more.
-        while !batch.is_empty() && !self.queue.is_full() {
-            let start = self.queue.len();
-            self.queue.take_from(batch);
-            self.queue.retain_from(start, |msg| keep(msg, fx));
-        }
-        self.receivers.wake_recv(self.queue.len().saturating_sub(before), fx);
-        arrived.saturating_sub(batch.len())
     }
 
     /// Whether `peer`, of which `taken` messages were taken, is read on.

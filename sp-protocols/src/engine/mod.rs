@@ -33,6 +33,7 @@ mod contexts;
 mod cost;
 mod couple;
 mod deadlines;
+mod each;
 mod groups;
 mod hops;
 mod inbox;

@@ -11,12 +11,12 @@ use super::couple::Couple;
 use super::queue::Limits;
 use super::{
     BadOption, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine, SendBlocked,
-    SendEngine,
+    SendEngine, WhenFull,
 };
 
 /// Sends to its one peer and receives from it, in order; refuses a second one.
 ///
-/// Nothing is dropped while the peer stays: a peer beyond the inbox is not read, and a send waits while the peer has
+/// Unless [told to](WhenFull), it drops nothing while the peer stays: a peer beyond the inbox is not read, and a send waits while the peer has
 /// no room, behind the send queue if there is one. What waits in the send queue is the next peer's if this one goes.
 #[derive(Debug)]
 pub struct Pair {
@@ -29,7 +29,7 @@ impl Engine for Pair {
     type Options = PairOptions;
 
     fn new(options: PairOptions, _seed: u64) -> Self {
-        Self { couple: Couple::new(options.limits) }
+        Self { couple: Couple::new(options.when_full, options.limits) }
     }
 
     fn opened(&mut self, peer: PeerId, fx: &mut impl Effects) -> Result<(), CloseReason> {
@@ -90,18 +90,19 @@ impl FeedEngine for Pair {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairOptions {
     limits: Limits,
+    when_full: WhenFull,
 }
 
 impl PairOptions {
     /// The defaults: 1,024 messages or 16 MiB wait to be received, none to be sent.
     pub const fn new() -> Self {
-        Self { limits: Limits::new(0) }
+        Self { limits: Limits::new(0), when_full: WhenFull::Block }
     }
 
-    /// How many messages may wait to be received, at least 1; beyond it the peer is not read.
+    /// How many messages may wait to be received, at least 1; beyond it [`when_full`](Self::when_full) says what happens.
     #[must_use]
     pub const fn recv_queue(self, recv_queue: usize) -> Self {
-        Self { limits: Limits { recv: recv_queue, ..self.limits } }
+        Self { limits: Limits { recv: recv_queue, ..self.limits }, ..self }
     }
 
     /// How many messages may wait for a peer, or for its room; beyond it a send waits. With 0 it waits at once.
@@ -110,7 +111,7 @@ impl PairOptions {
     /// how much was lost.
     #[must_use]
     pub const fn send_queue(self, send_queue: usize) -> Self {
-        Self { limits: Limits { send: send_queue, ..self.limits } }
+        Self { limits: Limits { send: send_queue, ..self.limits }, ..self }
     }
 
     /// How many bytes may wait in either direction, at least 1.
@@ -118,7 +119,13 @@ impl PairOptions {
     /// A message counts as its body and 128 bytes. A queue that is not full takes a message of any length.
     #[must_use]
     pub const fn queue_bytes(self, queue_bytes: usize) -> Self {
-        Self { limits: Limits { bytes: queue_bytes, ..self.limits } }
+        Self { limits: Limits { bytes: queue_bytes, ..self.limits }, ..self }
+    }
+
+    /// What happens when as much waits to be received as may; unless set, the peer is not read.
+    #[must_use]
+    pub const fn when_full(self, when_full: WhenFull) -> Self {
+        Self { when_full, ..self }
     }
 }
 
@@ -136,7 +143,7 @@ impl Options for PairOptions {
 
 impl fmt::Display for PairOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.limits.fmt(f)
+        write!(f, "{}, when_full {}", self.limits, self.when_full)
     }
 }
 

@@ -13,7 +13,7 @@ use super::hops;
 use super::queue::Limits;
 use super::{
     BadOption, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine, SendBlocked,
-    SendEngine,
+    SendEngine, WhenFull,
 };
 
 /// Sends to its one peer and receives from it, in order; refuses a second one.
@@ -32,7 +32,10 @@ impl Engine for Pair1 {
     type Options = Pair1Options;
 
     fn new(options: Pair1Options, _seed: u64) -> Self {
-        Self { couple: Couple::new(options.limits), ttl: options.ttl.clamp(TTL_MIN, TTL_MAX) }
+        Self {
+            couple: Couple::new(options.when_full, options.limits),
+            ttl: options.ttl.clamp(TTL_MIN, TTL_MAX),
+        }
     }
 
     fn opened(&mut self, peer: PeerId, fx: &mut impl Effects) -> Result<(), CloseReason> {
@@ -72,7 +75,7 @@ impl SendEngine for Pair1 {
         msg: &mut Message,
         fx: &mut impl Effects,
     ) -> Result<(), SendBlocked> {
-        hops::put_on(msg);
+        hops::put_on(msg, hops::FIRST_HOP);
         self.couple.send(ctx, msg, fx)
     }
 
@@ -103,12 +106,13 @@ impl FeedEngine for Pair1 {}
 pub struct Pair1Options {
     ttl: u8,
     limits: Limits,
+    when_full: WhenFull,
 }
 
 impl Pair1Options {
     /// The defaults: 8 hops; 1,024 messages or 16 MiB wait to be received, none to be sent.
     pub const fn new() -> Self {
-        Self { ttl: TTL, limits: Limits::new(0) }
+        Self { ttl: TTL, limits: Limits::new(0), when_full: WhenFull::Block }
     }
 
     /// How many hops a message may have made, 1 to 15: one for its sender and one for each device on its way. What
@@ -118,7 +122,7 @@ impl Pair1Options {
         Self { ttl, ..self }
     }
 
-    /// How many messages may wait to be received, at least 1; beyond it the peer is not read.
+    /// How many messages may wait to be received, at least 1; beyond it [`when_full`](Self::when_full) says what happens.
     #[must_use]
     pub const fn recv_queue(self, recv_queue: usize) -> Self {
         Self { limits: Limits { recv: recv_queue, ..self.limits }, ..self }
@@ -141,6 +145,12 @@ impl Pair1Options {
     pub const fn queue_bytes(self, queue_bytes: usize) -> Self {
         Self { limits: Limits { bytes: queue_bytes, ..self.limits }, ..self }
     }
+
+    /// What happens when as much waits to be received as may; unless set, the peer is not read.
+    #[must_use]
+    pub const fn when_full(self, when_full: WhenFull) -> Self {
+        Self { when_full, ..self }
+    }
 }
 
 impl Default for Pair1Options {
@@ -158,7 +168,7 @@ impl Options for Pair1Options {
 
 impl fmt::Display for Pair1Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ttl {}, {}", self.ttl, self.limits)
+        write!(f, "ttl {}, {}, when_full {}", self.ttl, self.limits, self.when_full)
     }
 }
 

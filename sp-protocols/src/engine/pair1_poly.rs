@@ -11,12 +11,12 @@ use super::backtrace::{TTL, TTL_MAX, TTL_MIN, check_ttl};
 use super::hops;
 use super::inbox::Inbox;
 use super::queue::{DEFAULTS, Limit};
-use super::{BadOption, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine};
+use super::{BadOption, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine, WhenFull};
 
 /// Sends to the peer that is named and receives from all, each message with its source.
 ///
 /// A send never waits: without room at its peer it is refused. Peers beyond the inbox are not read, and go on in
-/// turn. On the wire this is a [`Pair1`](super::Pair1), and it can talk with that.
+/// turn, unless [`WhenFull`] says otherwise. On the wire this is a [`Pair1`](super::Pair1), and it can talk with that.
 #[derive(Debug)]
 pub struct Pair1Poly {
     peers: IdMap<PeerId, ()>,
@@ -39,7 +39,7 @@ impl Pair1Poly {
         if !fx.room(peer) {
             return Err(SendToBlocked::Full);
         }
-        hops::put_on(msg);
+        hops::put_on(msg, hops::FIRST_HOP);
         fx.transmit(peer, msg);
         Ok(())
     }
@@ -60,8 +60,9 @@ impl Engine for Pair1Poly {
     type Options = Pair1PolyOptions;
 
     fn new(options: Pair1PolyOptions, _seed: u64) -> Self {
-        let Pair1PolyOptions { ttl, limit } = options;
-        Self { peers: IdMap::new(), inbox: Inbox::new(limit), ttl: ttl.clamp(TTL_MIN, TTL_MAX) }
+        let Pair1PolyOptions { ttl, limit, when_full } = options;
+        let ttl = ttl.clamp(TTL_MIN, TTL_MAX);
+        Self { peers: IdMap::new(), inbox: Inbox::new(when_full, limit), ttl }
     }
 
     fn opened(&mut self, peer: PeerId, _fx: &mut impl Effects) -> Result<(), CloseReason> {
@@ -113,12 +114,14 @@ impl FeedEngine for Pair1Poly {}
 pub struct Pair1PolyOptions {
     ttl: u8,
     limit: Limit,
+    when_full: WhenFull,
 }
 
 impl Pair1PolyOptions {
     /// The defaults: 8 hops; 1,024 messages or 16 MiB wait to be received.
     pub const fn new() -> Self {
-        Self { ttl: TTL, limit: Limit::new(DEFAULTS.recv_queue_messages) }
+        let limit = Limit::new(DEFAULTS.recv_queue_messages);
+        Self { ttl: TTL, limit, when_full: WhenFull::Block }
     }
 
     /// How many hops a message may have made, 1 to 15: one for its sender and one for each device on its way. What
@@ -128,18 +131,24 @@ impl Pair1PolyOptions {
         Self { ttl, ..self }
     }
 
-    /// How many messages may wait to be received, at least 1; beyond it peers are not read.
+    /// How many messages may wait to be received, at least 1; beyond it [`when_full`](Self::when_full) says what happens.
     #[must_use]
     pub const fn queue(self, queue: usize) -> Self {
         Self { limit: Limit { messages: queue, ..self.limit }, ..self }
     }
 
-    /// How many bytes may wait to be received, at least 1; beyond it peers are not read.
+    /// How many bytes may wait to be received, at least 1; beyond it as with [`queue`](Self::queue).
     ///
     /// A message counts as its body and 128 bytes. A queue that is not full takes a message of any length.
     #[must_use]
     pub const fn queue_bytes(self, queue_bytes: usize) -> Self {
         Self { limit: Limit { bytes: queue_bytes, ..self.limit }, ..self }
+    }
+
+    /// What happens when as much waits to be received as may; unless set, peers are not read.
+    #[must_use]
+    pub const fn when_full(self, when_full: WhenFull) -> Self {
+        Self { when_full, ..self }
     }
 }
 
@@ -158,7 +167,7 @@ impl Options for Pair1PolyOptions {
 
 impl fmt::Display for Pair1PolyOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ttl {}, {}", self.ttl, self.limit)
+        write!(f, "ttl {}, {}, when_full {}", self.ttl, self.limit, self.when_full)
     }
 }
 

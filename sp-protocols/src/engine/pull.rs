@@ -9,11 +9,11 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
 use super::inbox::Inbox;
 use super::queue::{DEFAULTS, Limit};
-use super::{BadOption, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine};
+use super::{BadOption, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEngine, WhenFull};
 
 /// Collects messages from every pusher; sends nothing.
 ///
-/// One bounded inbox, which reads the pushers in turn. What has been taken from a peer stays deliverable when the
+/// One bounded inbox, which reads the pushers in turn, or drops what it has no room for, as [`WhenFull`] says. What has been taken from a peer stays deliverable when the
 /// peer goes.
 #[derive(Debug)]
 pub struct Pull {
@@ -26,7 +26,7 @@ impl Engine for Pull {
     type Options = PullOptions;
 
     fn new(options: PullOptions, _seed: u64) -> Self {
-        Self { inbox: Inbox::new(options.limit) }
+        Self { inbox: Inbox::new(options.when_full, options.limit) }
     }
 
     fn opened(&mut self, _peer: PeerId, _fx: &mut impl Effects) -> Result<(), CloseReason> {
@@ -65,26 +65,34 @@ impl FeedEngine for Pull {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PullOptions {
     limit: Limit,
+    when_full: WhenFull,
 }
 
 impl PullOptions {
-    /// The defaults: 1,024 messages or 16 MiB wait.
+    /// The defaults: 1,024 messages or 16 MiB wait; beyond that peers are not read.
     pub const fn new() -> Self {
-        Self { limit: Limit::new(DEFAULTS.recv_queue_messages) }
+        let limit = Limit::new(DEFAULTS.recv_queue_messages);
+        Self { limit, when_full: WhenFull::Block }
     }
 
-    /// How many messages may wait to be received, at least 1; beyond it peers are not read.
+    /// How many messages may wait to be received, at least 1; beyond it [`when_full`](Self::when_full) says what happens.
     #[must_use]
     pub const fn queue(self, queue: usize) -> Self {
-        Self { limit: Limit { messages: queue, ..self.limit } }
+        Self { limit: Limit { messages: queue, ..self.limit }, ..self }
     }
 
-    /// How many bytes may wait to be received, at least 1; beyond it peers are not read.
+    /// How many bytes may wait to be received, at least 1; beyond it as with [`queue`](Self::queue).
     ///
     /// A message counts as its body and 128 bytes. A queue that is not full takes a message of any length.
     #[must_use]
     pub const fn queue_bytes(self, queue_bytes: usize) -> Self {
-        Self { limit: Limit { bytes: queue_bytes, ..self.limit } }
+        Self { limit: Limit { bytes: queue_bytes, ..self.limit }, ..self }
+    }
+
+    /// What happens when as much waits to be received as may; unless set, peers are not read.
+    #[must_use]
+    pub const fn when_full(self, when_full: WhenFull) -> Self {
+        Self { when_full, ..self }
     }
 }
 
@@ -102,7 +110,7 @@ impl Options for PullOptions {
 
 impl fmt::Display for PullOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.limit.fmt(f)
+        write!(f, "{}, when_full {}", self.limit, self.when_full)
     }
 }
 

@@ -77,12 +77,11 @@ impl fmt::Display for Limits {
     }
 }
 
-/// What a [`Sub`](super::Sub) or [`Bus`](super::Bus) does with what comes while its queue is full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a socket does with what comes while as much waits to be received as may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
     /// The oldest messages make way; they are counted as `dropped_on_receive`.
-    #[default]
     DropOldest,
     /// What comes is dropped and counted as `dropped_on_receive`.
     DropNewest,

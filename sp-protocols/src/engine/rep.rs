@@ -8,19 +8,21 @@ use sp_core::id::{CtxId, IdMap, PeerId};
 use sp_core::message::Message;
 use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
-use super::backtrace::{Backtrace, Header, TTL, TTL_MAX, TTL_MIN, check_ttl, read_header};
+use super::backtrace::{Backtrace, Header, TTL_MAX, TTL_MIN, read_header};
 use super::contexts::Contexts;
 use super::line::Line;
-use super::queue::{DEFAULTS, Limit, Load, Spares, cost};
+use super::queue::{Limit, Load, Spares, cost};
 use super::waiters::Waiters;
 use super::{
-    BadOption, ContextEngine, Counter, Effects, Engine, Options, RecvBlocked, RecvEngine,
-    SendBlocked, SendEngine,
+    ContextEngine, Counter, Effects, Engine, RecvBlocked, RecvEngine, SendBlocked, SendEngine,
+    WhenFull,
 };
 
 use link::Link;
+pub use options::{RepOptions, RespondentOptions};
 
 mod link;
+mod options;
 
 /// Answers requests.
 pub type Rep = Answerer<Requests>;
@@ -69,7 +71,8 @@ impl Asked for Surveys {
 ///
 /// What waits is bounded for each peer and for all of them together:
 ///
-/// - Requests wait per peer up to a limit, a count and half of the bytes of all. A peer beyond it is not read.
+/// - Requests wait per peer up to a limit, a count and half of the bytes of all. A peer beyond it is not read, or what
+///   comes is dropped, as [`WhenFull`] says.
 ///   Once the requests of all peers reach their limit, no peer is read until half of it is free; then those
 ///   held back go on one after the other.
 /// - Where nothing but the requests of peers that do not read their replies keeps others from being read, those
@@ -82,6 +85,7 @@ pub struct Answerer<A> {
     ttl: u8,
     /// Of the requests of one peer.
     limit: Limit,
+    when_full: WhenFull,
     contexts: Contexts<Conversation>,
     peers: IdMap<PeerId, Link>,
     /// For the requests of peers of which none waits.
@@ -117,6 +121,7 @@ impl<A: Asked> Engine for Answerer<A> {
             ttl: options.ttl.clamp(TTL_MIN, TTL_MAX),
             // Half of the bytes, so that a flood from one peer alone does not keep out the rest.
             limit: Limit { messages, bytes: bytes / 2 },
+            when_full: options.when_full,
             contexts: Contexts::new(Conversation::default()),
             peers: IdMap::new(),
             spares: Spares::default(),
@@ -174,7 +179,23 @@ impl<A: Asked> Engine for Answerer<A> {
             batch.clear();
             return Flow::More;
         };
-        while link.is_open() && !link.requests.is_full() && !self.waiting.is_full() {
+        while !batch.is_empty() {
+            if !link.is_open() || link.requests.is_full() || self.waiting.is_full() {
+                if self.when_full == WhenFull::Block {
+                    break;
+                }
+                fx.count_for(peer, Counter::DroppedOnReceive, 1);
+                // Where its replies stand in the way, older requests would make way for nothing.
+                let is_oldest = self.when_full == WhenFull::DropOldest && link.is_open();
+                match is_oldest.then(|| link.requests.pop()).flatten() {
+                    Some(oldest) => self.waiting.remove(cost(&oldest)),
+                    None => drop(batch.pop()),
+                }
+                if link.requests.is_empty() {
+                    self.line.remove(peer);
+                }
+                continue;
+            }
             let Some(mut msg) = batch.pop() else { break };
             match read_header(&mut msg, self.ttl) {
                 Header::Whole => {}
@@ -402,67 +423,6 @@ impl<A: Asked> Answerer<A> {
         if !self.line.is_empty() {
             self.receivers.wake_recv(1, fx);
         }
-    }
-}
-
-/// What can be set of a [`Respondent`]: what can be of a [`Rep`], with surveys for requests.
-pub type RespondentOptions = RepOptions;
-
-/// What can be set of a [`Rep`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RepOptions {
-    ttl: u8,
-    limit: Limit,
-}
-
-impl RepOptions {
-    /// The defaults: 8 words of backtrace, 128 waiting requests of each peer, 16 MiB of all peers.
-    pub const fn new() -> Self {
-        Self { ttl: TTL, limit: Limit::new(DEFAULTS.request_queue_messages) }
-    }
-
-    /// How many words of backtrace a request may carry, 1 to 15: one for itself and one for each device on
-    /// its way. What comes from farther is dropped.
-    #[must_use]
-    pub const fn ttl(self, ttl: u8) -> Self {
-        Self { ttl, ..self }
-    }
-
-    /// How many requests of each peer may wait to be received, at least 1; beyond it the peer is not read.
-    #[must_use]
-    pub const fn queue(self, queue: usize) -> Self {
-        Self { limit: Limit { messages: queue, ..self.limit }, ..self }
-    }
-
-    /// How many bytes of requests may wait to be received, at least 1: of all peers together, and half as many
-    /// of each. Beyond it peers are not read.
-    ///
-    /// As many bytes of replies may be parked; beyond it only requests whose reply will find room are received.
-    ///
-    /// A message counts as its header, its body and 128 bytes. A queue that is not full takes a message of any
-    /// length.
-    #[must_use]
-    pub const fn queue_bytes(self, queue_bytes: usize) -> Self {
-        Self { limit: Limit { bytes: queue_bytes, ..self.limit }, ..self }
-    }
-}
-
-impl Default for RepOptions {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Options for RepOptions {
-    fn check(&self) -> Result<(), BadOption> {
-        check_ttl(self.ttl)?;
-        self.limit.check()
-    }
-}
-
-impl fmt::Display for RepOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ttl {}, {}", self.ttl, self.limit)
     }
 }
 

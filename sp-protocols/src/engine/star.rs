@@ -8,6 +8,8 @@ use sp_core::message::Message;
 use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
 use super::backtrace::{TTL, TTL_MAX, TTL_MIN, check_ttl};
+use super::each::send_to_each;
+use super::hops;
 use super::inbox::Inbox;
 use super::queue::{DEFAULTS, Limit};
 use super::{
@@ -19,48 +21,56 @@ use super::{
 ///
 /// A count of hops in front of each message ends its journey should the network have a loop. Nobody ever waits for a
 /// slow one: a neighbour without room misses the message, and what comes while the inbox is full is passed on and
-/// dropped here. All of it is counted.
+/// dropped here, unless [`WhenFull`] says otherwise. All of it is counted.
 #[derive(Debug)]
 pub struct Star {
-    neighbours: IdMap<PeerId, ()>,
+    relay: Relay,
     inbox: Inbox,
-    ttl: u8,
 }
 
-impl Star {
+/// What passes messages on.
+#[derive(Debug)]
+struct Relay {
+    neighbours: IdMap<PeerId, ()>,
+    ttl: u8,
+    /// Whether headers are the program's, in raw mode.
+    leaves_headers: bool,
+}
+
+impl Relay {
     /// Sends `msg` to every neighbour but the one it came from.
     fn pass_on(&self, msg: &mut Message, from: Option<PeerId>, fx: &mut impl Effects) {
-        for (peer, ()) in self.neighbours.iter().filter(|(peer, ())| Some(*peer) != from) {
-            if fx.room(peer) {
-                fx.transmit(peer, &mut msg.share());
-            } else {
-                fx.count_for(peer, Counter::DroppedOnSend, 1);
-            }
-        }
+        let neighbours = self.neighbours.iter().map(|(peer, ())| peer);
+        send_to_each(neighbours.filter(|peer| Some(*peer) != from), msg, fx);
     }
 
     /// Passes a message on that came from `peer`. Answers whether it is one to receive as well.
     fn travels(&self, peer: PeerId, msg: &mut Message, fx: &mut impl Effects) -> bool {
-        let Some(hops) = msg.take_header_word() else {
+        let Some(made) = msg.take_header_word() else {
             fx.count_for(peer, Counter::Malformed, 1);
             return false;
         };
-        if hops >= u32::from(self.ttl) {
+        if made >= u32::from(self.ttl) {
             fx.count_for(peer, Counter::HopLimit, 1);
             return false;
         }
-        put_on(msg, hops.saturating_add(1));
-        self.pass_on(msg, Some(peer), fx);
-        msg.clear_header();
+        hops::put_on(msg, made.saturating_add(1));
+        // To others than the one it came from.
+        if self.neighbours.len() > 1 {
+            self.pass_on(&mut msg.share(), Some(peer), fx);
+        }
+        if !self.leaves_headers {
+            msg.clear_header();
+        }
         true
     }
 }
 
-/// Makes the count of hops the header of `msg`, in place of any it has.
-fn put_on(msg: &mut Message, hops: u32) {
-    msg.clear_header();
-    let fits = msg.push_header(hops);
-    debug_assert!(fits, "an empty header has room for a word");
+impl Star {
+    /// From now on the header of each message is the program's: the hops it has made, this one included, and as sent.
+    pub(super) const fn leave_headers(&mut self) {
+        self.relay.leaves_headers = true;
+    }
 }
 
 impl Engine for Star {
@@ -69,29 +79,31 @@ impl Engine for Star {
     type Options = StarOptions;
 
     fn new(options: StarOptions, _seed: u64) -> Self {
-        let StarOptions { ttl, limit } = options;
+        let StarOptions { ttl, limit, when_full } = options;
+        let ttl = ttl.clamp(TTL_MIN, TTL_MAX);
         Self {
-            neighbours: IdMap::new(),
-            inbox: Inbox::that_may(WhenFull::DropNewest, limit),
-            ttl: ttl.clamp(TTL_MIN, TTL_MAX),
+            relay: Relay { neighbours: IdMap::new(), ttl, leaves_headers: false },
+            inbox: Inbox::new(when_full, limit),
         }
     }
 
     fn opened(&mut self, peer: PeerId, _fx: &mut impl Effects) -> Result<(), CloseReason> {
-        self.neighbours.insert(peer, ());
+        self.relay.neighbours.insert(peer, ());
         Ok(())
     }
 
-    fn closed(&mut self, peer: PeerId, _fx: &mut impl Effects) {
-        self.neighbours.remove(peer);
+    fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
+        self.relay.neighbours.remove(peer);
+        self.inbox.closed(peer, fx);
     }
 
     /// Who has room is asked for each message.
     fn room(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
 
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
-        batch.retain_from(0, |msg| self.travels(peer, msg, fx));
-        self.inbox.arrived(peer, batch, fx)
+        let relay = &self.relay;
+        let taken = self.inbox.take(peer, batch, |msg, fx| relay.travels(peer, msg, fx), fx);
+        self.inbox.read_on(peer, taken, batch, fx)
     }
 }
 
@@ -102,8 +114,12 @@ impl SendEngine for Star {
         msg: &mut Message,
         fx: &mut impl Effects,
     ) -> Result<(), SendBlocked> {
-        put_on(msg, 0);
-        self.pass_on(msg, None, fx);
+        if !self.relay.leaves_headers {
+            hops::put_on(msg, 0);
+        } else if !is_count(msg) {
+            return Err(SendBlocked::Header);
+        }
+        self.relay.pass_on(msg, None, fx);
         Ok(())
     }
 }
@@ -125,17 +141,25 @@ impl RecvEngine for Star {
 
 impl FeedEngine for Star {}
 
+/// Whether the header of `msg` is a count of hops, and nothing else.
+fn is_count(msg: &Message) -> bool {
+    matches!(msg.header(), [0, 0, 0, _])
+}
+
 /// What can be set of a [`Star`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StarOptions {
     ttl: u8,
     limit: Limit,
+    when_full: WhenFull,
 }
 
 impl StarOptions {
-    /// The defaults: 8 hops; 1,024 messages or 16 MiB wait to be received.
+    /// The defaults: 8 hops; 1,024 messages or 16 MiB wait to be received; beyond that what comes is passed on and
+    /// dropped here.
     pub const fn new() -> Self {
-        Self { ttl: TTL, limit: Limit::new(DEFAULTS.recv_queue_messages) }
+        let limit = Limit::new(DEFAULTS.recv_queue_messages);
+        Self { ttl: TTL, limit, when_full: WhenFull::DropNewest }
     }
 
     /// How many hops a message may make, 1 to 15: one to each neighbour, and one more for each neighbour that passes it
@@ -145,7 +169,7 @@ impl StarOptions {
         Self { ttl, ..self }
     }
 
-    /// How many messages may wait to be received, at least 1; beyond it what comes is passed on and dropped here.
+    /// How many messages may wait to be received, at least 1; beyond it [`when_full`](Self::when_full) says what happens.
     #[must_use]
     pub const fn queue(self, queue: usize) -> Self {
         Self { limit: Limit { messages: queue, ..self.limit }, ..self }
@@ -157,6 +181,14 @@ impl StarOptions {
     #[must_use]
     pub const fn queue_bytes(self, queue_bytes: usize) -> Self {
         Self { limit: Limit { bytes: queue_bytes, ..self.limit }, ..self }
+    }
+
+    /// What happens when as much waits to be received as may.
+    ///
+    /// Where a neighbour is [not read](WhenFull::Block), what it would have had passed on waits as well.
+    #[must_use]
+    pub const fn when_full(self, when_full: WhenFull) -> Self {
+        Self { when_full, ..self }
     }
 }
 
@@ -175,7 +207,7 @@ impl Options for StarOptions {
 
 impl fmt::Display for StarOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ttl {}, {}", self.ttl, self.limit)
+        write!(f, "ttl {}, {}, when_full {}", self.ttl, self.limit, self.when_full)
     }
 }
 

@@ -10,11 +10,14 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
 use super::contexts::Contexts;
 use super::deadlines::Deadlines;
+use super::each::send_to_each;
+use super::line::Line;
 use super::numbers::RequestIds;
+use super::paused::Paused;
 use super::queue::{DEFAULTS, Limit};
 use super::{
     BadOption, ContextEngine, Counter, Effects, Engine, Options, RecvBlocked, RecvEngine,
-    SendBlocked, SendEngine, TunableEngine,
+    SendBlocked, SendEngine, TunableEngine, WhenFull,
 };
 
 use survey::{Open, State, Survey};
@@ -33,7 +36,8 @@ mod survey;
 ///
 /// A send never waits. It ends the survey before: receives that wait for that are canceled, responses to it are
 /// dropped, those that came too late included. A response that came in time can be received at any time before the
-/// next survey. A peer without room does not get the survey, which is counted; a peer that comes later does not
+/// next survey. What comes while as many wait as may is dropped, or stays with its peer, as [`WhenFull`] says. A peer
+/// without room does not get the survey, which is counted; a peer that comes later does not
 /// either. Only the id decides to which survey a response belongs, not the pipe it comes from.
 #[derive(Debug)]
 pub struct Surveyor {
@@ -45,6 +49,10 @@ pub struct Surveyor {
     peers: IdMap<PeerId, ()>,
     /// At most one entry per context, noted there; not after the end of its survey.
     deadlines: Deadlines,
+    /// Contexts that block and for whose open survey there was no room.
+    full: Line<CtxId>,
+    /// Peers that are not read because of these.
+    paused: Paused,
 }
 
 impl Engine for Surveyor {
@@ -60,6 +68,8 @@ impl Engine for Surveyor {
             ids: RequestIds::new(seed),
             peers: IdMap::new(),
             deadlines: Deadlines::new(SURVEY_END),
+            full: Line::new(),
+            paused: Paused::new(),
         }
     }
 
@@ -68,8 +78,10 @@ impl Engine for Surveyor {
         Ok(())
     }
 
-    fn closed(&mut self, peer: PeerId, _fx: &mut impl Effects) {
-        self.peers.remove(peer);
+    fn closed(&mut self, peer: PeerId, fx: &mut impl Effects) {
+        if self.peers.remove(peer).is_some() {
+            self.paused.closed(peer, self.full.is_empty(), fx);
+        }
     }
 
     fn room(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
@@ -78,23 +90,37 @@ impl Engine for Surveyor {
         if !self.peers.contains(peer) {
             // We have closed it; its last words do not count.
             batch.clear();
+            return Flow::More;
         }
-        while let Some(mut msg) = batch.pop() {
-            let Some(id) = msg.take_header_word() else {
-                self.peers.remove(peer);
+        let before = batch.len();
+        while let Some(first) = batch.first() {
+            let Some(id) = first.body().first_chunk() else {
                 batch.clear();
+                self.closed(peer, fx);
                 fx.close(peer, CloseReason::BadHeader { protocol: Self::SELF });
-                break;
+                return Flow::More;
             };
-            msg.clear_header();
-            let owner = self.ids.owner(id);
-            match owner.and_then(|ctx| Some((ctx, self.contexts.get_mut(ctx)?))) {
-                // Its timer may be late.
-                Some((ctx, survey)) if survey.is_open(fx) => survey.keep(peer, msg, ctx, fx),
-                _ => fx.count_for(peer, Counter::StaleReply, 1),
+            let owner = self.ids.owner(u32::from_be_bytes(*id));
+            let survey = owner.and_then(|ctx| Some((ctx, self.contexts.get_mut(ctx)?)));
+            // Its timer may be late.
+            let open = survey.filter(|(_, survey)| survey.is_open(fx));
+            if let Some((ctx, survey)) = &open
+                && survey.is_blocked()
+            {
+                self.full.push(*ctx);
+                return self.paused.stopped(peer, before.saturating_sub(batch.len()));
+            }
+            let Some(mut msg) = batch.pop() else { break };
+            match open {
+                Some((ctx, survey)) => {
+                    msg.take_header_word();
+                    msg.clear_header();
+                    survey.keep(msg, ctx, fx);
+                }
+                None => fx.count_for(peer, Counter::StaleReply, 1),
             }
         }
-        Flow::More
+        self.paused.emptied(peer, self.full.is_empty(), fx)
     }
 
     fn timer(&mut self, key: TimerKey, fx: &mut impl Effects) {
@@ -113,9 +139,11 @@ impl Engine for Surveyor {
                 self.ids.remove(id);
                 survey.state = State::Over;
                 fx.wake_recv(ctx);
+                self.full.remove(ctx);
             }
         }
         self.deadlines.arm(fx);
+        self.read_on(fx);
     }
 
     fn wake_unused(&mut self, ctx: CtxId, _fx: &mut impl Effects) {
@@ -133,6 +161,8 @@ impl Engine for Surveyor {
             self.deadlines.remove(at, ctx);
         }
         fx.wake_recv(ctx);
+        self.full.remove(ctx);
+        self.read_on(fx);
     }
 }
 
@@ -159,7 +189,9 @@ impl SendEngine for Surveyor {
         }
         let fits = msg.push_header(id);
         debug_assert!(fits, "the header was empty");
-        self.send_to_all(msg, fx);
+        send_to_each(self.peers.iter().map(|(peer, ())| peer), msg, fx);
+        self.full.remove(ctx);
+        self.read_on(fx);
         Ok(())
     }
 }
@@ -171,7 +203,13 @@ impl RecvEngine for Surveyor {
         into: &mut Message,
         fx: &mut impl Effects,
     ) -> Result<(), RecvBlocked> {
-        self.contexts.get_mut(ctx).ok_or(RecvBlocked::State)?.take_response(ctx, into, fx)
+        let survey = self.contexts.get_mut(ctx).ok_or(RecvBlocked::State)?;
+        let taken = survey.take_response(ctx, into, fx);
+        if survey.is_half_free() {
+            self.full.remove(ctx);
+        }
+        self.read_on(fx);
+        taken
     }
 }
 
@@ -188,20 +226,9 @@ impl TunableEngine for Surveyor {
 }
 
 impl Surveyor {
-    /// Sends `msg` to every peer that has room.
-    fn send_to_all(&self, msg: &mut Message, fx: &mut impl Effects) {
-        let mut last = None;
-        for (peer, ()) in self.peers.iter() {
-            if !fx.room(peer) {
-                fx.count_for(peer, Counter::DroppedOnSend, 1);
-            } else if let Some(before) = last.replace(peer) {
-                fx.transmit(before, &mut msg.share());
-            }
-        }
-        // Each but the last gets a share; so a single peer gets the message itself.
-        if let Some(last) = last {
-            fx.transmit(last, msg);
-        }
+    /// Lets the peer go on whose turn it is, if no survey stops it any more.
+    fn read_on(&mut self, fx: &mut impl Effects) {
+        self.paused.resume_next(self.full.is_empty(), fx);
     }
 }
 
@@ -210,12 +237,14 @@ impl Surveyor {
 pub struct SurveyorOptions {
     survey_time: Duration,
     limit: Limit,
+    when_full: WhenFull,
 }
 
 impl SurveyorOptions {
-    /// The defaults: a survey takes 1 second; 1,024 responses or 16 MiB wait.
+    /// The defaults: a survey takes 1 second; 1,024 responses or 16 MiB wait, and what comes beyond that is dropped.
     pub const fn new() -> Self {
-        Self { survey_time: SURVEY_TIME, limit: Limit::new(DEFAULTS.recv_queue_messages) }
+        let limit = Limit::new(DEFAULTS.recv_queue_messages);
+        Self { survey_time: SURVEY_TIME, limit, when_full: WhenFull::DropNewest }
     }
 
     /// How long after a survey responses are taken, more than zero.
@@ -224,18 +253,29 @@ impl SurveyorOptions {
         Self { survey_time, ..self }
     }
 
-    /// How many responses to one survey may wait to be received, at least 1; what comes beyond it is dropped.
+    /// How many responses to one survey may wait to be received, at least 1; beyond it
+    /// [`when_full`](Self::when_full) says what happens.
     #[must_use]
     pub const fn queue(self, queue: usize) -> Self {
         Self { limit: Limit { messages: queue, ..self.limit }, ..self }
     }
 
-    /// How many bytes of responses to one survey may wait to be received, at least 1; what comes beyond it is dropped.
+    /// How many bytes of responses to one survey may wait to be received, at least 1; beyond it as with
+    /// [`queue`](Self::queue).
     ///
     /// A response counts as its body and 128 bytes. A queue that is not full takes a response of any length.
     #[must_use]
     pub const fn queue_bytes(self, queue_bytes: usize) -> Self {
         Self { limit: Limit { bytes: queue_bytes, ..self.limit }, ..self }
+    }
+
+    /// What happens when as many responses to one survey wait as may; unless set, what comes is dropped.
+    ///
+    /// All contexts of a socket share its connections: one that [blocks](WhenFull::Block) and is not read holds up the
+    /// others, until its survey is over.
+    #[must_use]
+    pub const fn when_full(self, when_full: WhenFull) -> Self {
+        Self { when_full, ..self }
     }
 }
 
@@ -260,7 +300,8 @@ impl Options for SurveyorOptions {
 
 impl fmt::Display for SurveyorOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "survey_time {:?}, {}", self.survey_time, self.limit)
+        let Self { survey_time, limit, when_full } = self;
+        write!(f, "survey_time {survey_time:?}, {limit}, when_full {when_full}")
     }
 }
 

@@ -65,9 +65,7 @@ impl<E: Engine> Socket<E> {
         let id = handle.shared().engine(|engine, _| engine.open_ctx());
         Context { handle, id }
     }
-}
 
-impl<E: Engine> Socket<E> {
     /// Begins another conversation on this socket, with options of its own in place of the socket's.
     ///
     /// ```

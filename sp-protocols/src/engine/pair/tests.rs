@@ -1,6 +1,7 @@
 use sp_core::id::Id as _;
 
 use super::*;
+use crate::engine::Counter;
 use crate::engine::testing::{Effect, Rig, Unsent};
 
 const MAIN: CtxId = CtxId::MAIN;
@@ -201,6 +202,19 @@ fn what_was_taken_from_a_peer_stays_when_it_goes_and_the_next_one_comes() {
 }
 
 #[test]
+fn a_pair_that_is_told_to_drops_what_it_has_no_room_for_and_reads_on() {
+    for (when_full, kept) in
+        [(WhenFull::DropNewest, [b"1", b"2"]), (WhenFull::DropOldest, [b"3", b"4"])]
+    {
+        let mut rig = Rig::<Pair>::with(PairOptions::new().recv_queue(2).when_full(when_full));
+        let peer = rig.peer();
+        assert_eq!(rig.arrive(peer, ["1", "2", "3", "4"]), Flow::More);
+        assert_eq!(rig.counted(), [Counter::DroppedOnReceive; 2]);
+        assert_eq!(rig.recv_all(9), kept);
+    }
+}
+
+#[test]
 fn options_are_checked_and_printed() {
     let named = |options: PairOptions| options.check().map_err(|bad| bad.option);
     assert_eq!(named(PairOptions::default()), Ok(()));
@@ -208,8 +222,9 @@ fn options_are_checked_and_printed() {
     assert_eq!(named(PairOptions::new().queue_bytes(0)), Err("queue_bytes"));
     assert_eq!(
         PairOptions::default().to_string(),
-        "recv_queue 1024, send_queue 0, queue_bytes 16777216"
+        "recv_queue 1024, send_queue 0, queue_bytes 16777216, when_full block"
     );
     let set = PairOptions::new().recv_queue(7).send_queue(8).queue_bytes(9);
-    assert_eq!(set.to_string(), "recv_queue 7, send_queue 8, queue_bytes 9");
+    let set = set.when_full(WhenFull::DropOldest).to_string();
+    assert_eq!(set, "recv_queue 7, send_queue 8, queue_bytes 9, when_full drop oldest");
 }

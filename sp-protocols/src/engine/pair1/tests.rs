@@ -123,6 +123,20 @@ fn a_second_peer_is_refused_and_what_waits_goes_to_the_next() {
 }
 
 #[test]
+fn what_is_dropped_for_want_of_room_is_looked_at_all_the_same() {
+    for (when_full, kept) in [(WhenFull::DropNewest, b"1"), (WhenFull::DropOldest, b"2")] {
+        let options = Pair1Options::new().ttl(3).recv_queue(1).when_full(when_full);
+        let mut rig = Rig::<Pair1>::with(options);
+        let peer = rig.peer();
+        assert_eq!(rig.arrive(peer, [came(1, "1"), came(4, "far"), came(1, "2")]), Flow::More);
+        assert_eq!(rig.counted(), [Counter::HopLimit, Counter::DroppedOnReceive]);
+        assert_eq!(rig.recv_all(9), [kept]);
+        let _ = rig.arrive(peer, [came(1, "3"), came(1, "4"), vec![0; 3]]);
+        assert!(rig.world.take_effects().contains(&Effect::Close(peer, BAD)));
+    }
+}
+
+#[test]
 fn options_are_checked_and_printed() {
     let named = |options: Pair1Options| options.check().map_err(|bad| bad.option);
     assert_eq!(named(Pair1Options::default()), Ok(()));
@@ -131,9 +145,10 @@ fn options_are_checked_and_printed() {
     assert_eq!(named(Pair1Options::new().recv_queue(0)), Err("recv_queue"));
     assert_eq!(named(Pair1Options::new().queue_bytes(0)), Err("queue_bytes"));
     let set = Pair1Options::new().ttl(3).recv_queue(7).send_queue(8).queue_bytes(9);
-    assert_eq!(set.to_string(), "ttl 3, recv_queue 7, send_queue 8, queue_bytes 9");
+    let set = set.when_full(WhenFull::DropNewest).to_string();
+    assert_eq!(set, "ttl 3, recv_queue 7, send_queue 8, queue_bytes 9, when_full drop newest");
     assert_eq!(
         Pair1Options::default().to_string(),
-        "ttl 8, recv_queue 1024, send_queue 0, queue_bytes 16777216"
+        "ttl 8, recv_queue 1024, send_queue 0, queue_bytes 16777216, when_full block"
     );
 }

@@ -114,6 +114,8 @@ fn options_are_checked_and_printed() {
     assert_eq!(named(Pair1PolyOptions::new().queue(0)), Err("queue"));
     assert_eq!(named(Pair1PolyOptions::new().queue_bytes(0)), Err("queue_bytes"));
     let set = Pair1PolyOptions::new().ttl(3).queue(7).queue_bytes(9);
-    assert_eq!(set.to_string(), "ttl 3, queue 7, queue_bytes 9");
-    assert_eq!(Pair1PolyOptions::default().to_string(), "ttl 8, queue 1024, queue_bytes 16777216");
+    let set = set.when_full(WhenFull::DropOldest).to_string();
+    assert_eq!(set, "ttl 3, queue 7, queue_bytes 9, when_full drop oldest");
+    let default = "ttl 8, queue 1024, queue_bytes 16777216, when_full block";
+    assert_eq!(Pair1PolyOptions::default().to_string(), default);
 }

@@ -190,6 +190,8 @@ fn a_queue_of_zero_is_refused_and_options_are_printed() {
     assert!(PullOptions::new().queue(0).check().is_err());
     assert!(PullOptions::new().queue_bytes(0).check().is_err());
     assert_eq!(PullOptions::default().check(), Ok(()));
-    assert_eq!(PullOptions::default().to_string(), "queue 1024, queue_bytes 16777216");
-    assert_eq!(PullOptions::new().queue(7).queue_bytes(8).to_string(), "queue 7, queue_bytes 8");
+    let default = "queue 1024, queue_bytes 16777216, when_full block";
+    assert_eq!(PullOptions::default().to_string(), default);
+    let set = PullOptions::new().queue(7).queue_bytes(8).when_full(WhenFull::DropNewest);
+    assert_eq!(set.to_string(), "queue 7, queue_bytes 8, when_full drop newest");
 }

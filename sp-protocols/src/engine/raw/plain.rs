@@ -1,4 +1,4 @@
-//! Patterns whose messages have no header: in raw mode they do what they always do.
+//! Patterns that do in raw mode what they always do.
 
 use sp_core::batch::Batch;
 use sp_core::id::{CtxId, PeerId, TimerKey};
@@ -7,35 +7,42 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
 use super::RawEngine;
 use crate::engine::{
-    Effects, Engine, Pub, Pull, Push, RecvBlocked, RecvEngine, SendBlocked, SendEngine, Sub,
+    Effects, Engine, Pub, Pull, Push, RecvBlocked, RecvEngine, SendBlocked, SendEngine, Star, Sub,
 };
 
-/// A pattern without headers in raw mode: the pattern itself, but for what [`Headerless::begin`] says.
+/// A pattern in raw mode that is the pattern itself, but for what [`Alike::begin`] changes.
 ///
-/// A header that the program has set is dropped.
+/// But for STAR, whose header is a count of hops, these have none, and drop one that the program has set.
 #[derive(Debug)]
 pub struct Plain<E>(E);
 
-/// A pattern whose messages have no header.
-pub trait Headerless: Engine {
-    /// What is different in raw mode: with most, nothing.
+/// A pattern that is much alike in raw mode.
+pub trait Alike: Engine {
+    /// What is different: with most, nothing.
     fn begin(&mut self) {}
 }
 
-impl Headerless for Pub {}
-impl Headerless for Push {}
-impl Headerless for Pull {}
+impl Alike for Pub {}
+impl Alike for Push {}
+impl Alike for Pull {}
 
-/// In raw mode it receives everything: what is wanted is for the last SUB to say.
-impl Headerless for Sub {
+/// It receives everything: what is wanted is for the last SUB to say.
+impl Alike for Sub {
     fn begin(&mut self) {
         self.subscribe(CtxId::MAIN, b"");
     }
 }
 
-impl<E: Headerless> RawEngine for Plain<E> {}
+/// It passes on all the same, for that is what its neighbours rely upon.
+impl Alike for Star {
+    fn begin(&mut self) {
+        self.leave_headers();
+    }
+}
 
-impl<E: Headerless> Engine for Plain<E> {
+impl<E: Alike> RawEngine for Plain<E> {}
+
+impl<E: Alike> Engine for Plain<E> {
     const SELF: ProtocolId = E::SELF;
     const PEER: ProtocolId = E::PEER;
     type Options = E::Options;
@@ -75,7 +82,7 @@ impl<E: Headerless> Engine for Plain<E> {
     }
 }
 
-impl<E: Headerless + SendEngine> SendEngine for Plain<E> {
+impl<E: Alike + SendEngine> SendEngine for Plain<E> {
     fn try_send(
         &mut self,
         ctx: CtxId,
@@ -90,7 +97,7 @@ impl<E: Headerless + SendEngine> SendEngine for Plain<E> {
     }
 }
 
-impl<E: Headerless + RecvEngine> RecvEngine for Plain<E> {
+impl<E: Alike + RecvEngine> RecvEngine for Plain<E> {
     fn try_recv(
         &mut self,
         ctx: CtxId,

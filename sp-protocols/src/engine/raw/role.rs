@@ -5,8 +5,9 @@ use std::fmt;
 use sp_core::message::Message;
 use sp_core::pipe::ProtocolId;
 
-use crate::engine::SendBlocked;
 use crate::engine::backtrace::{END_BIT, Header, read_header};
+use crate::engine::hops::HOPS_MAX;
+use crate::engine::{SendBlocked, WhenFull};
 
 /// A pattern as [`TwoWay`](super::TwoWay) plays it in raw mode (sp-wire 3.0).
 ///
@@ -28,9 +29,9 @@ pub trait Role: sealed::Sealed + fmt::Debug + Send + 'static {
     /// How many peers it has at a time.
     #[doc(hidden)]
     const PEERS_MAX: usize = usize::MAX;
-    /// Whether what there is no room for on the way in is dropped; else it stays with its peer.
+    /// What it does unless told with what there is no room for on the way in.
     #[doc(hidden)]
-    const DROPS: bool = false;
+    const WHEN_FULL: WhenFull = WhenFull::Block;
 
     /// Makes the header of a message that came from the peer with the word `from`.
     #[doc(hidden)]
@@ -187,7 +188,7 @@ impl Role for Pair1 {
 impl Role for Bus {
     const SELF: ProtocolId = ProtocolId::BUS;
     type Peer = Self;
-    const DROPS: bool = true;
+    const WHEN_FULL: WhenFull = WhenFull::DropNewest;
 
     fn arrives(msg: &mut Message, from: u32, _ttl: u8) -> Header {
         let fits = msg.push_header(from);
@@ -235,6 +236,3 @@ fn is_stack(header: &[u8]) -> bool {
 /// Words that a header holds.
 const WORDS_MAX: u8 = (Message::HEADER_MAX / WORD) as u8;
 const WORD: usize = size_of::<u32>();
-
-/// The highest hop count there is (sp-wire 3.6).
-const HOPS_MAX: u32 = 255;

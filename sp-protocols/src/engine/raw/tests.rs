@@ -4,7 +4,7 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
 use super::*;
 use crate::engine::testing::{Effect, Rig, Unsent, with_words};
-use crate::engine::{Counter, Options as _, RecvEngine};
+use crate::engine::{Counter, Options as _, RecvEngine, WhenFull};
 
 const ID: u32 = 0x8000_0005;
 
@@ -292,6 +292,60 @@ fn a_full_bus_drops_the_newest_both_ways() {
     rig.expect([Effect::Transmit(a, b"kept".to_vec()), Effect::Count(Counter::DroppedOnSend)]);
 }
 
+#[test]
+fn a_full_raw_socket_does_what_it_is_told_to() {
+    let arrived = |when_full| {
+        let mut rig = Rig::<Rep>::with(RawOptions::new().queue(2).ttl(1).when_full(when_full));
+        let a = rig.peer();
+        let near = |body| with_words(&[ID], body);
+        let far = with_words(&[1, ID], "far");
+        let _ = rig.arrive(a, [near("1"), near("2"), far, near("3"), near("4")]);
+        let counted = rig.counted();
+        (rig.recv_all(9).concat(), counted, rig.world.backlog_of(a))
+    };
+    let (far, dropped) = (Counter::HopLimit, Counter::DroppedOnReceive);
+    let newest = (b"12".to_vec(), vec![far, dropped, dropped], 0);
+    assert_eq!(arrived(WhenFull::DropNewest), newest);
+    let oldest = (b"34".to_vec(), vec![far, dropped, dropped], 0);
+    assert_eq!(arrived(WhenFull::DropOldest), oldest);
+    assert_eq!(arrived(WhenFull::Block), (b"12".to_vec(), vec![], 3));
+}
+
+/// sp-wire 8.14 item 155
+#[test]
+fn star_shows_the_hops_and_passes_on_all_the_same() {
+    let mut rig = Rig::<Star>::new();
+    let [a, b, c] = [rig.peer(), rig.peer(), rig.peer()];
+    let _ = rig.arrive(b, [with_words(&[3], "on"), with_words(&[8], "far"), vec![0, 0, 1]]);
+    rig.expect([
+        Effect::Transmit(a, with_words(&[4], "on")),
+        Effect::Transmit(c, with_words(&[4], "on")),
+        Effect::Count(Counter::HopLimit),
+        Effect::Count(Counter::Malformed),
+    ]);
+    let msg = rig.recv().unwrap();
+    assert_eq!((words(&msg), msg.body(), msg.source()), (vec![4], &b"on"[..], Some(b)));
+    assert!(rig.recv().is_err());
+}
+
+/// sp-wire 8.14 item 155
+#[test]
+fn star_sends_the_hops_as_they_are_and_no_other_header() {
+    let mut rig = Rig::<Star>::new();
+    let peers = [rig.peer(), rig.peer()];
+    for hops in [0, 4, 255] {
+        rig.send(with_header(&[hops], "x")).unwrap();
+        assert_eq!(rig.transmitted(), peers.map(|peer| (peer, with_words(&[hops], "x"))));
+    }
+    for header in [&[][..], &[0, 0, 1], &[0, 0, 0, 1, 2], &[0; 8], &[0, 0, 1, 0], &[1, 0, 0, 0]] {
+        let mut msg = Message::from("x");
+        msg.set_header(header).unwrap();
+        let sent = rig.send(msg);
+        assert!(matches!(&sent, Err(Unsent::Header(back)) if back.header() == header), "{sent:?}");
+    }
+    assert_eq!(rig.transmitted(), []);
+}
+
 /// sp-wire 3.3
 #[test]
 fn sub_receives_everything_and_pub_and_push_send_no_header() {
@@ -336,6 +390,7 @@ fn raw_speaks_the_numbers_of_its_pattern() {
         (Pair::SELF, Pair::PEER, 0x10, 0x10),
         (Pair1::SELF, Pair1::PEER, 0x11, 0x11),
         (Bus::SELF, Bus::PEER, 0x70, 0x70),
+        (Star::SELF, Star::PEER, 0x640, 0x640),
         (Pub::SELF, Pub::PEER, 0x20, 0x21),
         (Sub::SELF, Sub::PEER, 0x21, 0x20),
         (Push::SELF, Push::PEER, 0x50, 0x51),
@@ -349,6 +404,8 @@ fn raw_speaks_the_numbers_of_its_pattern() {
 #[test]
 fn options_are_checked_and_printed() {
     assert_eq!(RawOptions::new().to_string(), "ttl 8, queue 1024, queue_bytes 16777216");
+    let set = RawOptions::new().ttl(3).queue(7).queue_bytes(9).when_full(WhenFull::DropOldest);
+    assert_eq!(set.to_string(), "ttl 3, queue 7, queue_bytes 9, when_full drop oldest");
     assert_eq!(RawOptions::new().check(), Ok(()));
     for (bad, option) in [
         (RawOptions::new().ttl(0), "ttl"),

@@ -10,6 +10,7 @@ use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 use super::role::{Role, Route};
 use super::{RawEngine, RawOptions};
 use crate::engine::backtrace::{Header, TTL_MAX, TTL_MIN};
+use crate::engine::each::send_to_each;
 use crate::engine::inbox::Inbox;
 use crate::engine::numbers::PeerWords;
 use crate::engine::rotation::Rotation;
@@ -45,7 +46,7 @@ impl<R: Role> Engine for TwoWay<R> {
     fn new(options: RawOptions, seed: u64) -> Self {
         Self {
             ttl: options.ttl.clamp(TTL_MIN, TTL_MAX),
-            inbox: Inbox::new(options.limit),
+            inbox: Inbox::new(options.when_full.unwrap_or(R::WHEN_FULL), options.limit),
             peers: IdMap::new(),
             words: PeerWords::new(seed),
             turns: Rotation::new(),
@@ -84,6 +85,7 @@ impl<R: Role> Engine for TwoWay<R> {
         };
         let (ttl, mut is_broken) = (self.ttl, false);
         let taken = self.inbox.take(
+            peer,
             batch,
             |msg, fx| {
                 let header = if is_broken { Header::Broken } else { R::arrives(msg, from, ttl) };
@@ -99,9 +101,6 @@ impl<R: Role> Engine for TwoWay<R> {
             batch.clear();
             self.closed(peer, fx);
             fx.close(peer, CloseReason::BadHeader { protocol: R::SELF });
-        } else if R::DROPS {
-            fx.count_for(peer, Counter::DroppedOnReceive, batch.len());
-            batch.clear();
         }
         self.inbox.read_on(peer, taken, batch, fx)
     }
@@ -170,18 +169,8 @@ impl<R: Role> TwoWay<R> {
         }
     }
 
-    /// Each peer but the last gets a share, so that a single one gets the message itself.
     fn send_to_all_but(&self, word: Option<u32>, msg: &mut Message, fx: &mut impl Effects) {
-        let mut last = None;
-        for (peer, _) in self.peers.iter().filter(|(_, other)| Some(**other) != word) {
-            if !fx.room(peer) {
-                fx.count_for(peer, Counter::DroppedOnSend, 1);
-            } else if let Some(before) = last.replace(peer) {
-                fx.transmit(before, &mut msg.share());
-            }
-        }
-        if let Some(last) = last {
-            fx.transmit(last, msg);
-        }
+        let others = self.peers.iter().filter(|(_, other)| Some(**other) != word);
+        send_to_each(others.map(|(peer, _)| peer), msg, fx);
     }
 }

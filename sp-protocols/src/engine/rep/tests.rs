@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::Options as _;
 use crate::engine::testing::{Effect, Rig, Unsent, with_words};
 
 const MAIN: CtxId = CtxId::MAIN;
@@ -287,6 +288,58 @@ fn a_flood_from_one_peer_alone_leaves_room_for_others() {
 }
 
 #[test]
+fn a_rep_that_is_told_to_drops_requests_and_reads_on() {
+    for (when_full, kept) in
+        [(WhenFull::DropNewest, [b"1", b"2"]), (WhenFull::DropOldest, [b"4", b"5"])]
+    {
+        let mut rig = Rig::<Rep>::with(RepOptions::new().queue(2).when_full(when_full));
+        let (flood, calm) = (rig.peer(), rig.peer());
+        let batch = ["1", "2", "3", "4", "5"].map(|body| with_words(&[ID], body));
+        assert_eq!(rig.arrive(flood, batch), Flow::More);
+        assert_eq!(rig.counted(), [Counter::DroppedOnReceive; 3]);
+        request(&mut rig, calm, "calm");
+        assert_eq!(
+            [next(&mut rig), next(&mut rig), next(&mut rig)],
+            [&kept[0][..], b"calm", kept[1]]
+        );
+        assert_eq!(rig.recv(), Err(RecvBlocked::Empty));
+    }
+}
+
+#[test]
+fn requests_of_a_peer_that_does_not_read_its_replies_make_way_for_nothing() {
+    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest] {
+        let mut rig = Rig::<Rep>::with(RepOptions::new().when_full(when_full));
+        let a = rig.peer_with_room(0);
+        let _ = rig.arrive(a, ["1", "2"].map(|body| with_words(&[ID], body)));
+        assert_eq!(next(&mut rig), b"1");
+        rig.send("parked").unwrap();
+        request(&mut rig, a, "3");
+        assert_eq!(rig.counted(), [Counter::DroppedOnReceive]);
+        assert_eq!(rig.recv(), Err(RecvBlocked::Empty));
+        rig.set_room(a, 1);
+        assert_eq!(next(&mut rig), b"2");
+    }
+}
+
+#[test]
+fn while_others_fill_the_room_for_requests_the_oldest_of_a_peer_make_way_and_then_its_newest() {
+    let options = RepOptions::new().queue_bytes(4 * 132).when_full(WhenFull::DropOldest);
+    let mut rig = Rig::<Rep>::with(options);
+    let [a, b, c] = [rig.peer(), rig.peer(), rig.peer()];
+    let two = || ["1", "2"].map(|_| with_words(&[ID], ""));
+    let _ = rig.arrive(a, two());
+    let _ = rig.arrive(b, two());
+    let _ = rig.arrive(c, two());
+    assert_eq!(rig.counted(), [Counter::DroppedOnReceive; 2]);
+    let _ = rig.arrive(b, [with_words(&[ID], "newest")]);
+    assert_eq!(rig.counted(), [Counter::DroppedOnReceive]);
+    assert_eq!([next(&mut rig), next(&mut rig)], [b"", b""]);
+    assert_eq!([next(&mut rig), next(&mut rig)], [&b""[..], b"newest"]);
+    assert_eq!(rig.recv(), Err(RecvBlocked::Empty));
+}
+
+#[test]
 fn many_peers_share_one_bound_and_go_on_in_turn_once_half_is_free() {
     let mut rig = narrow();
     let peers = [(); 8].map(|()| rig.peer());
@@ -538,7 +591,10 @@ fn options_outside_their_range_are_refused_by_name() {
     }
     assert_eq!(RepOptions::new().queue(0).check().unwrap_err().option, "queue");
     assert_eq!(RepOptions::new().queue_bytes(0).check().unwrap_err().option, "queue_bytes");
-    assert_eq!(RepOptions::default().to_string(), "ttl 8, queue 128, queue_bytes 16777216");
+    assert_eq!(
+        RepOptions::default().to_string(),
+        "ttl 8, queue 128, queue_bytes 16777216, when_full block"
+    );
 }
 
 /// sp-wire 8.9 item 122

@@ -83,6 +83,28 @@ fn a_full_inbox_drops_the_newest_and_passes_it_on_all_the_same() {
 }
 
 #[test]
+fn a_full_inbox_drops_the_oldest_or_blocks_if_told_to() {
+    let mut rig = Rig::<Star>::with(StarOptions::new().queue(1).when_full(WhenFull::DropOldest));
+    let [a, b] = [rig.peer(), rig.peer()];
+    assert_eq!(rig.arrive(a, [came(0, "1"), came(0, "2")]), Flow::More);
+    rig.expect([
+        Effect::Transmit(b, came(1, "1")),
+        Effect::Transmit(b, came(1, "2")),
+        Effect::Count(Counter::DroppedOnReceive),
+    ]);
+    assert_eq!(rig.recv_all(9), [b"2"]);
+    let mut rig = Rig::<Star>::with(StarOptions::new().queue(1).when_full(WhenFull::Block));
+    let [a, b] = [rig.peer(), rig.peer()];
+    assert_eq!(rig.arrive(a, [came(0, "1"), came(0, "2")]), Flow::Pause);
+    rig.expect([Effect::Transmit(b, came(1, "1"))]);
+    assert_eq!(rig.recv_all(1), [b"1"]);
+    rig.expect([Effect::Resume(a)]);
+    assert_eq!(rig.read(a), Flow::More);
+    rig.expect([Effect::Transmit(b, came(1, "2"))]);
+    assert_eq!(rig.recv_all(9), [b"2"]);
+}
+
+#[test]
 fn a_neighbour_that_has_gone_gets_nothing() {
     let mut rig = Rig::<Star>::new();
     let [gone, stays] = [rig.peer(), rig.peer()];
@@ -98,7 +120,8 @@ fn options_are_checked_and_printed() {
     assert_eq!(named(StarOptions::new().ttl(16)), Err("ttl"));
     assert_eq!(named(StarOptions::new().queue(0)), Err("queue"));
     assert_eq!(named(StarOptions::new().queue_bytes(0)), Err("queue_bytes"));
-    let set = StarOptions::new().ttl(3).queue(7).queue_bytes(9);
-    assert_eq!(set.to_string(), "ttl 3, queue 7, queue_bytes 9");
-    assert_eq!(StarOptions::default().to_string(), "ttl 8, queue 1024, queue_bytes 16777216");
+    let set = StarOptions::new().ttl(3).queue(7).queue_bytes(9).when_full(WhenFull::Block);
+    assert_eq!(set.to_string(), "ttl 3, queue 7, queue_bytes 9, when_full block");
+    let default = "ttl 8, queue 1024, queue_bytes 16777216, when_full drop newest";
+    assert_eq!(StarOptions::default().to_string(), default);
 }

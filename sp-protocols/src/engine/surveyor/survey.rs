@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use sp_core::id::{CtxId, PeerId};
+use sp_core::id::CtxId;
 use sp_core::message::Message;
 
 use super::SurveyorOptions;
+use crate::engine::inbox::count_dropped;
 use crate::engine::numbers::RequestIds;
 use crate::engine::queue::Queue;
-use crate::engine::{Counter, Effects, RecvBlocked};
+use crate::engine::{Counter, Effects, RecvBlocked, WhenFull};
 
 /// A context's state, and what is still owed to its receives.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(super) struct Survey {
     pub(super) state: State,
     /// What has come in time and was not received. Empty while idle.
     responses: Queue,
+    when_full: WhenFull,
     /// Receives that waited for a survey that has been replaced, and are to hear of it.
     pub(super) canceled: usize,
     /// What stands among the deadlines for this context.
@@ -49,6 +51,7 @@ impl Survey {
             time: options.survey_time,
             state: State::Idle,
             responses: Queue::new(options.limit),
+            when_full: options.when_full,
             canceled: 0,
             deadline: None,
         }
@@ -81,17 +84,31 @@ impl Survey {
         })
     }
 
-    /// Keeps a response for the next receive, if there is room.
-    pub(super) fn keep(
-        &mut self,
-        peer: PeerId,
-        response: Message,
-        ctx: CtxId,
-        fx: &mut impl Effects,
-    ) {
-        match self.responses.push(response) {
-            Ok(()) => fx.wake_recv(ctx),
-            Err(_) => fx.count_for(peer, Counter::DroppedOnReceive, 1),
+    /// Whether responses have to wait where they are.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.when_full == WhenFull::Block && self.responses.is_full()
+    }
+
+    /// Whether it stops nobody any more who had to wait for it.
+    pub(super) fn is_half_free(&self) -> bool {
+        self.responses.is_half_free()
+    }
+
+    /// Keeps a response for the next receive, or drops what has to make way.
+    pub(super) fn keep(&mut self, response: Message, ctx: CtxId, fx: &mut impl Effects) {
+        let mut drop_one = |msg: &Message| count_dropped(msg, fx);
+        let is_kept = match self.when_full {
+            WhenFull::DropOldest => {
+                self.responses.push_dropping_oldest(response, drop_one);
+                true
+            }
+            // Where it blocks there is room.
+            WhenFull::DropNewest | WhenFull::Block => {
+                self.responses.push(response).inspect_err(|msg| drop_one(msg)).is_ok()
+            }
+        };
+        if is_kept {
+            fx.wake_recv(ctx);
         }
     }
 

@@ -191,6 +191,42 @@ fn every_response_in_time_is_delivered_until_the_queue_is_full() {
     assert_eq!(rig.recv_all(999), wanted, "the newest was dropped");
 }
 
+#[test]
+fn the_oldest_responses_make_way_if_told_to() {
+    let options = SurveyorOptions::new().queue(2).when_full(WhenFull::DropOldest);
+    let mut rig = Rig::<Surveyor>::with(options);
+    let a = rig.peer();
+    let id = ask(&mut rig, MAIN, "who?", &[a]);
+    let _ = ["1", "2", "3"].map(|body| respond(&mut rig, a, id, body));
+    assert_eq!(rig.counted(), [Counter::DroppedOnReceive]);
+    assert_eq!(rig.recv_all(9), [b"2", b"3"]);
+}
+
+#[test]
+fn a_survey_that_blocks_stops_its_peers_until_half_is_free_or_it_is_over() {
+    let options = with_time(SECOND).queue(2).when_full(WhenFull::Block);
+    let mut rig = Rig::<Surveyor>::with(options);
+    let a = rig.peer();
+    let of = |id, count| (0..count).map(move |_| with_words(&[id], "me"));
+    let goes_on = |rig: &mut Rig<_>| rig.world.take_effects().contains(&Effect::Resume(a));
+    let first = ask(&mut rig, MAIN, "who?", &[a]);
+    assert_eq!(rig.arrive(a, of(first, 5)), Flow::Pause);
+    assert!(rig.recv().is_ok() && goes_on(&mut rig));
+    assert_eq!(rig.read(a), Flow::Pause);
+    // Those of the survey before stand in the way of nobody.
+    rig.send("and now?").unwrap();
+    assert!(goes_on(&mut rig));
+    assert_eq!(rig.read(a), Flow::More);
+    assert_eq!(rig.counted(), [Counter::StaleReply; 2]);
+    let third = ask(&mut rig, MAIN, "who?", &[a]);
+    assert_eq!(rig.arrive(a, of(third, 3)), Flow::Pause);
+    rig.advance(SECOND);
+    assert!(goes_on(&mut rig));
+    assert_eq!(rig.read(a), Flow::More);
+    assert_eq!(rig.counted(), [Counter::StaleReply]);
+    assert_eq!(rig.recv_all(9).len(), 2);
+}
+
 /// sp-wire 8.9 item 123
 #[test]
 fn a_peer_without_room_misses_the_survey_and_nobody_else_does() {
@@ -296,7 +332,7 @@ fn a_survey_time_of_zero_is_refused_and_options_are_printed() {
     assert_eq!(refused(SurveyorOptions::new().queue_bytes(0)), Err("queue_bytes"));
     assert_eq!(refused(SurveyorOptions::default()), Ok(()));
     assert_eq!(
-        with_time(SECOND / 2).queue(7).queue_bytes(8).to_string(),
-        "survey_time 500ms, queue 7, queue_bytes 8"
+        with_time(SECOND / 2).queue(7).queue_bytes(8).when_full(WhenFull::Block).to_string(),
+        "survey_time 500ms, queue 7, queue_bytes 8, when_full block"
     );
 }

@@ -9,7 +9,7 @@ use sp_transport::Driver;
 
 use super::lane::{Forward, Lane};
 use crate::engine::raw::{Plain, RawEngine, Role, TwoWay};
-use crate::engine::{Engine, Pub, Pull, Push, Sub};
+use crate::engine::{Engine, Pub, Pull, Push, RecvEngine, SendEngine, Star, Sub};
 use crate::socket::Socket;
 use crate::socket::wait::{Side, Ticket};
 
@@ -30,9 +30,29 @@ pub struct Lanes {
     pub(super) back: Option<Box<dyn Forward>>,
 }
 
+impl Lanes {
+    fn both_ways<A, B>(a: &Socket<A>, b: &Socket<B>) -> Self
+    where
+        A: SendEngine + RecvEngine,
+        B: SendEngine + RecvEngine,
+    {
+        Self { there: Some(Box::new(Lane::new(a, b))), back: Some(Box::new(Lane::new(b, a))) }
+    }
+}
+
 impl<R: Role> Fits<TwoWay<R::Peer>> for TwoWay<R> {
     fn lanes(a: &Socket<Self>, b: &Socket<TwoWay<R::Peer>>) -> Lanes {
-        Lanes { there: Some(Box::new(Lane::new(a, b))), back: Some(Box::new(Lane::new(b, a))) }
+        Lanes::both_ways(a, b)
+    }
+}
+
+impl Fits<Self> for Plain<Star> {
+    fn lanes(a: &Socket<Self>, b: &Socket<Self>) -> Lanes {
+        if a.id() == b.id() {
+            // It passes on by itself, and a second time would be once too often.
+            return Lanes { there: None, back: None };
+        }
+        Lanes::both_ways(a, b)
     }
 }
 

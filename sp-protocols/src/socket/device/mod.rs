@@ -13,12 +13,13 @@ use std::task::{self, Poll, Waker};
 
 use sp_core::stats::Stats;
 use sp_core::sync::{Mutex, lock};
+use sp_transport::Driver;
 
 use self::ends::{End, Lanes};
 use self::lane::{Forward, Tally};
 use super::Socket;
 use super::wait::{Parker, Ticket};
-use crate::engine::raw::RawEngine;
+use crate::engine::raw::{RawEngine, Role, TwoWay};
 
 /// Passes everything on between two raw sockets, header included: from one network to another.
 ///
@@ -56,9 +57,9 @@ use crate::engine::raw::RawEngine;
 ///
 /// **A slow side holds up what is on its way to it, and nothing else.** What one side cannot take waits: in the other
 /// socket up to its queue, then with the peers, which are not read. The other direction goes on. Where a pattern does
-/// not wait but drops (PUB, SURVEYOR, BUS, replies and responses), the device drops as well, and the sockets count it.
+/// not wait but drops (PUB, SURVEYOR, BUS, STAR, replies and responses), the device drops as well, and the sockets count it.
 ///
-/// **Loops** end where headers count: REP, RESPONDENT and PAIR1 drop what has passed more devices than their
+/// **Loops** end where headers count: REP, RESPONDENT, PAIR1 and STAR drop what has passed more devices than their
 /// [`ttl`](crate::engine::raw::RawOptions::ttl) allows. BUS has no such count, and PUB and PUSH have no header at
 /// all: never close a ring with them.
 ///
@@ -121,7 +122,8 @@ struct Call {
 impl Device {
     /// Connects two raw sockets of patterns that talk to each other, in any order.
     ///
-    /// Given the same socket twice, this is a [`reflector`](Self::reflector).
+    /// Given the same socket twice, this is a [`reflector`](Self::reflector). A STAR is one by itself: then the device only
+    /// waits for its end.
     pub fn new<A: Fits<B>, B: RawEngine>(a: Socket<A>, b: Socket<B>) -> Self {
         let Lanes { there, back } = A::lanes(&a, &b);
         let [tally_there, tally_back] = [&there, &back]
@@ -144,7 +146,12 @@ impl Device {
     /// use sp_protocols::raw;
     /// raw::Device::reflector(raw::Rep::new().unwrap());
     /// ```
-    pub fn reflector<E: Fits<E>>(socket: Socket<E>) -> Self {
+    ///
+    /// ```compile_fail,E0308
+    /// use sp_protocols::raw;
+    /// raw::Device::reflector(raw::Star::new().unwrap());
+    /// ```
+    pub fn reflector<R: Role<Peer = R>>(socket: Socket<TwoWay<R>>) -> Self {
         Self::new(socket.clone(), socket)
     }
 
@@ -165,8 +172,7 @@ impl Device {
             if self.step(&task::Context::from_waker(&waker)) {
                 break;
             }
-            let Some(lane) = self.lanes.first() else { break };
-            let driver = lane.driver();
+            let Some(driver) = self.driver() else { break };
             self.control.leave_to_worker(|end| !Arc::ptr_eq(end.driver(), driver));
             parker.wait(driver, None);
         }
@@ -200,6 +206,12 @@ impl Device {
         let tickets = self.control.ends.iter().map(|end| end.watch(waker)).collect();
         self.watch = Some(Watch { waker: waker.clone(), tickets });
         let _dropped_unlocked = lock(&self.control.call).waker.replace(waker.clone());
+    }
+
+    /// What the device drives where it has a thread.
+    fn driver(&self) -> Option<&Arc<Driver>> {
+        let lane = self.lanes.first().map(|lane| lane.driver());
+        lane.or_else(|| self.control.ends.first().map(|end| end.driver()))
     }
 
     fn unwatch(&mut self) {

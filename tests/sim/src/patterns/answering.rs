@@ -6,7 +6,9 @@ use std::task::Poll;
 
 use sp_core::id::CtxId;
 use sp_core::pipe::Backlog;
-use sp_protocols::engine::{ContextEngine, Counter, Engine, RecvEngine, RepOptions, SendEngine};
+use sp_protocols::engine::{
+    ContextEngine, Counter, Engine, RecvEngine, RepOptions, SendEngine, WhenFull,
+};
 
 use super::connect_some;
 use crate::node::{Books, Spec};
@@ -85,7 +87,9 @@ pub(super) fn answerer<E: Answers>(post: &Shared, manners: Manners, luck: &mut R
     let (mut queue, mut bytes) = (u64::MAX, u64::MAX);
     if manners.swallows {
         (queue, bytes) = (1 + luck.small(16), 1 + luck.small(10_000));
-        options = options.queue(queue as usize).queue_bytes(bytes as usize);
+        let policies = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block];
+        let when_full = *luck.pick(&policies);
+        options = options.queue(queue as usize).queue_bytes(bytes as usize).when_full(when_full);
     }
     Spec {
         options,

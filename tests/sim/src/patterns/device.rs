@@ -98,7 +98,11 @@ fn end<E: Raw>(queue: u64, partners: u64, other: usize, lanes: [&Lane; 2]) -> Sp
 }
 
 /// What takes messages from a node by `out` to `other`, and gives it what comes from there by `back`.
-pub(super) fn tasks<E: Raw>(other: usize, out: &Lane, back: &Lane) -> Vec<Box<dyn Task<E>>> {
+pub(super) fn tasks<E: RecvEngine + SendEngine>(
+    other: usize,
+    out: &Lane,
+    back: &Lane,
+) -> Vec<Box<dyn Task<E>>> {
     let (out, back) = (Rc::clone(out), Rc::clone(back));
     vec![Box::new(Taker { out, other }), Box::new(Giver { back, other, msg: None })]
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sp_core::id::{CtxId, PeerId};
 use sp_core::message::Message;
-use sp_protocols::engine::{Counter, Respondent, Surveyor, SurveyorOptions};
+use sp_protocols::engine::{Counter, Respondent, Surveyor, SurveyorOptions, WhenFull};
 
 use super::answering::{self, Known, Manners, Shared};
 use crate::node::{Books, Spec};
@@ -16,17 +16,27 @@ use crate::task::{Desk, Next, Patience, Task, Unmet};
 use crate::world::World;
 
 pub(super) fn build(world: &mut World) {
+    let policies = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block];
+    let when_full = *world.stage.luck.pick(&policies);
     let manners = Manners::draw(&mut world.stage.luck);
-    let time = *world.stage.luck.pick(&[AMPLE, AMPLE / 10, AMPLE / 100]);
-    answering::build::<Surveyor, Respondent>(world, manners, |post| surveyor(post, manners, time));
+    let time = *world.stage.luck.pick(&[AMPLE / 10, AMPLE / 100, AMPLE]);
+    let surveyor = |post: &Shared| surveyor(post, manners, time, when_full);
+    answering::build::<Surveyor, Respondent>(world, manners, surveyor);
 }
 
 /// A node whose surveys take `time`.
-fn surveyor(post: &Shared, manners: Manners, time: Duration) -> Spec<Surveyor> {
+fn surveyor(
+    post: &Shared,
+    manners: Manners,
+    time: Duration,
+    when_full: WhenFull,
+) -> Spec<Surveyor> {
     let post = Rc::clone(post);
+    // What blocks loses nothing, however little room there is.
+    let queue = if when_full == WhenFull::Block { 1 } else { QUEUE };
     let all_answer = time >= AMPLE && !manners.swallows;
     Spec {
-        options: SurveyorOptions::new().survey_time(time).queue(QUEUE),
+        options: SurveyorOptions::new().survey_time(time).queue(queue).when_full(when_full),
         tasks: Box::new(move |_, luck| {
             let asker = |nth| -> Box<dyn Task<Surveyor>> {
                 let ctx = (nth == 0).then_some(CtxId::MAIN);
@@ -39,6 +49,9 @@ fn surveyor(post: &Shared, manners: Manners, time: Duration) -> Spec<Surveyor> {
             let tally = books.tally;
             let sent = tally.transmitted + tally.counted(Counter::DroppedOnSend);
             books.equal("surveys sent", tally.owed, sent)?;
+            if when_full == WhenFull::Block {
+                books.none_missing(tally.counted(Counter::DroppedOnReceive))?;
+            }
             let dropped = [Counter::StaleReply, Counter::DroppedOnReceive];
             let went = tally.received + tally.sum(dropped);
             books.settles_but(tally.forsaken, "responses received", tally.arrived, went)
@@ -139,7 +152,7 @@ impl Asker {
                     let what = format!("{} of {peers} answered survey {number}", from.len());
                     desk.fail(Oracle::Stuck, what);
                 }
-                if desk.whim(4) {
+                if desk.whim(2) {
                     // It asks once more, after others may have come.
                     self.state = State::Asked(Survey { is_over: true, ..survey });
                 }
