@@ -24,7 +24,8 @@
 //!
 //! Addresses are URLs: `tcp://host:port`, `ws://host:port/path`, `udp://host:port`, `ipc:///path`, `abstract://name`,
 //! `socket://`, `inproc://name`, and with the feature `tls` `tls+tcp://host:port` and `wss://host:port/path`; see
-//! [`Endpoint`], [`DialOptions`] and [`ListenOptions`]. A program can bring a [`transport`] of its own.
+//! [`Endpoint`], [`DialOptions`] and [`ListenOptions`], and for a table of all of them the [`readme`]. A program can
+//! bring a [`transport`] of its own.
 //! [`Socket::admit`] decides who is let in. Every send and receive comes in four forms: `try_`, blocking, with a timeout
 //! or deadline, and as a plain [`Future`] for any runtime.
 //!
@@ -33,8 +34,8 @@
 //! A [`Context`] is one more conversation on a socket: many requests or surveys outstanding, many answered in parallel,
 //! many subscriptions with a queue of their own.
 //!
-//! Features, none of them on unless asked for: `tokio` for sockets whose tasks do their own I/O, `stream` for receiving
-//! as a `Stream`, `bytes` for messages from and to `Bytes`.
+//! Features, none of them on unless asked for: `tls`, `tokio` for sockets whose tasks do their own I/O, `stream` for
+//! receiving as a `Stream`, `bytes` for messages from and to `Bytes`.
 //!
 //! All sockets of a process share one I/O thread, started with the first and ended with the last. A call that
 //! waits does its socket's I/O itself.
@@ -75,10 +76,10 @@ pub use sp_transport::{
     AttachError, DialError, DialOptions, ListenError, ListenOptions, UdpOptions,
 };
 
-/// Compiles and runs the programs in the README.
-#[cfg(doctest)]
+/// The README: all URLs and patterns, every option of endpoints with its default, what holds on an open port, figures.
+#[doc = ""]
 #[doc = include_str!("../README.md")]
-struct Readme;
+pub mod readme {}
 
 /// Compiles what has to compile, and sees that the rest does not.
 #[cfg(doctest)]

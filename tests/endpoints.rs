@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{self, UnixListener, UnixStream};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use shared::{DEADLINE, Transport, unique, wait_connected, wait_event};
+use crossbeam_channel::bounded;
+use shared::{DEADLINE, Transport, apart, unique, wait_connected, wait_event};
+use socket2::{Domain, SockAddr, Socket, Type};
 use sp::{
-    AttachError, CloseReason, DialError, DialOptions, Endpoint, EndpointError, ListenError,
-    ListenOptions, PipeEvent, PipeInfo, Pull, Push,
+    Admission, AttachError, CloseReason, DialError, DialOptions, Endpoint, EndpointError,
+    ListenError, ListenOptions, PipeEvent, PipeInfo, Pull, Push, Rep, Req,
 };
 
 #[path = "support/mod.rs"]
@@ -128,6 +131,35 @@ fn a_listening_descriptor_is_taken_over_whatever_its_kind() {
     fs::remove_file(&path).unwrap();
 }
 
+/// As a supervisor does it: it has the port, and starts the program for the first client.
+#[test]
+fn a_process_listens_on_what_it_was_started_with() {
+    const STARTED: &str = "SP_TEST_STARTED_WITH_A_LISTENER";
+    if std::env::var_os(STARTED).is_some() {
+        let rep = Rep::new().unwrap();
+        let given = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+        rep.listen_on(given, "tcp://*", &ListenOptions::new()).unwrap();
+        let question = rep.recv_timeout(DEADLINE).unwrap();
+        rep.send(question).unwrap();
+        assert_eq!(rep.close_within(DEADLINE), 0);
+        return;
+    }
+    let port = TcpListener::bind("127.0.0.1:0").unwrap();
+    let req = Req::new().unwrap();
+    let url = format!("tcp://{}", port.local_addr().unwrap());
+    req.dial_with(url, &DialOptions::new().background(true)).unwrap();
+    let mut program = Command::new(std::env::current_exe().unwrap())
+        .args(["a_process_listens_on_what_it_was_started_with", "--exact"])
+        .env(STARTED, "1")
+        .stdin(OwnedFd::from(port))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    req.send_timeout("is served", DEADLINE).unwrap();
+    assert_eq!(req.recv_timeout(DEADLINE).unwrap(), "is served");
+    assert!(program.wait().unwrap().success());
+}
+
 #[test]
 fn only_a_listening_stream_socket_is_taken_over_as_a_listener() {
     let listening = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -199,6 +231,40 @@ fn a_listener_has_no_more_connections_than_it_may() {
     }
 }
 
+/// Whoever accepts is the worker, which is kept by the program's own admission meanwhile.
+#[test]
+fn the_system_keeps_as_many_waiting_as_the_backlog_says() {
+    apart(|| {
+        for backlog in [3, 20] {
+            let pull = Pull::new().unwrap();
+            let (arrive, arrived) = bounded(1);
+            let (let_go, gone) = bounded::<()>(0);
+            pull.admit(move |_| {
+                arrive.send(()).unwrap();
+                assert!(gone.recv().is_err());
+                Admission::Accept
+            });
+            let options = ListenOptions::new().backlog(backlog);
+            let listener = pull.listen_with(abstract_url(), &options).unwrap();
+            let push = Push::new().unwrap();
+            push.dial_with(listener.endpoint(), &DialOptions::new().background(true)).unwrap();
+            arrived.recv_timeout(DEADLINE).unwrap();
+            let name = listener.endpoint().to_string();
+            let name = name.strip_prefix("abstract://").unwrap();
+            let at = SockAddr::unix(format!("\0{name}")).unwrap();
+            let wait = || {
+                let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+                socket.set_nonblocking(true).unwrap();
+                socket.connect(&at).map(|()| socket)
+            };
+            let waiting: Vec<_> = std::iter::from_fn(|| wait().ok()).take(100).collect();
+            // Linux has one more than it is told.
+            assert_eq!(waiting.len(), backlog as usize + 1);
+            drop(let_go);
+        }
+    });
+}
+
 /// sp-wire 8.7 item 91: a limit on those who wait to shake hands, as for any listener.
 #[test]
 fn a_listener_for_descriptors_has_its_limits() {
@@ -216,6 +282,23 @@ fn a_listener_for_descriptors_has_its_limits() {
     let mut greeting = [0; 8];
     std::io::Read::read_exact(&mut &theirs[15], &mut greeting).unwrap();
     assert_eq!(greeting, *b"\0SP\0\0\x51\0\0");
+}
+
+#[test]
+fn an_address_that_does_not_answer_is_given_up_in_time() {
+    // Nobody accepts, and there is no more room to wait for that.
+    let place = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    place.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    place.listen(0).unwrap();
+    let at = place.local_addr().unwrap().as_socket().unwrap();
+    let _waits = TcpStream::connect(at).unwrap();
+    for transport in over_tcp() {
+        let url = transport.url().replace("127.0.0.1:0", &at.to_string());
+        let hasty = transport.dial_options().handshake_limit(Duration::from_millis(50));
+        let error = Push::new().unwrap().dial_with(url, &hasty).unwrap_err();
+        let late = CloseReason::HandshakeTimeout;
+        assert!(matches!(&error, DialError::Failed { why, .. } if *why == late), "{error:?}");
+    }
 }
 
 #[test]

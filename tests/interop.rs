@@ -903,6 +903,8 @@ impl Address {
             Transport::Tcp => Self::port("tcp").expect("a free port"),
             #[cfg(feature = "tls")]
             Transport::Tls => Self::port("tls+tcp").expect("a free port"),
+            #[cfg(feature = "tls")]
+            Transport::Wss => Self::port("wss").expect("a free port"),
             // Without a path, which nanocat takes to dial but not to listen.
             Transport::Ws => Self::port("ws").expect("a free port"),
             _ => Self::ours(transport),

@@ -130,6 +130,8 @@ macro_rules! on_stream {
 
 on_stream!(tcp, Transport::Tcp);
 on_stream!(ipc, Transport::Ipc);
+on_stream!(abstract_name, Transport::Abstract);
+on_stream!(given, Transport::Given);
 on_stream!(inproc, Transport::Inproc);
 #[cfg(feature = "tls")]
 on_stream!(tls, Transport::Tls);
@@ -148,7 +150,7 @@ fn requests_and_replies(transport: Transport) {
             rep.send(request).expect("there is a request");
         }
         // Until the last reply has left.
-        rep.close();
+        assert_eq!(rep.close_within(DEADLINE), 0);
     });
     for len in sizes(transport) {
         let body = pattern(len);
@@ -167,7 +169,7 @@ fn surveys_and_responses(transport: Transport) {
             respondent.send(survey).expect("there is a survey");
         }
         // Until the last response has left.
-        respondent.close();
+        assert_eq!(respondent.close_within(DEADLINE), 0);
     });
     for len in sizes(transport) {
         let body = pattern(len);
@@ -254,7 +256,7 @@ fn ordered_requests(transport: Transport) {
             assert_eq!(request, numbered(n), "requests come in order");
             rep.send(request).expect("there is a request");
         }
-        rep.close();
+        assert_eq!(rep.close_within(DEADLINE), 0);
     });
     for n in 0..REQUESTS {
         req.send_timeout(numbered(n), DEADLINE).expect("the server is connected");
@@ -275,7 +277,7 @@ fn answered_surveys(transport: Transport) {
                     assert_eq!(recv(&respondent), numbered(n), "surveys come in order");
                     respondent.send(numbered(n * 100 + name)).expect("there is a survey");
                 }
-                respondent.close();
+                assert_eq!(respondent.close_within(DEADLINE), 0);
             })
         })
         .collect();

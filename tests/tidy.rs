@@ -130,3 +130,22 @@ fn every_example_is_in_the_readme() {
         );
     }
 }
+
+#[test]
+fn every_option_of_endpoints_is_in_the_readme() {
+    let readme = read("README.md");
+    let mut seen = 0;
+    for file in ["options.rs", "udp/options.rs", "tls/config.rs"] {
+        let text = read(root().join("sp-transport/src").join(file));
+        for name in text.split("pub fn ").skip(1).filter_map(|rest| rest.split_once("(mut self")) {
+            let name = name.0;
+            if name.contains(['(', '\n']) {
+                continue;
+            }
+            seen += 1;
+            let is_there = ["`", "("].iter().any(|end| readme.contains(&format!("`{name}{end}")));
+            assert!(is_there, "README.md does not say what {name} of {file} is by default");
+        }
+    }
+    assert!(seen >= 25, "the options were not found");
+}

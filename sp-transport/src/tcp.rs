@@ -60,3 +60,33 @@ const ASKS: u32 = 3;
 
 /// What the system counts keep-alives in.
 const SECOND: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use socket2::{Domain, Type};
+
+    use super::*;
+
+    #[test]
+    fn what_is_set_is_what_the_system_goes_by_whatever_was_set_before() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let minute = Duration::from_secs(60);
+        for (nodelay, keepalive, user_timeout) in [
+            (true, Some(minute), Some(2 * minute)),
+            (false, None, None),
+            (true, Some(Duration::from_millis(1)), None),
+        ] {
+            Tuning { nodelay, keepalive, user_timeout, interface: None }.apply(&socket);
+            assert_eq!(socket.tcp_nodelay().expect("tcp"), nodelay);
+            assert_eq!(socket.keepalive().expect("a socket"), keepalive.is_some());
+            if let Some(idle) = keepalive {
+                let idle = idle.max(SECOND);
+                assert_eq!(socket.tcp_keepalive_time().expect("tcp"), idle);
+                assert_eq!(socket.tcp_keepalive_interval().expect("tcp"), (idle / 3).max(SECOND));
+                assert_eq!(socket.tcp_keepalive_retries().expect("tcp"), 3);
+            }
+            #[cfg(target_os = "linux")]
+            assert_eq!(socket.tcp_user_timeout().expect("tcp"), user_timeout);
+        }
+    }
+}

@@ -212,6 +212,26 @@ impl Raw {
         wire.dialing(TcpStream::connect(addr).expect("a listener"))
     }
 
+    /// As [`dial`](Self::dial), without TLS where there should be.
+    pub(crate) fn dial_in_clear(at: &Endpoint) -> Self {
+        let addr = SocketAddr::from(([127, 0, 0, 1], at.port().expect("a port")));
+        Self::new(Wire::Tcp, TcpStream::connect(addr).expect("a listener"))
+    }
+
+    /// Where TLS comes first, with its handshake behind them.
+    #[cfg(feature = "tls")]
+    pub(crate) fn dial_within_tls(at: &Endpoint) -> Self {
+        let mut raw = match at.to_string().strip_prefix("tls+tcp://") {
+            Some(addr) => {
+                let stream = TcpStream::connect(addr).expect("a listener");
+                Self::new(Wire::Tcp, scripted_client(stream, &[]))
+            }
+            None => Self::dial(at),
+        };
+        raw.stream.flush().expect("certificates that both sides trust");
+        raw
+    }
+
     fn new(wire: Wire, stream: impl Stream + 'static) -> Self {
         stream.set_patience(DEADLINE).expect("a live stream");
         Self { wire, stream: Box::new(stream) }

@@ -11,7 +11,7 @@ use sp::{
 };
 use sp_protocols::engine;
 
-use crate::shared::{DEADLINE, apart, connect, descriptors, memory, spawn, wait_until};
+use crate::shared::{DEADLINE, apart, connect, descriptors, memory, pattern, spawn, wait_until};
 use crate::support::{Host, Scene, Wire, any_closed, connected, eager, recv, refused, with_id};
 
 /// A REQ calls; a REP calls; a PUB calls.
@@ -258,6 +258,23 @@ fn messages_of_a_wrong_length_end_their_sender() {
         scene.bystander_works();
     }
     scene.newcomer_works();
+}
+
+/// sp-wire 8.6 item 81: the longest message in the longest datagram, whose end does not belong to it, and what is longer
+/// than any message.
+#[test]
+fn the_longest_datagram_there_is_arrives_whole() {
+    let scene = scene();
+    let (peer, id) = guest(&scene);
+    let longest = pattern(65_000 - 4);
+    peer.say(&[&request(&longest)[..], &[0xff; 499]].concat());
+    assert_eq!(recv(&scene.socket), &longest[..]);
+    scene.socket.send(&longest[..]).expect("it has been asked");
+    assert_eq!(peer.hear()[8 + 4..], longest);
+    scene.bystander_works();
+    peer.say(&request(&pattern(65_507 - 8 - 4)));
+    assert_eq!(peer.hear(), rep_disconnects(4));
+    assert_eq!(scene.closed(id), CloseReason::TooLong { announced: 65_499, limit: 65_000 });
 }
 
 /// sp-wire 8.6 item 84

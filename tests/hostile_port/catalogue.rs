@@ -4,13 +4,14 @@ use std::iter::repeat_n;
 
 use sp::CloseReason;
 
+use crate::scene::{Door, Hears};
 use crate::shared::Transport;
 
 /// One thing that strangers say where a handshake should be.
 pub(crate) struct Stranger {
     pub(crate) name: &'static str,
     pub(crate) bytes: Vec<u8>,
-    /// Why it is turned away: on streams, on ws, on tls.
+    /// Why it is turned away, by what is expected: SP, HTTP, TLS.
     whys: [&'static str; 3],
 }
 
@@ -43,12 +44,11 @@ impl Stranger {
         rows(include_str!("catalogue/strangers.txt")).map(row).collect()
     }
 
-    pub(crate) const fn why(&self, on: Transport) -> &'static str {
-        match on {
-            Transport::Ws => self.whys[1],
-            #[cfg(feature = "tls")]
-            Transport::Tls => self.whys[2],
-            _ => self.whys[0],
+    pub(crate) fn why(&self, door: Door) -> &'static str {
+        match door.hears() {
+            Hears::Sp => self.whys[0],
+            Hears::Http => self.whys[1],
+            Hears::Tls => self.whys[2],
         }
     }
 }

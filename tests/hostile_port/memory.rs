@@ -1,6 +1,6 @@
 use sp::{ProtocolId, Pull, Push};
 
-use crate::raw::{Raw, Wire, handshake, ws_head, ws_request};
+use crate::raw::{Raw, handshake, ws_head, ws_request};
 use crate::shared::{DEADLINE, Transport, apart, memory, unique, wait_connected};
 
 /// The worst that a thousand peers can do by announcing: what a process may grow by for each, and for all.
@@ -40,6 +40,12 @@ fn a_thousand_peers_that_announce_whole_records_cost_what_they_send() {
     apart(|| lies(Transport::Tls, b"\x16\x03\x01\x40\x00\x01"));
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn a_thousand_peers_that_announce_the_limit_over_wss_cost_what_they_send() {
+    apart(|| lies(Transport::Wss, &[&frame(0x82, 64 << 20)[..], b"!"].concat()));
+}
+
 /// `said` by each of a thousand, which then are silent and stay, must not make this process grow by more than promised.
 fn lies(on: Transport, said: &[u8]) {
     let pull = Pull::new().unwrap();
@@ -59,13 +65,13 @@ fn lies(on: Transport, said: &[u8]) {
     // What this side of the connections takes, and room for what is read, is there before.
     let mut liars: Vec<Raw> = (0..LIARS).map(|_| Raw::dial(listener.endpoint())).collect();
     for liar in &mut liars {
-        match liar.wire {
-            Wire::Ws => {
-                liar.send(request.as_bytes());
-                assert!(liar.http_head().starts_with("HTTP/1.1 101 "));
-            }
-            _ if is_shaking(on) => continue,
-            _ => assert_eq!(liar.shake(ProtocolId::PUSH), handshake(ProtocolId::PULL)),
+        if liar.wire.is_web() {
+            liar.send(request.as_bytes());
+            assert!(liar.http_head().starts_with("HTTP/1.1 101 "));
+        } else if !is_shaking(on) {
+            assert_eq!(liar.shake(ProtocolId::PUSH), handshake(ProtocolId::PULL));
+        } else {
+            continue;
         }
         wait_connected(&events);
     }
@@ -86,8 +92,8 @@ fn lies(on: Transport, said: &[u8]) {
 }
 
 /// Whether strangers lie in a handshake, and not behind it.
-const fn is_shaking(on: Transport) -> bool {
-    !matches!(on, Transport::Tcp | Transport::Ipc | Transport::Ws)
+fn is_shaking(on: Transport) -> bool {
+    on.is_secure() && !on.is_web()
 }
 
 /// What stands in front of a payload of `length` bytes, with a mask that changes nothing.

@@ -12,14 +12,71 @@ use sp::{CloseReason, ListenOptions, Listener, PeerId, PipeEvent, ProtocolId, Re
 use sp_core::clock;
 
 use crate::catalogue::kind;
-use crate::raw::{Raw, handshake, ws_request};
+use crate::raw::{Raw, Wire, handshake, ws_request};
 use crate::shared::{DEADLINE, Task, Transport, descriptors, spawn, wait_until};
 
 /// Those with a wire.
-pub(crate) fn wires() -> impl Iterator<Item = Transport> + Clone {
-    // The one in the other is made of both, and its conformance tests endure nonsense as well.
-    let is_both = |on: Transport| on.is_web() && on.is_secure();
-    Transport::ALL.into_iter().filter(move |on| *on != Transport::Inproc && !is_both(*on))
+fn wires() -> impl Iterator<Item = Transport> + Clone {
+    Transport::ALL.into_iter().filter(|on| *on != Transport::Inproc)
+}
+
+/// Where strangers come in: at every listener, and at those with TLS once more behind its handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    Street(Transport),
+    WithinTls(Transport),
+}
+
+impl Door {
+    pub(crate) fn all() -> impl Iterator<Item = Self> + Clone {
+        let within = wires().filter(|on| on.is_secure()).map(Self::WithinTls);
+        Self::streets().chain(within)
+    }
+
+    pub(crate) fn streets() -> impl Iterator<Item = Self> + Clone {
+        wires().map(Self::Street)
+    }
+
+    /// Where the same is spoken as on `plain`: there, and within TLS.
+    pub(crate) fn speaking(plain: Transport) -> impl Iterator<Item = Self> {
+        let is_same = move |door: &Self| match *door {
+            Self::Street(on) => on == plain,
+            Self::WithinTls(on) if on.is_web() => plain == Transport::Ws,
+            Self::WithinTls(_) => plain == Transport::Tcp,
+        };
+        Self::all().filter(is_same)
+    }
+
+    /// Whose listener it belongs to.
+    pub(crate) const fn on(self) -> Transport {
+        let (Self::Street(on) | Self::WithinTls(on)) = self;
+        on
+    }
+
+    /// How messages are framed there.
+    pub(crate) fn wire(self) -> Wire {
+        match self.on() {
+            Transport::Ipc => Wire::Ipc,
+            on if on.is_web() => Wire::Ws,
+            _ => Wire::Tcp,
+        }
+    }
+
+    pub(crate) fn hears(self) -> Hears {
+        match self {
+            Self::Street(on) if on.is_secure() => Hears::Tls,
+            Self::Street(on) | Self::WithinTls(on) if on.is_web() => Hears::Http,
+            _ => Hears::Sp,
+        }
+    }
+}
+
+/// What a listener expects to hear first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hears {
+    Sp,
+    Http,
+    Tls,
 }
 
 pub(crate) struct Port {
@@ -122,27 +179,41 @@ impl Port {
         &found.expect("it listens on all").1
     }
 
-    /// A stranger that is connected and has said nothing.
-    pub(crate) fn stranger(&self, on: Transport) -> Raw {
-        Raw::dial(self.listener(on).endpoint())
+    /// A stranger that is connected and has said nothing there.
+    pub(crate) fn stranger(&self, door: Door) -> Raw {
+        let at = self.listener(door.on()).endpoint();
+        match door {
+            Door::Street(on) if on.is_secure() => Raw::dial_in_clear(at),
+            Door::Street(_) => Raw::dial(at),
+            #[cfg(feature = "tls")]
+            Door::WithinTls(_) => Raw::dial_within_tls(at),
+            #[cfg(not(feature = "tls"))]
+            Door::WithinTls(_) => unreachable!("no listener has it"),
+        }
     }
 
     /// A peer that has said who it is as a REQ should.
-    pub(crate) fn peer(&self, on: Transport) -> (Raw, PeerId) {
-        let mut raw = self.stranger(on);
-        if on == Transport::Ws {
-            raw.send(self.request().as_bytes());
+    pub(crate) fn peer(&self, door: Door) -> (Raw, PeerId) {
+        let mut raw = self.stranger(door);
+        raw.send(&self.greeting(door));
+        if door.hears() == Hears::Http {
             assert!(raw.http_head().starts_with("HTTP/1.1 101 "));
         } else {
-            assert_eq!(raw.shake(ProtocolId::REQ), handshake(ProtocolId::REP));
+            assert_eq!(raw.read(8), handshake(ProtocolId::REP));
         }
         let peer = self.connected();
         (raw, peer)
     }
 
-    /// A good request for a WebSocket.
-    pub(crate) fn request(&self) -> String {
-        ws_request(self.listener(Transport::Ws).endpoint(), ProtocolId::REP)
+    /// What a good REQ says first, or the head of a record where TLS is expected.
+    pub(crate) fn greeting(&self, door: Door) -> Vec<u8> {
+        match door.hears() {
+            Hears::Sp => handshake(ProtocolId::REQ).to_vec(),
+            Hears::Http => {
+                ws_request(self.listener(door.on()).endpoint(), ProtocolId::REP).into_bytes()
+            }
+            Hears::Tls => b"\x16\x03\x01\x02\x00\x01".to_vec(),
+        }
     }
 
     fn connected(&self) -> PeerId {

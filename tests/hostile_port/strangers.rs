@@ -4,8 +4,8 @@ use std::time::Duration;
 use sp::{CloseReason, ProtocolId};
 
 use crate::catalogue::{Frames, Request, Stranger, kind};
-use crate::raw::{Raw, Wire, handshake};
-use crate::scene::{Port, wires};
+use crate::raw::{Raw, handshake};
+use crate::scene::{Door, Hears, Port};
 use crate::shared::{DEADLINE, Transport, apart};
 
 /// Longer than any test takes: who is turned away is so for what it says.
@@ -21,8 +21,8 @@ fn whatever_strangers_say_they_are_turned_away_for_it_and_nobody_else_notices() 
         let mut count = 0;
         port.beside_honest_talk(|port| {
             for stranger in Stranger::all() {
-                for on in wires() {
-                    let mut raw = port.stranger(on);
+                for door in Door::all() {
+                    let mut raw = port.stranger(door);
                     raw.send_in_vain(&stranger.bytes);
                     raw.finish();
                     let why = port.refused(&raw);
@@ -30,9 +30,9 @@ fn whatever_strangers_say_they_are_turned_away_for_it_and_nobody_else_notices() 
                     if let CloseReason::BadHandshake { got } = why {
                         assert_eq!(got, stranger.bytes[..8], "{}", stranger.name);
                     }
-                    if kind(&why) != stranger.why(on) {
-                        let (name, wanted) = (stranger.name, stranger.why(on));
-                        wrong.push(format!("{name} | {on:?} | {wanted} | {why:?}"));
+                    if kind(&why) != stranger.why(door) {
+                        let (name, wanted) = (stranger.name, stranger.why(door));
+                        wrong.push(format!("{name} | {door:?} | {wanted} | {why:?}"));
                     }
                     raw.rest();
                 }
@@ -53,12 +53,12 @@ fn strangers_that_come_all_together_and_speak_a_byte_at_a_time_are_told_apart() 
             // Those with more to say have been heard in the other test.
             let brief = |stranger: &Stranger| stranger.bytes.len() <= 200;
             let strangers: Vec<Stranger> = Stranger::all().into_iter().filter(brief).collect();
-            for on in wires() {
+            for door in Door::all() {
                 let mut wanted = BTreeMap::<String, usize>::new();
                 let mut raws: Vec<(Raw, &[u8])> = Vec::new();
                 for stranger in &strangers {
-                    *wanted.entry(stranger.why(on).to_owned()).or_default() += 1;
-                    raws.push((port.stranger(on), &stranger.bytes));
+                    *wanted.entry(stranger.why(door).to_owned()).or_default() += 1;
+                    raws.push((port.stranger(door), &stranger.bytes));
                 }
                 for at in 0..200 {
                     for (raw, bytes) in &mut raws {
@@ -68,7 +68,7 @@ fn strangers_that_come_all_together_and_speak_a_byte_at_a_time_are_told_apart() 
                     }
                 }
                 raws.iter_mut().for_each(|(raw, _)| raw.finish());
-                assert_eq!(port.refusals(strangers.len()), wanted, "{on:?}");
+                assert_eq!(port.refusals(strangers.len()), wanted, "{door:?}");
                 raws.iter_mut().for_each(|(raw, _)| drop(raw.rest()));
             }
         });
@@ -83,7 +83,7 @@ fn a_handshake_with_any_byte_changed_is_turned_away_for_that_byte() {
         let port = patient();
         let good = handshake(ProtocolId::REQ);
         port.beside_honest_talk(|port| {
-            for on in [Transport::Tcp, Transport::Ipc] {
+            for door in [Transport::Tcp, Transport::Ipc].map(Door::Street) {
                 for (at, value) in (0..8).flat_map(|at| (0..=255u8).map(move |value| (at, value))) {
                     let mut got = good;
                     got[at] = value;
@@ -98,9 +98,9 @@ fn a_handshake_with_any_byte_changed_is_turned_away_for_that_byte() {
                         },
                         _ => CloseReason::BadHandshake { got },
                     };
-                    let mut raw = port.stranger(on);
+                    let mut raw = port.stranger(door);
                     raw.send(&got);
-                    assert_eq!(port.refused(&raw), wanted, "{got:02x?} on {on:?}");
+                    assert_eq!(port.refused(&raw), wanted, "{got:02x?} on {door:?}");
                     assert_eq!(raw.rest(), handshake(ProtocolId::REP));
                 }
             }
@@ -113,30 +113,28 @@ fn a_handshake_with_any_byte_changed_is_turned_away_for_that_byte() {
 fn a_good_beginning_cut_at_any_byte_is_told_from_a_whole_one() {
     apart(|| {
         let port = patient();
-        let on_ws = port.request().into_bytes();
-        let id = [0x80, 0, 0, 1];
         port.beside_honest_talk(|port| {
-            for (on, greeting, frame) in [
-                (Transport::Tcp, handshake(ProtocolId::REQ).to_vec(), &b"\0\0\0\0\0\0\0\x09"[..]),
-                (Transport::Ipc, handshake(ProtocolId::REQ).to_vec(), b"\x01\0\0\0\0\0\0\0\x09"),
-                (Transport::Ws, on_ws.clone(), b"\x82\x89\0\0\0\0"),
-            ] {
+            for door in Door::all() {
+                let greeting = port.greeting(door);
                 for cut in 0..greeting.len() {
-                    let mut raw = port.stranger(on);
+                    let mut raw = port.stranger(door);
                     raw.send(&greeting[..cut]);
                     raw.finish();
-                    assert_eq!(port.refused(&raw), CloseReason::Truncated, "{cut} on {on:?}");
+                    assert_eq!(port.refused(&raw), CloseReason::Truncated, "{cut} at {door:?}");
                     raw.rest();
                 }
-                let message = [frame, &id, b"hello"].concat();
+                if door.hears() == Hears::Tls {
+                    continue;
+                }
+                let message = door.wire().frame(b"\x80\0\0\x01hello");
                 for cut in 0..=message.len() {
-                    let (mut raw, peer) = port.peer(on);
+                    let (mut raw, peer) = port.peer(door);
                     raw.send(&message[..cut]);
                     raw.finish();
                     let whole = cut == 0 || cut == message.len();
                     let wanted =
                         if whole { CloseReason::PeerClosed } else { CloseReason::Truncated };
-                    assert_eq!(port.closed(peer), wanted, "{cut} on {on:?}");
+                    assert_eq!(port.closed(peer), wanted, "{cut} at {door:?}");
                     raw.rest();
                 }
             }
@@ -152,15 +150,19 @@ fn whatever_peers_say_behind_a_handshake_they_are_closed_for_it_and_nobody_else_
         let mut wrong = Vec::new();
         port.beside_honest_talk(|port| {
             for Frames { name, on, why: wanted, code, bytes } in Frames::all() {
-                let (mut raw, peer) = port.peer(on);
-                raw.send_in_vain(&bytes);
-                raw.finish();
-                let why = port.closed(peer);
-                let rest = raw.rest();
-                let said = rest.last_chunk::<4>().filter(|last| last.starts_with(&[0x88, 2]));
-                let said = said.map(|last| u16::from_be_bytes([last[2], last[3]]));
-                if kind(&why) != wanted || (code.is_some() && said != code) {
-                    wrong.push(format!("{name} | {on:?} | {wanted} {code:?} | {why:?} {said:?}"));
+                for door in Door::speaking(on) {
+                    let (mut raw, peer) = port.peer(door);
+                    raw.send_in_vain(&bytes);
+                    raw.finish();
+                    let why = port.closed(peer);
+                    let rest = raw.rest();
+                    let said = rest.last_chunk::<4>().filter(|last| last.starts_with(&[0x88, 2]));
+                    let said = said.map(|last| u16::from_be_bytes([last[2], last[3]]));
+                    if kind(&why) != wanted || (code.is_some() && said != code) {
+                        wrong.push(format!(
+                            "{name} | {door:?} | {wanted} {code:?} | {why:?} {said:?}"
+                        ));
+                    }
                 }
             }
         });
@@ -173,21 +175,26 @@ fn whatever_peers_say_behind_a_handshake_they_are_closed_for_it_and_nobody_else_
 fn whatever_is_wrong_with_a_request_is_told_by_status_and_reason() {
     apart(|| {
         let port = patient();
-        let good = port.request();
         let mut wrong = Vec::new();
         port.beside_honest_talk(|port| {
-            for Request { name, status, why: wanted, change: [from, to] } in Request::all() {
-                let asked = good.replacen(&from, &to, 1);
-                assert_ne!(asked, good, "{name} changes nothing");
-                let mut raw = port.stranger(Transport::Ws);
-                raw.send_in_vain(asked.as_bytes());
-                raw.finish();
-                let why = port.refused(&raw);
-                let answer = raw.rest();
-                let is_told = answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes());
-                if kind(&why) != wanted || !is_told {
-                    let answer = String::from_utf8_lossy(&answer[..12.min(answer.len())]);
-                    wrong.push(format!("{name} | {status} {wanted} | {answer} {why:?}"));
+            let requests = Request::all();
+            for door in Door::speaking(Transport::Ws) {
+                let good = String::from_utf8(port.greeting(door)).expect("HTTP is text");
+                for Request { name, status, why: wanted, change: [from, to] } in &requests {
+                    let asked = good.replacen(from, to, 1);
+                    assert_ne!(asked, good, "{name} changes nothing");
+                    let mut raw = port.stranger(door);
+                    raw.send_in_vain(asked.as_bytes());
+                    raw.finish();
+                    let why = port.refused(&raw);
+                    let answer = raw.rest();
+                    let is_told = answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes());
+                    if kind(&why) != *wanted || !is_told {
+                        let answer = String::from_utf8_lossy(&answer[..12.min(answer.len())]);
+                        wrong.push(format!(
+                            "{name} | {door:?} | {status} {wanted} | {answer} {why:?}"
+                        ));
+                    }
                 }
             }
         });
@@ -204,18 +211,18 @@ fn bytes_at_random_are_turned_away_with_a_reason() {
         port.beside_honest_talk(|port| {
             for seed in 1..=100 {
                 let said = noise(seed);
-                for on in wires() {
-                    let mut raw = port.stranger(on);
+                for door in Door::all() {
+                    let mut raw = port.stranger(door);
                     raw.send_in_vain(&said);
                     raw.finish();
                     let why = kind(&port.refused(&raw));
-                    let expected: &[&str] = match on {
-                        Transport::Tcp | Transport::Ipc if said.len() < 8 => &["Truncated"],
-                        Transport::Tcp | Transport::Ipc => &["BadHandshake"],
-                        Transport::Ws => &["Malformed", "Truncated"],
-                        _ => &["NotTls", "Broken", "Truncated"],
+                    let expected: &[&str] = match door.hears() {
+                        Hears::Sp if said.len() < 8 => &["Truncated"],
+                        Hears::Sp => &["BadHandshake"],
+                        Hears::Http => &["Malformed", "Truncated"],
+                        Hears::Tls => &["NotTls", "Broken", "Truncated"],
                     };
-                    assert!(expected.contains(&&*why), "seed {seed} on {on:?}: {why}");
+                    assert!(expected.contains(&&*why), "seed {seed} at {door:?}: {why}");
                     raw.rest();
                 }
             }
@@ -247,20 +254,14 @@ fn a_siege_of_silent_and_slow_strangers_ends_when_their_time_is_up() {
         let port = Port::open(|options| options.handshake_limit(Duration::from_millis(1_500)));
         let talk = port.beside_honest_talk(|port| {
             let mut raws: Vec<Raw> =
-                wires().cycle().take(SILENT + SLOW).map(|on| port.stranger(on)).collect();
-            let request = port.request();
-            for slow in &mut raws[SILENT..] {
-                match slow.wire {
-                    Wire::Ws => slow.send_in_vain(&request.as_bytes()[..request.len() - 1]),
-                    _ => slow.send_in_vain(&handshake(ProtocolId::REQ)[..7]),
-                }
+                Door::streets().cycle().take(SILENT).map(|door| port.stranger(door)).collect();
+            for door in Door::all().cycle().take(SLOW) {
+                let (mut slow, greeting) = (port.stranger(door), port.greeting(door));
+                slow.send_in_vain(&greeting[..greeting.len() - 1]);
+                raws.push(slow);
             }
-            let mut reasons = port.refusals(SILENT + SLOW);
-            // Under TLS the first byte of ours is wrong at once.
-            let others = reasons.remove("NotTls").unwrap_or_default();
-            assert!(others <= SLOW / 4, "{reasons:?}");
-            let late = BTreeMap::from([("HandshakeTimeout".to_owned(), SILENT + SLOW - others)]);
-            assert_eq!(reasons, late);
+            let late = BTreeMap::from([("HandshakeTimeout".to_owned(), SILENT + SLOW)]);
+            assert_eq!(port.refusals(SILENT + SLOW), late);
             raws.iter_mut().for_each(|raw| drop(raw.rest()));
         });
         assert!(talk.answers > 100, "honest talk went on while they stood there: {talk:?}");
@@ -274,7 +275,7 @@ fn a_peer_that_leaves_right_behind_its_offence_is_closed_for_the_offence() {
     apart(|| {
         let port = patient();
         for _ in 0..50 {
-            let (mut raw, peer) = port.peer(Transport::Tcp);
+            let (mut raw, peer) = port.peer(Door::Street(Transport::Tcp));
             raw.send(&[0; 8]);
             raw.finish();
             let offence = CloseReason::BadHeader { protocol: ProtocolId::REP };

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::future::Future;
+use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::process::{self, Command};
 use std::sync::Arc;
@@ -34,6 +35,10 @@ pub(crate) enum Transport {
     Udp,
     /// What a program brought, with streams that give little at a time. Not among all: each takes three descriptors.
     Own,
+    /// A local socket without a file. The name apart it is ipc, and not among all.
+    Abstract,
+    /// Connected descriptors, which both ends listen for. Not among all, for nobody dials.
+    Given,
     /// With certificates on both sides.
     #[cfg(feature = "tls")]
     Tls,
@@ -78,6 +83,8 @@ impl Transport {
             Self::Udp => "udp://127.0.0.1:0".to_owned(),
             Self::Ws => format!("ws://127.0.0.1:0/{}", unique()),
             Self::Own => format!("{}://{}", own::choppy(), unique()),
+            Self::Abstract => format!("abstract://{}", unique()),
+            Self::Given => "socket://".to_owned(),
             #[cfg(feature = "tls")]
             Self::Tls => "tls+tcp://127.0.0.1:0".to_owned(),
             #[cfg(feature = "tls")]
@@ -87,7 +94,7 @@ impl Transport {
 
     /// Whether its connections are those of tcp, with what is set on these.
     pub(crate) fn is_over_tcp(self) -> bool {
-        !matches!(self, Self::Ipc | Self::Inproc | Self::Udp | Self::Own)
+        matches!(self, Self::Tcp | Self::Ws) || self.is_secure()
     }
 
     /// Whether a message of `len` bytes can pass, with the header of any pattern.
@@ -134,7 +141,14 @@ pub(crate) fn connect<L: Engine, D: Engine>(
     let events = listening.events();
     let listener = listening.listen_with(transport.url(), &transport.listen_options());
     let listener = listener.expect("the address is free");
-    dialing.dial_with(listener.endpoint(), &transport.dial_options()).expect("somebody listens");
+    if transport == Transport::Given {
+        let (one, other) = UnixStream::pair().expect("two descriptors");
+        listener.attach(one).expect("a connected stream");
+        dialing.listen(transport.url()).expect("no address").attach(other).expect("the other end");
+    } else {
+        let dialed = dialing.dial_with(listener.endpoint(), &transport.dial_options());
+        dialed.expect("somebody listens");
+    }
     wait_connected(&events);
     listener
 }

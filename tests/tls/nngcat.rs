@@ -1,4 +1,4 @@
-//! TLS with nng: its TLS 1.2 against ours, with certificates on one side and on both.
+//! TLS and WebSocket over it with nng: its TLS 1.2 against ours, with certificates on one side and on both.
 
 use std::path::Path;
 
@@ -14,19 +14,21 @@ use crate::support::tls::{client, server, server_identity};
 #[test]
 fn our_req_asks_their_rep() {
     NNGCAT.if_installed(|program| {
-        let at = Address::reserved(Transport::Tls);
-        let tool =
-            start(program, &["--rep", "--data", "answer"], "--bind", at.url(), Some("server"));
-        let req = Req::new().expect("a socket");
-        let events = req.events();
-        tool.expect(req.dial_with(at.url(), &eagerly().tls(&client())));
-        let peer = connected(&events, &tool);
-        assert!(req.peer(peer).is_some_and(|peer| peer.peer_certificate.is_some()));
-        for len in [0, 1, 20_000, 500_000] {
-            let request = body(len);
-            tool.expect(req.send_timeout(request.as_slice(), DEADLINE));
-            assert_same(&tool.expect(req.recv_timeout(DEADLINE)), b"answer");
-            assert_same(&tool.printed(), &request);
+        for transport in [Transport::Tls, Transport::Wss] {
+            let at = Address::reserved(transport);
+            let tool =
+                start(program, &["--rep", "--data", "answer"], "--bind", at.url(), Some("server"));
+            let req = Req::new().expect("a socket");
+            let events = req.events();
+            tool.expect(req.dial_with(at.url(), &eagerly().tls(&client())));
+            let peer = connected(&events, &tool);
+            assert!(req.peer(peer).is_some_and(|peer| peer.peer_certificate.is_some()));
+            for len in [0, 1, 20_000, 500_000] {
+                let request = body(len);
+                tool.expect(req.send_timeout(request.as_slice(), DEADLINE));
+                assert_same(&tool.expect(req.recv_timeout(DEADLINE)), b"answer");
+                assert_same(&tool.printed(), &request);
+            }
         }
     });
 }
@@ -34,60 +36,64 @@ fn our_req_asks_their_rep() {
 #[test]
 fn our_rep_answers_their_req_which_shows_a_certificate() {
     NNGCAT.if_installed(|program| {
-        let rep = Rep::new().expect("a socket");
-        let events = rep.events();
-        let listener =
-            rep.listen_with("tls+tcp://localhost:0", &ListenOptions::new().tls(&server()));
-        let url = listener.expect("a free port").endpoint().to_string();
-        let tool =
-            start(program, &["--req", "--data", "question"], "--connect", &url, Some("client"));
-        let peer = connected(&events, &tool);
-        assert!(rep.peer(peer).is_some_and(|peer| peer.peer_certificate.is_some()));
-        assert_same(&tool.expect(rep.recv_timeout(DEADLINE)), b"question");
-        let reply = body(500_000);
-        tool.expect(rep.send_timeout(reply.as_slice(), DEADLINE));
-        assert_same(&tool.printed(), &reply);
-        tool.ends_well();
+        for url in OURS {
+            let rep = Rep::new().expect("a socket");
+            let events = rep.events();
+            let listener = rep.listen_with(url, &ListenOptions::new().tls(&server()));
+            let url = listener.expect("a free port").endpoint().to_string();
+            let tool =
+                start(program, &["--req", "--data", "question"], "--connect", &url, Some("client"));
+            let peer = connected(&events, &tool);
+            assert!(rep.peer(peer).is_some_and(|peer| peer.peer_certificate.is_some()));
+            assert_same(&tool.expect(rep.recv_timeout(DEADLINE)), b"question");
+            let reply = body(500_000);
+            tool.expect(rep.send_timeout(reply.as_slice(), DEADLINE));
+            assert_same(&tool.printed(), &reply);
+            tool.ends_well();
+        }
     });
 }
 
 #[test]
 fn our_push_feeds_their_pull_until_it_leaves() {
     NNGCAT.if_installed(|program| {
-        let push = Push::new().expect("a socket");
-        let events = push.events();
-        let listener =
-            push.listen_with("tls+tcp://localhost:0", &ListenOptions::new().tls(&server()));
-        let url = listener.expect("a free port").endpoint().to_string();
-        let tool = start(program, &["--pull", "--count", "200"], "--connect", &url, Some("client"));
-        let gone = connected(&events, &tool);
-        for len in 0..200 {
-            tool.expect(push.send_timeout(body(len * 100), DEADLINE));
+        for url in OURS {
+            let push = Push::new().expect("a socket");
+            let events = push.events();
+            let listener = push.listen_with(url, &ListenOptions::new().tls(&server()));
+            let url = listener.expect("a free port").endpoint().to_string();
+            let tool =
+                start(program, &["--pull", "--count", "200"], "--connect", &url, Some("client"));
+            let gone = connected(&events, &tool);
+            for len in 0..200 {
+                tool.expect(push.send_timeout(body(len * 100), DEADLINE));
+            }
+            for len in 0..200 {
+                assert_same(&tool.printed(), &body(len * 100));
+            }
+            tool.ends_well();
+            let why = wait_for(&events, |event| match event {
+                PipeEvent::Closed { peer, why } if *peer == gone => Some(why.clone()),
+                _ => None,
+            });
+            // It may end before it has said goodbye.
+            let expected = [CloseReason::PeerClosed, CloseReason::Tls(TlsFault::NoGoodbye)];
+            assert!(expected.contains(&why.expect("it has left")));
         }
-        for len in 0..200 {
-            assert_same(&tool.printed(), &body(len * 100));
-        }
-        tool.ends_well();
-        let why = wait_for(&events, |event| match event {
-            PipeEvent::Closed { peer, why } if *peer == gone => Some(why.clone()),
-            _ => None,
-        });
-        // It may end before it has said goodbye.
-        let expected = [CloseReason::PeerClosed, CloseReason::Tls(TlsFault::NoGoodbye)];
-        assert!(expected.contains(&why.expect("it has left")));
     });
 }
 
 #[test]
 fn their_dialer_is_turned_away_without_a_certificate() {
     NNGCAT.if_installed(|program| {
-        let push = Push::new().expect("a socket");
-        let events = push.events();
-        let listener =
-            push.listen_with("tls+tcp://localhost:0", &ListenOptions::new().tls(&server()));
-        let url = listener.expect("a free port").endpoint().to_string();
-        let tool = start(program, &["--pull"], "--connect", &url, None);
-        refused(&events, &tool, &CloseReason::Tls(TlsFault::NoCertificate));
+        for url in OURS {
+            let push = Push::new().expect("a socket");
+            let events = push.events();
+            let listener = push.listen_with(url, &ListenOptions::new().tls(&server()));
+            let url = listener.expect("a free port").endpoint().to_string();
+            let tool = start(program, &["--pull"], "--connect", &url, None);
+            refused(&events, &tool, &CloseReason::Tls(TlsFault::NoCertificate));
+        }
     });
 }
 
@@ -129,3 +135,6 @@ fn start(
     }
     Tool::start(program, &all.iter().map(String::as_str).collect::<Vec<_>>())
 }
+
+/// Where we listen: their TLS compares names, and knows no addresses.
+const OURS: [&str; 2] = ["tls+tcp://localhost:0", "wss://localhost:0/sp"];

@@ -90,6 +90,8 @@ pub(crate) enum Transport {
     Ws,
     /// TLS over loopback, two processes. Needs the feature `tls`, nng's also `peer-nng-tls`.
     Tls,
+    /// WebSocket over TLS over loopback, two processes. Needs the same.
+    Wss,
 }
 
 /// Everything that stays the same while the peers take turns.
@@ -156,6 +158,7 @@ impl Cell {
             Transport::Inproc => format!("inproc://sp-bench-{id}-{index}"),
             Transport::Ws => "ws://127.0.0.1:0/sp-bench".to_owned(),
             Transport::Tls => "tls+tcp://127.0.0.1:0".to_owned(),
+            Transport::Wss => "wss://127.0.0.1:0/sp-bench".to_owned(),
         }
     }
 }
@@ -258,6 +261,7 @@ impl Transport {
             Self::Udp => "udp",
             Self::Ws => "ws",
             Self::Tls => "tls",
+            Self::Wss => "wss",
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What this library is to reach, and beside whom: the one table that `check` judges.
 
 use super::metric::{
-    ALLOCATIONS, CALLS, CONNECTED, CPU, DELIVERED, IDLE_CPU, LOST, LOST_SHARE, MEMORY, P50, P99,
-    RATE, SERVED,
+    ALLOCATIONS, CALLS, CONNECTED, CPU, DELIVERED, IDLE_CPU, KEPT, LOST, LOST_SHARE, MEMORY, P50,
+    P99, RATE, SERVED,
 };
 use super::{Bench, Metric, Transport};
 use crate::peer::Variant;
@@ -105,7 +105,7 @@ const fn target(
 
 use Demand::{AtLeast, AtMost, Beside, NoMore, Share, Times, Within};
 use Placement::{Free, OneCore, TwoCores};
-use Transport::{Inproc, Ipc, Tcp, Tls, Udp, Ws};
+use Transport::{Inproc, Ipc, Tcp, Tls, Udp, Ws, Wss};
 use Variant::{
     Nng, NngAio, Omq, RawBatch, RawBlock, RawEpoll, RawSpin, RawTokio, RawXbeam, SpTokio, Zmq,
 };
@@ -142,10 +142,14 @@ pub(crate) const SURVEY: Spot = Spot::new(Bench::Survey, Tcp, 64, Free).many(16)
 pub(crate) const RTT_WS: Spot = RTT_TCP.over(Ws);
 /// Round trips over TLS.
 pub(crate) const RTT_TLS: Spot = RTT_TCP.over(Tls);
+/// Round trips over WebSocket and TLS.
+pub(crate) const RTT_WSS: Spot = RTT_TCP.over(Wss);
 /// A stream over WebSocket.
 pub(crate) const ONEWAY_WS: Spot = ONEWAY_TCP.over(Ws);
 /// A stream over TLS.
 pub(crate) const ONEWAY_TLS: Spot = ONEWAY_TCP.over(Tls);
+/// A stream over WebSocket and TLS.
+pub(crate) const ONEWAY_WSS: Spot = ONEWAY_TCP.over(Wss);
 /// Publishing in a closed loop.
 pub(crate) const FANOUT: Spot = Spot::new(Bench::Fanout, Tcp, 64, Free).many(64);
 /// Publishing as fast as it goes.
@@ -157,6 +161,7 @@ pub(crate) const CLIENTS: Spot = Spot::new(Bench::Clients, Tcp, 64, Free).many(1
 pub(crate) const BARE_CLIENTS: Spot = Spot::new(Bench::BareClients, Tcp, 64, Free).many(1000);
 /// Many silent connections.
 pub(crate) const IDLE: Spot = Spot::new(Bench::Idle, Tcp, 64, Free).many(2000);
+const SIEGE: Spot = Spot::new(Bench::Siege, Tcp, 64, Free).many(1000);
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -322,6 +327,9 @@ pub(crate) const TARGETS: &[Target] = &[
         RATE,
         &[Times(Nng, 1.0), Times(NngAio, 1.0), Share(RawBatch, 0.85)],
     ),
+    target("round trip wss 64 B", RTT_WSS, P50, &[Times(Nng, 1.0)]),
+    target("one way wss 64 B", ONEWAY_WSS, RATE, NOT_SLOWER),
+    target("one way wss 64 KiB", ONEWAY_WSS.sized(64 * KIB), RATE, NOT_SLOWER),
     Target {
         who: SpTokio,
         ..target("round trip tcp 64 B, tasks", RTT_TCP, P50, &[Within(RawTokio, 1.5)])
@@ -337,6 +345,9 @@ pub(crate) const TARGETS: &[Target] = &[
     target("memory per idle connection", IDLE, MEMORY, &[Times(Nng, 4.0), Times(Zmq, 20.0)]),
     target("idle CPU", IDLE, IDLE_CPU, &[AtMost(IDLE_MICROS_MAX)]),
     target("a new client among idle ones", IDLE, SERVED, &[AtMost(50_000.0)]),
+    target("rate kept among 1,064 strangers, tcp", SIEGE, KEPT, &[AtLeast(80.0)]),
+    target("rate kept among 1,064 strangers, ws", SIEGE.over(Ws), KEPT, &[AtLeast(80.0)]),
+    target("rate kept among 1,064 strangers, tls", SIEGE.over(Tls), KEPT, &[AtLeast(80.0)]),
     target("system calls, round trip", RTT_TCP, CALLS, &[AtMost(12.0)]),
     target("system calls, streaming", ONEWAY_TCP, CALLS, &[AtMost(0.01)]),
     target("allocations, round trip", RTT_TCP, ALLOCATIONS, &[AtMost(ALLOCATIONS_MAX)]),

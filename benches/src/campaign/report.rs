@@ -16,8 +16,8 @@ use crate::bench::Transport::{Inproc, Ipc};
 use crate::bench::metric::{BYTES, DELIVERED, P50, RATE};
 use crate::bench::targets::{
     BARE_CLIENTS, BUS, CLIENTS, FANOUT, FLOOD, IDLE, LOAD, ONEWAY_INPROC, ONEWAY_IPC, ONEWAY_TCP,
-    ONEWAY_TLS, ONEWAY_WS, PAIR_ONEWAY, PAIR_RTT, RTT_INPROC, RTT_IPC, RTT_TCP, RTT_TLS, RTT_WS,
-    SURVEY, Spot, TARGETS,
+    ONEWAY_TLS, ONEWAY_WS, ONEWAY_WSS, PAIR_ONEWAY, PAIR_RTT, RTT_INPROC, RTT_IPC, RTT_TCP,
+    RTT_TLS, RTT_WS, RTT_WSS, SURVEY, Spot, TARGETS,
 };
 use crate::error::{Error, Result};
 
@@ -169,6 +169,8 @@ fn sweeps() -> Vec<Sweep> {
         up_to_mib("oneway-ws.svg", "One way over ws", ONEWAY_WS, RATE),
         up_to_mib("rtt-tls.svg", "Round trip over tls", RTT_TLS, P50),
         up_to_mib("oneway-tls.svg", "One way over tls", ONEWAY_TLS, RATE),
+        up_to_mib("rtt-wss.svg", "Round trip over wss", RTT_WSS, P50),
+        up_to_mib("oneway-wss.svg", "One way over wss", ONEWAY_WSS, RATE),
     ]
 }
 

@@ -101,7 +101,7 @@ impl Socket {
             c::nng_listener_create(&raw mut listener, self.0, given.as_ptr())
         })?;
         #[cfg(feature = "peer-nng-tls")]
-        if url.starts_with("tls+tcp:") {
+        if tls::is_under(url) {
             let config = TlsConfig::server()?;
             // SAFETY: the listener has not started yet, and nng holds the configuration by itself.
             check("use a certificate", unsafe { c::nng_listener_set_tls(listener, config.0) })?;
@@ -121,14 +121,14 @@ impl Socket {
     }
 
     pub(super) fn dial(&self, url: &str) -> Result<()> {
-        let url = CString::new(url).map_err(Error::peer("nng", "take the address"))?;
+        let given = CString::new(url).map_err(Error::peer("nng", "take the address"))?;
         let mut dialer = c::nng_dialer::NNG_DIALER_INITIALIZER;
         // SAFETY: the socket is open, the address ends in a zero byte, `dialer` is live and is filled.
         check("make a dialer", unsafe {
-            c::nng_dialer_create(&raw mut dialer, self.0, url.as_ptr())
+            c::nng_dialer_create(&raw mut dialer, self.0, given.as_ptr())
         })?;
         #[cfg(feature = "peer-nng-tls")]
-        if url.as_bytes().starts_with(b"tls+tcp:") {
+        if tls::is_under(url) {
             let config = TlsConfig::client()?;
             // SAFETY: the dialer has not started yet, and nng holds the configuration by itself.
             check("use an authority", unsafe { c::nng_dialer_set_tls(dialer, config.0) })?;

@@ -200,7 +200,7 @@ impl End for SpEnd {
 fn listening(url: &str) -> Result<ListenOptions> {
     let options = ListenOptions::new();
     #[cfg(feature = "tls")]
-    if url.starts_with("tls+tcp:") {
+    if tls::is_under(url) {
         let identity = sp::tls::Identity::from_pem(tls::CERTIFICATE, tls::KEY);
         let server = identity.and_then(|identity| sp::tls::Server::builder(identity).build());
         return Ok(options.tls(&server.map_err(refused("take the certificate"))?));
@@ -213,7 +213,7 @@ fn listening(url: &str) -> Result<ListenOptions> {
 fn dialing(url: &str) -> Result<DialOptions> {
     let options = DialOptions::new();
     #[cfg(feature = "tls")]
-    if url.starts_with("tls+tcp:") {
+    if tls::is_under(url) {
         let authority = sp::tls::Authorities::from_pem(tls::AUTHORITY);
         let client = authority.and_then(|authority| sp::tls::Client::builder(&authority).build());
         return Ok(options.tls(&client.map_err(refused("take the authority"))?));

@@ -21,6 +21,11 @@ pub(super) const CERTIFICATE: &str = include_str!("../../../tests/tls/server.pem
 /// Its key.
 pub(super) const KEY: &str = include_str!("../../../tests/tls/server.key");
 
+/// Whether connections to `url` are under TLS.
+pub(super) fn is_under(url: &str) -> bool {
+    url.starts_with("tls+tcp:") || url.starts_with("wss:")
+}
+
 /// A socket with rustls on it, with the cryptography that this library uses.
 pub(super) struct Stream {
     pub(super) socket: TcpStream,

@@ -121,12 +121,14 @@ impl Family {
                 Bench::Clients | Bench::BareClients | Bench::Idle | Bench::Siege,
                 Transport::Inproc,
             ) => &[],
-            // Bare clients and strangers speak nothing else.
+            // Bare clients speak nothing else.
             (
                 _,
-                Bench::BareClients | Bench::Idle | Bench::Siege,
-                Transport::Ws | Transport::Tls | Transport::Udp,
-            ) => &[],
+                Bench::BareClients | Bench::Idle,
+                Transport::Ws | Transport::Tls | Transport::Wss | Transport::Udp,
+            )
+            // Without connections nobody stands there.
+            | (_, Bench::Siege, Transport::Udp) => &[],
             // What is sent faster than it is received is lost, and few libraries have it.
             (Self::Zmq | Self::Nanomsg | Self::Omq | Self::Raw, _, Transport::Udp)
             | (
@@ -147,7 +149,7 @@ impl Family {
             // These wait for one thing at a time.
             (Self::NngAio, Bench::RttPair | Bench::Survey, _) => &[],
             (Self::NngAio, ..) => &[Variant::NngAio],
-            (_, _, Transport::Ws | Transport::Tls) => &[],
+            (_, _, Transport::Ws | Transport::Tls | Transport::Wss) => &[],
             // It has no way to do this short of its raw sockets.
             (Self::Nanomsg, Bench::Outstanding, _) => &[],
             (Self::Nanomsg, ..) => &[Variant::Nanomsg],
@@ -179,7 +181,7 @@ impl Family {
             (Bench::Rtt | Bench::RttPair | Bench::Paced | Bench::Load, Transport::Tls) => {
                 &[Variant::RawBlock]
             }
-            (_, Transport::Ws | Transport::Tls) => &[],
+            (_, Transport::Ws | Transport::Tls | Transport::Wss) => &[],
             (Bench::Clients | Bench::BareClients | Bench::Idle, _) => &[Variant::RawEpoll],
             (Bench::Fanout | Bench::FanoutBus | Bench::Flood | Bench::FloodBus, _) => &[],
             // A bare server of one client is besieged by nobody.
@@ -291,7 +293,7 @@ impl Variant {
             _ => cfg!(feature = "tls"),
         };
         let has_tokio = cfg!(feature = "tokio");
-        (has_tls || !matches!(transport, Transport::Tls))
+        (has_tls || !matches!(transport, Transport::Tls | Transport::Wss))
             && (has_tokio || !matches!(self, Self::RawTokio))
     }
 

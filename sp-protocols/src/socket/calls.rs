@@ -10,7 +10,7 @@ use sp_core::id::CtxId;
 use sp_core::message::Message;
 
 use super::context::Context;
-use super::core::Core;
+use super::core::{Core, Shared};
 use super::error::{RecvError, SendError, TryRecvError, TrySendError, Unreceived, Unsent};
 use super::futures::{RecvFuture, SendFuture};
 use super::iter::{Iter, TryIter};
@@ -48,7 +48,8 @@ impl<E: Engine> Context<E> {
     {
         let (shared, protocol) = (self.shared(), E::SELF);
         let mut message = message.into();
-        match shared.step(|core, deferred| self.attempt_send(core, deferred, &mut message)) {
+        match shared.step(|core, deferred| self.attempt_send(shared, core, deferred, &mut message))
+        {
             Ok(()) => Ok(()),
             Err(Unsent::Full) => {
                 shared.driver.needs_worker();
@@ -116,7 +117,7 @@ impl<E: SendEngine> Context<E> {
         deadline: Option<Instant>,
     ) -> Result<(), SendError> {
         let shared = self.shared();
-        match shared.step(|core, deferred| self.attempt_send(core, deferred, message)) {
+        match shared.step(|core, deferred| self.attempt_send(shared, core, deferred, message)) {
             Ok(()) => Ok(()),
             Err(Unsent::Full) => self.wait_to_send(message, deadline),
             Err(unsent) => Err(unsent.into_error(E::SELF, mem::take(message))),
@@ -163,7 +164,8 @@ impl<E: Engine> Context<E> {
     {
         let shared = self.shared();
         let mut message = Message::new();
-        match shared.step(|core, deferred| self.attempt_recv(core, deferred, &mut message)) {
+        match shared.step(|core, deferred| self.attempt_recv(shared, core, deferred, &mut message))
+        {
             Ok(()) => Ok(message),
             Err(Unreceived::Empty) => {
                 shared.driver.needs_worker();
@@ -236,7 +238,9 @@ impl<E: RecvEngine> Context<E> {
         // The usual case sets nothing up for waiting.
         for _ in 0..LOOKS_MAX {
             let seen = shared.lookout.seen();
-            match shared.step(|core, deferred| self.attempt_recv(core, deferred, &mut message)) {
+            match shared
+                .step(|core, deferred| self.attempt_recv(shared, core, deferred, &mut message))
+            {
                 Ok(()) => return Ok(message),
                 Err(Unreceived::Empty) => {
                     if !shared.driver.may_look_out() || !shared.lookout.watch(seen) {
@@ -360,19 +364,21 @@ impl<E: Engine> Context<E> {
 }
 
 impl<E: SendEngine> Context<E> {
-    /// One try.
+    /// One try. `shared` is what [`shared`](Self::shared) says, which whoever has the lock has asked already.
     #[inline]
     pub(super) fn attempt_send(
         &self,
+        shared: &Shared<E>,
         core: &mut Core<E>,
         deferred: &mut Deferred,
         msg: &mut Message,
     ) -> Result<(), Unsent> {
         if core.closed {
-            return Err(if self.shared().is_forked { Unsent::Forked } else { Unsent::Closed });
+            return Err(if shared.is_forked { Unsent::Forked } else { Unsent::Closed });
         }
-        let (ctx, counts) = (self.ctx(), &self.shared().counts);
-        let sent = core.engine(counts, deferred, |engine, fx| engine.try_send(ctx, msg, fx));
+        let ctx = self.ctx();
+        let sent =
+            core.engine(&shared.counts, deferred, |engine, fx| engine.try_send(ctx, msg, fx));
         sent.map_err(|blocked| match blocked {
             SendBlocked::Full => Unsent::Full,
             SendBlocked::State => Unsent::State,
@@ -388,7 +394,7 @@ impl<E: SendEngine> Context<E> {
         deferred: &mut Deferred,
         msg: &mut Message,
     ) -> Option<Result<(), SendError>> {
-        match self.attempt_send(core, deferred, msg) {
+        match self.attempt_send(self.shared(), core, deferred, msg) {
             Ok(()) => Some(Ok(())),
             Err(Unsent::Full) => None,
             Err(unsent) => Some(Err(unsent.into_error(E::SELF, mem::take(msg)))),
@@ -397,17 +403,17 @@ impl<E: SendEngine> Context<E> {
 }
 
 impl<E: RecvEngine> Context<E> {
-    /// One try.
+    /// One try, as [`attempt_send`](Self::attempt_send).
     #[inline]
     pub(super) fn attempt_recv(
         &self,
+        shared: &Shared<E>,
         core: &mut Core<E>,
         deferred: &mut Deferred,
         into: &mut Message,
     ) -> Result<(), Unreceived> {
         if core.closed {
-            let is_forked = self.shared().is_forked;
-            return Err(if is_forked { Unreceived::Forked } else { Unreceived::Closed });
+            return Err(if shared.is_forked { Unreceived::Forked } else { Unreceived::Closed });
         }
         if !core.returned.is_empty()
             && self.ctx() == CtxId::MAIN
@@ -416,8 +422,9 @@ impl<E: RecvEngine> Context<E> {
             *into = message;
             return Ok(());
         }
-        let (ctx, counts) = (self.ctx(), &self.shared().counts);
-        let received = core.engine(counts, deferred, |engine, fx| engine.try_recv(ctx, into, fx));
+        let ctx = self.ctx();
+        let received =
+            core.engine(&shared.counts, deferred, |engine, fx| engine.try_recv(ctx, into, fx));
         if received.is_err() {
             // Whoever waits for an answer has nothing to add to what is held.
             core.lines.hurry(deferred);
@@ -438,7 +445,7 @@ impl<E: RecvEngine> Context<E> {
         deferred: &mut Deferred,
         into: &mut Message,
     ) -> Option<Result<(), RecvError>> {
-        match self.attempt_recv(core, deferred, into) {
+        match self.attempt_recv(self.shared(), core, deferred, into) {
             Ok(()) => Some(Ok(())),
             Err(Unreceived::Empty) => None,
             Err(unreceived) => Some(Err(unreceived.into_error(E::SELF))),

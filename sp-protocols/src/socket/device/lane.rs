@@ -168,9 +168,10 @@ fn take_some<A: RecvEngine>(
     core: &mut Core<A>,
     deferred: &mut Deferred,
 ) -> Option<bool> {
+    let shared = from.shared();
     while batch.len() < BATCH_MESSAGES && batch.bytes() < BATCH_BYTES {
         let mut msg = Message::new();
-        match from.attempt_recv(core, deferred, &mut msg) {
+        match from.attempt_recv(shared, core, deferred, &mut msg) {
             Ok(()) => batch.push(msg),
             Err(Unreceived::Closed | Unreceived::Forked) => return Some(false),
             Err(_) => break,
@@ -187,13 +188,13 @@ fn give_all<B: SendEngine>(
     core: &mut Core<B>,
     deferred: &mut Deferred,
 ) -> Option<bool> {
-    let mut msg = Message::new();
+    let (shared, mut msg) = (to.shared(), Message::new());
     let mut passed = 0;
     let outcome = loop {
         if !batch.pop_into(&mut msg) {
             break Some(true);
         }
-        match to.attempt_send(core, deferred, &mut msg) {
+        match to.attempt_send(shared, core, deferred, &mut msg) {
             Ok(()) => passed += 1,
             Err(Unsent::BadHeader | Unsent::State) => {
                 debug_assert!(false, "what one side receives the other can send");

@@ -1,6 +1,6 @@
 //! Masking: what a client sends is combined with four bytes that change with every frame.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
@@ -9,11 +9,17 @@ use std::hash::BuildHasher;
 pub struct Mask(pub(super) [u8; 4]);
 
 impl Mask {
-    /// One that cannot be foretold, as RFC 6455, 5.3 asks for: a keyed hash of a number that counts up. The key is the
-    /// system's, and a thread's own.
+    /// One that cannot be foretold, as RFC 6455, 5.3 asks for: half of a keyed hash of a number that counts up. The key
+    /// is the system's, and a thread's own. The other half is the next one.
     pub fn fresh() -> Self {
-        let (word, _) = random();
-        Self(word)
+        thread_local! {
+            static NEXT: Cell<Option<[u8; 4]>> = const { Cell::new(None) };
+        }
+        Self(NEXT.take().unwrap_or_else(|| {
+            let (word, next) = random();
+            NEXT.set(Some(next));
+            word
+        }))
     }
 
     /// Masks or unmasks `bytes`, which stand at `offset` of their frame's payload.
