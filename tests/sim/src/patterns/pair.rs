@@ -58,7 +58,8 @@ fn couples<E: Couples>(world: &mut World) {
         let hops = devices + 1;
         let reaches = |ttl: u8| !E::COUNTS_HOPS || hops <= u64::from(ttl);
         let mut add = |ttl, is_heard: bool| {
-            let manners = Manners { usual, ttl, is_heard, hears: reaches(ttl) };
+            let is_far = devices > 0;
+            let manners = Manners { usual, ttl, is_heard, hears: reaches(ttl), is_far };
             let spec = partner::<E>(&ledger, manners, &mut world.stage.luck);
             world.add(spec)
         };
@@ -82,11 +83,13 @@ pub(super) struct Manners {
     /// Whether its partner does not think that it is too far away, and the other way round.
     pub(super) is_heard: bool,
     pub(super) hears: bool,
+    /// Whether there are devices between the two.
+    pub(super) is_far: bool,
 }
 
 pub(super) fn partner<E: Couples>(ledger: &Shared, manners: Manners, luck: &mut Rng) -> Spec<E> {
     let ledger = Rc::clone(ledger);
-    let Manners { usual, ttl, is_heard, hears } = manners;
+    let Manners { usual, ttl, is_heard, hears, is_far } = manners;
     let recv_queue = 1 + luck.small(32);
     let send_queue = if luck.one_in(2) { luck.within(1, 8) } else { 0 };
     Spec {
@@ -95,7 +98,7 @@ pub(super) fn partner<E: Couples>(ledger: &Shared, manners: Manners, luck: &mut 
             let sender =
                 |_| -> Box<dyn Task<E>> { Box::new(Sender::new(&ledger, usual, is_heard)) };
             let receiver = |_| -> Box<dyn Task<E>> {
-                Box::new(Receiver { ledger: Rc::clone(&ledger), hears })
+                Box::new(Receiver { ledger: Rc::clone(&ledger), hears, is_far })
             };
             let senders = luck.within(1, 2);
             (0..senders).map(sender).chain((0..luck.within(1, 2)).map(receiver)).collect()

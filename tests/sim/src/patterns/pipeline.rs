@@ -55,7 +55,7 @@ fn puller(ledger: &Shared, queue: u64) -> Spec<Pull> {
         options: PullOptions::new().queue(queue as usize),
         tasks: Box::new(move |_, luck| {
             let receiver = |_| -> Box<dyn Task<Pull>> {
-                Box::new(Receiver { ledger: Rc::clone(&ledger), hears: true })
+                Box::new(Receiver { ledger: Rc::clone(&ledger), hears: true, is_far: false })
             };
             (0..luck.within(1, 3)).map(receiver).collect()
         }),

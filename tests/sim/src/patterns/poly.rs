@@ -29,7 +29,13 @@ pub(super) fn build(world: &mut World) {
                 return polys(world);
             }
             // Where it could have two hubs it has one of them, once all is well.
-            let manners = Manners { usual: Patience::Forever, ttl: 8, is_heard: true, hears: true };
+            let manners = Manners {
+                usual: Patience::Forever,
+                ttl: 8,
+                is_heard: true,
+                hears: true,
+                is_far: false,
+            };
             let spec = pair::partner::<Pair1>(&ledger, manners, &mut world.stage.luck);
             world.add(spec)
         })
@@ -50,7 +56,7 @@ fn poly(ledger: &Shared, luck: &mut Rng) -> Spec<Pair1Poly> {
                 Box::new(Speaker { ledger, known: None, has_proved: false, left: Vec::new() })
             };
             let receiver = |_| -> Box<dyn Task<Pair1Poly>> {
-                Box::new(Receiver { ledger: Rc::clone(&ledger), hears: true })
+                Box::new(Receiver { ledger: Rc::clone(&ledger), hears: true, is_far: false })
             };
             let speakers = luck.within(1, 2);
             (0..speakers).map(speaker).chain((0..luck.within(1, 2)).map(receiver)).collect()
@@ -120,7 +126,7 @@ impl Speaker {
         match sent {
             Ok(()) => {
                 desk.body.tally.accepted += 1;
-                self.ledger.borrow_mut().sent(&letter);
+                self.ledger.borrow_mut().sent(&letter, desk.stage.now);
             }
             Err(SendToBlocked::Full) if end.is_some() && !has_room && !is_sure => {}
             Err(SendToBlocked::PeerGone) if end.is_none() => {}

@@ -34,6 +34,7 @@ struct Job {
     to: Option<Place>,
     /// Its place in the order of sending, once sent.
     nth: Option<u64>,
+    sent_at: u64,
     is_delivered: bool,
     /// Nothing could go wrong when it was sent.
     is_sure: bool,
@@ -66,13 +67,14 @@ impl Ledger {
     }
 
     /// Its send has succeeded.
-    pub(super) fn sent(&mut self, letter: &Letter) {
+    pub(super) fn sent(&mut self, letter: &Letter, now: u64) {
         self.sent += 1;
-        self.post.of(letter.number).nth = Some(self.sent);
+        let job = self.post.of(letter.number);
+        (job.nth, job.sent_at) = (Some(self.sent), now);
     }
 
-    /// A letter came to `place`.
-    fn came(&mut self, place: Place, msg: &Message) -> Result<(), Failure> {
+    /// A letter came to `place`; by way of devices if it tells when the last connection was made.
+    fn came(&mut self, place: Place, opened_at: Option<u64>, msg: &Message) -> Result<(), Failure> {
         let read = self.post.read(msg.body()).zip(msg.source());
         let Some((number, source)) = read else {
             let what = format!("{:?} came from {:?}", msg.body(), msg.source());
@@ -89,6 +91,9 @@ impl Ledger {
         }
         if std::mem::replace(&mut job.is_delivered, true) {
             return Err(Failure::new(Oracle::Twice, format!("letter {number} came twice")));
+        }
+        if opened_at.is_some_and(|at| job.sent_at <= at) {
+            return Ok(());
         }
         let before = self.last.insert((place.node, place.life, source, job.from), nth);
         if before.is_some_and(|before| before > nth) {
@@ -151,7 +156,7 @@ impl<E: SendEngine> Task<E> for Sender {
                 }
                 return Next::Wait;
             }
-            Poll::Ready(Ok(())) => self.ledger.borrow_mut().sent(&letter),
+            Poll::Ready(Ok(())) => self.ledger.borrow_mut().sent(&letter, desk.stage.now),
             Poll::Ready(Err(Unmet::NoPeer)) if is_lacking => self.letter = Some(letter),
             Poll::Ready(Err(unmet)) if !unmet.is_wait_over() => {
                 desk.fail(Oracle::Outcome, "it is always in a state to send");
@@ -168,6 +173,9 @@ pub(super) struct Receiver {
     pub(super) ledger: Shared,
     /// Whether there is anything that does not come from too far.
     pub(super) hears: bool,
+    /// Whether letters pass devices. Then what comes by one connection may have come to a device by several, of which
+    /// an older one can be the later.
+    pub(super) is_far: bool,
 }
 
 impl<E: RecvEngine> Task<E> for Receiver {
@@ -176,7 +184,8 @@ impl<E: RecvEngine> Task<E> for Receiver {
         match desk.recv(CtxId::MAIN, patience) {
             Poll::Pending => return Next::Wait,
             Poll::Ready(Ok(msg)) => {
-                let came = self.ledger.borrow_mut().came(desk.body.place, &msg);
+                let opened_at = self.is_far.then_some(desk.stage.net.opened_at);
+                let came = self.ledger.borrow_mut().came(desk.body.place, opened_at, &msg);
                 if let Err(failure) = came {
                     desk.fail(failure.oracle, failure.what);
                 }
