@@ -52,8 +52,8 @@ pub use sp_core::{config, pool, registry};
 pub use sp_protocols::engine::{
     BadOption, BusOptions, ContextEngine, Engine, FeedEngine, Pair1Options, Pair1PolyOptions,
     PairOptions, PubOptions, PullOptions, PushOptions, RecvEngine, RepOptions, ReqOptions,
-    RespondentOptions, SendEngine, SlowSubscriber, StarOptions, SubOptions, SurveyorOptions,
-    TunableEngine, WhenFull,
+    RespondentOptions, SendEngine, StarOptions, SubOptions, SurveyorOptions, TunableEngine,
+    WhenFull, WhenSlow,
 };
 pub use sp_protocols::raw;
 #[cfg(feature = "stream")]

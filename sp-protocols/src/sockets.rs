@@ -166,7 +166,7 @@ pub type RespondentContext = Context<engine::Respondent>;
 /// `send` never waits. A subscriber that is slower than the publisher misses the oldest messages that wait for it;
 /// they are counted as `dropped_on_send`. Nothing is kept for subscribers that come later, nor for one that has died and
 /// comes again; what waited for it is counted as `lost_with_peer`. With
-/// [`SlowSubscriber`](engine::SlowSubscriber) it can be the newest that are missed, the slow can be disconnected, or
+/// [`WhenSlow`](engine::WhenSlow) it can be the newest that are missed, the slow can be disconnected, or
 /// `send` can wait for them.
 ///
 /// A message is encoded once and kept once, however many subscribers there are.
@@ -378,9 +378,12 @@ pub type Pair1Poly = Socket<engine::Pair1Poly>;
 /// For everybody to hear everybody, each has to be connected with each, by one of the two dialling.
 ///
 /// `send` never waits: what is sent while too much waits for a neighbour is missed by that neighbour alone, counted as
-/// `dropped_on_send`. A program that receives too slowly misses what comes while its queue is full, counted as
-/// `dropped_on_receive`; or its neighbours are not read, as [`WhenFull`](engine::WhenFull) says. What was on its way to a neighbour that dies is lost (`lost_with_peer` counts what still
-/// waited), and one that comes later gets what is sent from then on.
+/// `dropped_on_send`. With [`WhenSlow`](engine::WhenSlow) it can be the oldest that are missed, the slow can be
+/// disconnected, or `send` can wait for them; neighbours that all wait for each other and receive nothing meanwhile wait
+/// for ever. A program that receives too slowly misses what comes while its queue is full, counted as
+/// `dropped_on_receive`; or its neighbours are not read, as [`WhenFull`](engine::WhenFull) says. What was on its way to a
+/// neighbour that dies is lost (`lost_with_peer` counts what still waited), and one that comes later gets what is sent
+/// from then on.
 ///
 /// ```
 /// # use sp_protocols::sockets as sp;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 use sp_core::id::{CtxId, PeerId};
-use sp_core::pipe::Flow;
+use sp_core::pipe::{CloseReason, Flow};
 use sp_protocols::engine::testing::{Effect, Rig};
-use sp_protocols::engine::{Bus, BusOptions, Counter, Effects as _, WhenFull};
+use sp_protocols::engine::{Bus, BusOptions, Counter, Effects as _, WhenFull, WhenSlow};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -38,6 +38,7 @@ struct Neighbour {
     room: usize,
     waiting: VecDeque<Vec<u8>>,
     got: Vec<Vec<u8>>,
+    closing: bool,
     /// What it has sent and what was not taken.
     outside: VecDeque<Vec<u8>>,
 }
@@ -70,13 +71,16 @@ proptest! {
         when_full in prop::sample::select(vec![
             WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block,
         ]),
+        when_slow in prop::sample::select(vec![
+            WhenSlow::DropOldest, WhenSlow::DropNewest, WhenSlow::Block, WhenSlow::Disconnect,
+        ]),
         ops in prop::collection::vec(op(), 0..80),
     ) {
         let options = BusOptions::new().recv_queue(recv).send_queue(send).queue_bytes(limit_bytes);
-        let mut rig = Rig::<Bus>::with(options.when_full(when_full));
+        let mut rig = Rig::<Bus>::with(options.when_full(when_full).when_slow(when_slow));
         let mut model = BTreeMap::<PeerId, Neighbour>::new();
         let mut inbox = VecDeque::<(PeerId, Vec<u8>)>::new();
-        let mut made = 0_u32;
+        let (mut made, mut senders) = (0_u32, 0);
         let mut body = || {
             made += 1;
             let mut body = made.to_be_bytes().to_vec();
@@ -85,7 +89,7 @@ proptest! {
         };
         for op in ops {
             let pick = |which: usize| model.keys().nth(which.checked_rem(model.len())?).copied();
-            let (mut missed, mut lost, mut dropped) = (0, 0, 0);
+            let (mut missed, mut lost, mut dropped, mut too_slow) = (0, 0, 0, 0);
             let (mut read, mut flow) = (None, Flow::More);
             match op {
                 Op::Open(room) => {
@@ -104,9 +108,22 @@ proptest! {
                 }
                 Op::Send(times) => for _ in 0..times {
                     let body = body();
-                    prop_assert!(rig.send(&body[..]).is_ok());
-                    for neighbour in model.values_mut() {
-                        if is_full(neighbour.waiting.iter(), send, limit_bytes) {
+                    let is_slow = |at: &Neighbour| !at.closing && is_full(at.waiting.iter(), send, limit_bytes);
+                    let waits = when_slow == WhenSlow::Block && model.values().any(is_slow);
+                    // A send that has been woken tries again first.
+                    senders -= usize::from(rig.world.woken_send().is_some());
+                    prop_assert_eq!(rig.send_waiting(CtxId::MAIN, &body[..]).is_err(), waits);
+                    senders += usize::from(waits);
+                    for neighbour in model.values_mut().filter(|at| !waits && !at.closing) {
+                        if is_slow(neighbour) && when_slow == WhenSlow::Disconnect {
+                            too_slow += 1;
+                            neighbour.closing = true;
+                            continue;
+                        }
+                        while when_slow == WhenSlow::DropOldest && is_slow(neighbour) {
+                            missed += usize::from(neighbour.waiting.pop_front().is_some());
+                        }
+                        if is_slow(neighbour) {
                             missed += 1;
                         } else {
                             neighbour.waiting.push_back(body.clone());
@@ -167,9 +184,16 @@ proptest! {
             }
             let effects = rig.world.take_effects();
             let counted = |what| effects.iter().filter(|e| **e == Effect::Count(what)).count();
+            let ended = effects.iter().filter(|e| matches!(e, Effect::Close(_, CloseReason::TooSlow { .. })));
+            prop_assert_eq!((ended.count(), counted(Counter::TooSlow)), (too_slow, too_slow));
             prop_assert_eq!(counted(Counter::DroppedOnSend), missed);
             prop_assert_eq!(counted(Counter::LostWithPeer), lost);
             prop_assert_eq!(counted(Counter::DroppedOnReceive), dropped);
+            // A send that waits is woken as soon as nobody is slow.
+            let is_slow = |at: &Neighbour| !at.closing && is_full(at.waiting.iter(), send, limit_bytes);
+            if senders > 0 && !model.values().any(is_slow) {
+                prop_assert!(rig.world.woken_send().is_some(), "a send waits in vain");
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use sp_core::id::{CtxId, PeerId};
 use sp_core::pipe::CloseReason;
 use sp_protocols::engine::testing::{Effect, Rig};
-use sp_protocols::engine::{Counter, Pub, PubOptions, SlowSubscriber};
+use sp_protocols::engine::{Counter, Pub, PubOptions, WhenSlow};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -27,12 +27,12 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn policy() -> impl Strategy<Value = SlowSubscriber> {
+fn policy() -> impl Strategy<Value = WhenSlow> {
     prop_oneof![
-        Just(SlowSubscriber::DropOldest),
-        Just(SlowSubscriber::DropNewest),
-        Just(SlowSubscriber::Block),
-        Just(SlowSubscriber::Disconnect),
+        Just(WhenSlow::DropOldest),
+        Just(WhenSlow::DropNewest),
+        Just(WhenSlow::Block),
+        Just(WhenSlow::Disconnect),
     ]
 }
 
@@ -84,7 +84,7 @@ proptest! {
         ops in prop::collection::vec(op(), 0..80),
     ) {
         let options = PubOptions::new().queue(limit).queue_bytes(limit_bytes);
-        let mut rig = Rig::<Pub>::with(options.slow_subscriber(policy));
+        let mut rig = Rig::<Pub>::with(options.when_slow(policy));
         let mut model = BTreeMap::<PeerId, Subscriber>::new();
         let (mut counts, mut wanted) = (Counts::default(), Counts::default());
         let mut made = 0_u32;
@@ -118,7 +118,7 @@ proptest! {
                     made += 1;
                     let mut body = made.to_be_bytes().to_vec();
                     body.resize(4 + made as usize % 7 * 60, 0);
-                    let blocks = policy == SlowSubscriber::Block
+                    let blocks = policy == WhenSlow::Block
                         && model.values().any(|s| !s.closing && s.is_full(limit, limit_bytes));
                     // A send that has been woken tries again first.
                     waiting -= usize::from(rig.world.woken_send().is_some());
@@ -131,13 +131,13 @@ proptest! {
                     for subscriber in model.values_mut().filter(|s| !s.closing) {
                         if !subscriber.is_full(limit, limit_bytes) {
                             subscriber.waiting.push_back(body.clone());
-                        } else if policy == SlowSubscriber::DropOldest {
+                        } else if policy == WhenSlow::DropOldest {
                             while subscriber.is_full(limit, limit_bytes) {
                                 subscriber.waiting.pop_front();
                                 wanted.dropped += 1;
                             }
                             subscriber.waiting.push_back(body.clone());
-                        } else if policy == SlowSubscriber::DropNewest {
+                        } else if policy == WhenSlow::DropNewest {
                             wanted.dropped += 1;
                         } else {
                             wanted.too_slow += 1;

@@ -6,8 +6,8 @@ use std::{iter, thread};
 
 use sp::{
     CloseReason, Pair1, Pair1Options, PeerId, ProtocolId, Pub, PubOptions, Pull, PullOptions,
-    Respondent, RespondentOptions, SendError, SlowSubscriber, Socket, Star, StarOptions, Sub,
-    SubOptions, TrySendError, WhenFull, pool,
+    Respondent, RespondentOptions, SendError, Socket, Star, StarOptions, Sub, SubOptions,
+    TrySendError, WhenFull, WhenSlow, pool,
 };
 use sp_protocols::engine::{self, RecvEngine};
 
@@ -42,8 +42,8 @@ struct Stalled {
 }
 
 impl Stalled {
-    fn new(wire: Wire, queue: usize, policy: SlowSubscriber) -> Self {
-        let options = PubOptions::new().queue(queue).slow_subscriber(policy);
+    fn new(wire: Wire, queue: usize, policy: WhenSlow) -> Self {
+        let options = PubOptions::new().queue(queue).when_slow(policy);
         let publisher = Pub::with(options).unwrap();
         let events = publisher.events();
         let listener = publisher.listen(wire.url()).unwrap();
@@ -81,7 +81,7 @@ fn a_slow_subscriber_loses_only_its_own_and_the_counts_add_up() {
     const MESSAGES: u32 = 400;
     let _turn = alone();
     for wire in Wire::BOTH {
-        let mut scene = Stalled::new(wire, 16, SlowSubscriber::DropOldest);
+        let mut scene = Stalled::new(wire, 16, WhenSlow::DropOldest);
         let fast = Transport::BARE.map(|transport| follower(&scene.publisher, transport));
         for n in 0..MESSAGES {
             scene.publisher.send(numbered(n, BODY)).unwrap();
@@ -111,7 +111,7 @@ fn a_slow_subscriber_loses_only_its_own_and_the_counts_add_up() {
 fn dropping_the_newest_keeps_what_came_first_and_goes_on_when_there_is_room() {
     let _turn = alone();
     for wire in Wire::BOTH {
-        let mut scene = Stalled::new(wire, 16, SlowSubscriber::DropNewest);
+        let mut scene = Stalled::new(wire, 16, WhenSlow::DropNewest);
         let first_gap = scene.publish_until(|scene| scene.counted("dropped_on_send") > 0) - 1;
         for more in 1..=20 {
             scene.publisher.try_send(numbered(first_gap + more, BODY)).unwrap();
@@ -131,7 +131,7 @@ fn dropping_the_newest_keeps_what_came_first_and_goes_on_when_there_is_room() {
 fn blocking_waits_for_the_slowest_in_every_form_of_send_and_loses_nothing() {
     let _turn = alone();
     for wire in Wire::BOTH {
-        let mut scene = Stalled::new(wire, 16, SlowSubscriber::Block);
+        let mut scene = Stalled::new(wire, 16, WhenSlow::Block);
         let (fast, _listener) = follower(&scene.publisher, Transport::Tcp);
         let mut sent = 0;
         // Not only full for a moment because the writer is at work.
@@ -171,7 +171,7 @@ fn blocking_waits_for_the_slowest_in_every_form_of_send_and_loses_nothing() {
 fn a_subscriber_that_is_too_slow_is_disconnected_alone() {
     let _turn = alone();
     for wire in Wire::BOTH {
-        let scene = Stalled::new(wire, 16, SlowSubscriber::Disconnect);
+        let scene = Stalled::new(wire, 16, WhenSlow::Disconnect);
         let (fast, _listener) = follower(&scene.publisher, Transport::Inproc);
         let mut published = 0;
         while scene.counted("too_slow") == 0 {
@@ -228,7 +228,7 @@ fn subscribers_that_block_and_a_publisher_that_waits_for_them_lose_nothing() {
     const END: u32 = u32::MAX;
     let _turn = alone();
     for transport in Transport::BARE {
-        let options = PubOptions::new().queue(8).slow_subscriber(SlowSubscriber::Block);
+        let options = PubOptions::new().queue(8).when_slow(WhenSlow::Block);
         let publisher = Pub::with(options).unwrap();
         let members: Vec<(Sub, sp::Listener)> = (0..SUBSCRIBERS)
             .map(|_| {
@@ -276,7 +276,7 @@ fn a_subscriber_that_leaves_in_the_middle_harms_nobody_and_holds_nothing() {
     apart(|| {
         for wire in Wire::BOTH {
             let before = pool::BufferPool::global().stats().out;
-            let mut scene = Stalled::new(wire, 64, SlowSubscriber::DropOldest);
+            let mut scene = Stalled::new(wire, 64, WhenSlow::DropOldest);
             let (fast, _listener) = follower(&scene.publisher, Transport::Tcp);
             let mut n = 0;
             while scene.counted("dropped_on_send") == 0 {
@@ -305,7 +305,7 @@ fn a_subscriber_that_leaves_in_the_middle_harms_nobody_and_holds_nothing() {
 #[test]
 fn what_a_stalled_subscriber_holds_is_bounded() {
     apart(|| {
-        for policy in [SlowSubscriber::DropOldest, SlowSubscriber::DropNewest] {
+        for policy in [WhenSlow::DropOldest, WhenSlow::DropNewest] {
             let scene = Stalled::new(Wire::Ipc, 1000, policy);
             let (fast, _listener) = follower(&scene.publisher, Transport::Tcp);
             let publish = |messages: u32| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sp::{
     Bus, DialOptions, ListenOptions, Message, Pair, Pub, PubOptions, Pull, Push, Rep, Req,
-    ReqContext, Respondent, SendError, SlowSubscriber, Sub, SubOptions, Surveyor, WhenFull,
+    ReqContext, Respondent, SendError, Sub, SubOptions, Surveyor, WhenFull, WhenSlow,
 };
 
 #[cfg(feature = "tls")]
@@ -133,7 +133,7 @@ impl SpEnd {
             Role::Pub => Pub::new().map(Self::Pub),
             Role::Sub => Sub::new().map(Self::Sub),
             Role::WaitingPub => {
-                let options = PubOptions::new().slow_subscriber(SlowSubscriber::Block);
+                let options = PubOptions::new().when_slow(WhenSlow::Block);
                 Pub::with(options).map(Self::Pub)
             }
             Role::WaitingSub => {

@@ -7,7 +7,7 @@ use sp_core::id::{CtxId, PeerId};
 use sp_core::message::Message;
 use sp_core::pipe::{CloseReason, Flow, ProtocolId};
 
-use super::audience::Audience;
+use super::audience::{Audience, WhenSlow};
 use super::inbox::Inbox;
 use super::queue::{DEFAULTS, Limits, at_least_one};
 use super::{
@@ -17,8 +17,8 @@ use super::{
 
 /// Sends each message to every neighbour and receives from all of them; passes nothing on.
 ///
-/// No send ever waits for a slow one: what is sent while as much waits for a neighbour as may is dropped for that
-/// neighbour. What comes while the inbox is full is dropped here, or stays with the neighbour, as [`WhenFull`] says.
+/// What is sent while as much waits for a neighbour as may is dropped for that neighbour, unless [`WhenSlow`] says
+/// otherwise. What comes while the inbox is full is dropped here, or stays with the neighbour, as [`WhenFull`] says.
 /// Whatever is dropped is counted.
 #[derive(Debug)]
 pub struct Bus {
@@ -32,9 +32,9 @@ impl Engine for Bus {
     type Options = BusOptions;
 
     fn new(options: BusOptions, _seed: u64) -> Self {
-        let BusOptions { limits, when_full } = options;
+        let BusOptions { limits, when_full, when_slow } = options;
         let inbox = Inbox::new(when_full, limits.inbox());
-        Self { audience: Audience::new(limits.outbox()), inbox }
+        Self { audience: Audience::new(when_slow, limits.outbox()), inbox }
     }
 
     fn opened(&mut self, peer: PeerId, fx: &mut impl Effects) -> Result<(), CloseReason> {
@@ -47,8 +47,9 @@ impl Engine for Bus {
         self.inbox.closed(peer, fx);
     }
 
-    /// Who has room again is asked before the next send.
-    fn room(&mut self, _peer: PeerId, _fx: &mut impl Effects) {}
+    fn room(&mut self, _peer: PeerId, fx: &mut impl Effects) {
+        self.audience.room(fx);
+    }
 
     fn arrived(&mut self, peer: PeerId, batch: &mut Batch, fx: &mut impl Effects) -> Flow {
         self.inbox.arrived(peer, batch, fx)
@@ -58,17 +59,16 @@ impl Engine for Bus {
 impl SendEngine for Bus {
     fn try_send(
         &mut self,
-        _ctx: CtxId,
+        ctx: CtxId,
         msg: &mut Message,
         fx: &mut impl Effects,
     ) -> Result<(), SendBlocked> {
         msg.clear_header();
-        self.audience.readmit(fx);
-        while let Some(peer) = fx.slow() {
-            self.audience.leave_out(peer, fx);
-        }
-        self.audience.broadcast(msg, fx);
-        Ok(())
+        self.audience.send(ctx, msg, fx)
+    }
+
+    fn send_abandoned(&mut self, _ctx: CtxId, fx: &mut impl Effects) {
+        self.audience.send_abandoned(fx);
     }
 }
 
@@ -94,14 +94,18 @@ impl FeedEngine for Bus {}
 pub struct BusOptions {
     limits: Limits,
     when_full: WhenFull,
+    when_slow: WhenSlow,
 }
 
 impl BusOptions {
     /// The defaults: 4,096 messages or 16 MiB wait for each neighbour, and 1,024 or 16 MiB to be received; beyond that
-    /// what comes is dropped.
+    /// what is sent or comes is dropped.
     pub const fn new() -> Self {
-        let limits = Limits::new(DEFAULTS.send_queue_messages);
-        Self { limits, when_full: WhenFull::DropNewest }
+        Self {
+            limits: Limits::new(DEFAULTS.send_queue_messages),
+            when_full: WhenFull::DropNewest,
+            when_slow: WhenSlow::DropNewest,
+        }
     }
 
     /// How many messages may wait to be received, at least 1; beyond it [`when_full`](Self::when_full) says what happens.
@@ -111,7 +115,7 @@ impl BusOptions {
     }
 
     /// How many messages may wait for each neighbour, at least 1, besides the 64 KiB or so that its connection is
-    /// writing; beyond it what is sent is dropped for that neighbour.
+    /// writing; beyond it [`when_slow`](Self::when_slow) says what happens.
     #[must_use]
     pub const fn send_queue(self, send_queue: usize) -> Self {
         Self { limits: Limits { send: send_queue, ..self.limits }, ..self }
@@ -133,6 +137,12 @@ impl BusOptions {
     pub const fn when_full(self, when_full: WhenFull) -> Self {
         Self { when_full, ..self }
     }
+
+    /// What happens when as much waits for a neighbour as may.
+    #[must_use]
+    pub const fn when_slow(self, when_slow: WhenSlow) -> Self {
+        Self { when_slow, ..self }
+    }
 }
 
 impl Default for BusOptions {
@@ -150,7 +160,8 @@ impl Options for BusOptions {
 
 impl fmt::Display for BusOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, when_full {}", self.limits, self.when_full)
+        let Self { limits, when_full, when_slow } = self;
+        write!(f, "{limits}, when_full {when_full}, when_slow {when_slow}")
     }
 }
 

@@ -59,11 +59,12 @@ mod surveyor;
 mod topics;
 mod waiters;
 
+pub use audience::WhenSlow;
 pub use bus::{Bus, BusOptions};
 pub use pair::{Pair, PairOptions};
 pub use pair1::{Pair1, Pair1Options};
 pub use pair1_poly::{Pair1Poly, Pair1PolyOptions, SendToBlocked};
-pub use publish::{Pub, PubOptions, SlowSubscriber};
+pub use publish::{Pub, PubOptions};
 pub use pull::{Pull, PullOptions};
 pub use push::{Push, PushOptions};
 pub use queue::WhenFull;

@@ -88,7 +88,7 @@ pub enum WhenFull {
     /// Peers are not read until half of the queue is free, and go on then in turn.
     ///
     /// Nothing is lost on this side. A peer that goes on sending keeps what it can and then does what its own options
-    /// say: where a [`Pub`](super::Pub) is to [wait](super::SlowSubscriber::Block), nothing is lost at all as long as
+    /// say: where a [`Pub`](super::Pub) is to [wait](super::WhenSlow::Block), nothing is lost at all as long as
     /// they are connected.
     Block,
 }

@@ -61,6 +61,36 @@ fn a_slow_neighbour_misses_the_newest_alone_and_gets_what_comes_once_it_has_room
     assert_eq!(got(&mut rig, other), ["1", "2", "3", "4", "5"]);
 }
 
+#[test]
+fn for_a_slow_neighbour_the_oldest_is_dropped_or_it_is_disconnected_or_waited_for() {
+    let slow = |when_slow| {
+        let mut rig = Rig::<Bus>::with(BusOptions::new().send_queue(1).when_slow(when_slow));
+        let peers = (rig.peer_with_room(0), rig.peer());
+        rig.send("1").unwrap();
+        rig.world.take_effects();
+        (rig, peers)
+    };
+    let (mut rig, (peer, _)) = slow(WhenSlow::DropOldest);
+    rig.send("2").unwrap();
+    assert_eq!(rig.counted(), [Counter::DroppedOnSend]);
+    rig.set_room(peer, 9);
+    assert_eq!(got(&mut rig, peer), ["2"]);
+
+    let (mut rig, (peer, other)) = slow(WhenSlow::Disconnect);
+    rig.send("2").unwrap();
+    let why = CloseReason::TooSlow { waiting: 1 };
+    assert!(rig.world.take_effects().contains(&Effect::Close(peer, why)));
+    assert_eq!(got(&mut rig, other), ["1", "2"]);
+
+    let (mut rig, (peer, other)) = slow(WhenSlow::Block);
+    assert!(rig.send_waiting(MAIN, "2").is_err(), "it waits for the slow one");
+    rig.set_room(peer, 9);
+    assert!(rig.world.woken_send().is_some());
+    rig.send("2").unwrap();
+    assert_eq!([got(&mut rig, peer), got(&mut rig, other)], [["1", "2"]; 2]);
+    assert_eq!(rig.counted(), []);
+}
+
 /// sp-wire 8.14 item 152
 #[test]
 fn a_full_inbox_drops_the_newest_and_pauses_nobody() {
@@ -154,9 +184,10 @@ fn options_are_checked_and_printed() {
     assert_eq!(named(BusOptions::new().queue_bytes(0)), Err("queue_bytes"));
     assert_eq!(
         BusOptions::default().to_string(),
-        "recv_queue 1024, send_queue 4096, queue_bytes 16777216, when_full drop newest"
+        "recv_queue 1024, send_queue 4096, queue_bytes 16777216, when_full drop newest, when_slow drop newest"
     );
     let set = BusOptions::new().recv_queue(7).send_queue(8).queue_bytes(9);
-    let set = set.when_full(WhenFull::Block);
-    assert_eq!(set.to_string(), "recv_queue 7, send_queue 8, queue_bytes 9, when_full block");
+    let set = set.when_full(WhenFull::Block).when_slow(WhenSlow::Disconnect).to_string();
+    let wanted = "recv_queue 7, send_queue 8, queue_bytes 9, when_full block, when_slow disconnect";
+    assert_eq!(set, wanted);
 }

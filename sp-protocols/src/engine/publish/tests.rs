@@ -1,12 +1,13 @@
 use super::*;
+use crate::engine::Counter;
 use crate::engine::testing::{Effect, Rig, Unsent};
 
-fn publisher(queue: usize, policy: SlowSubscriber) -> Rig<Pub> {
-    Rig::with(PubOptions::new().queue(queue).slow_subscriber(policy))
+fn publisher(queue: usize, policy: WhenSlow) -> Rig<Pub> {
+    Rig::with(PubOptions::new().queue(queue).when_slow(policy))
 }
 
 fn dropping_oldest(queue: usize) -> Rig<Pub> {
-    publisher(queue, SlowSubscriber::DropOldest)
+    publisher(queue, WhenSlow::DropOldest)
 }
 
 /// What of the broadcasts has arrived at `peer` since the last look.
@@ -22,7 +23,7 @@ fn broadcast(text: &str) -> Effect {
 /// sp-wire 8.10 item 130
 #[test]
 fn a_send_succeeds_without_peers() {
-    for policy in [SlowSubscriber::DropOldest, SlowSubscriber::Block] {
+    for policy in [WhenSlow::DropOldest, WhenSlow::Block] {
         assert!(publisher(1, policy).send("news").is_ok());
     }
 }
@@ -74,7 +75,7 @@ fn a_stalled_peer_misses_as_many_of_the_oldest_as_the_bytes_require() {
 
 #[test]
 fn a_peer_that_drops_the_newest_keeps_the_oldest_and_joins_again_when_there_is_room() {
-    let mut rig = publisher(2, SlowSubscriber::DropNewest);
+    let mut rig = publisher(2, WhenSlow::DropNewest);
     let (stalled, other) = (rig.peer_with_room(0), rig.peer());
     for text in ["1", "2"] {
         rig.send(text).unwrap();
@@ -97,7 +98,7 @@ fn a_peer_that_drops_the_newest_keeps_the_oldest_and_joins_again_when_there_is_r
 
 #[test]
 fn a_send_waits_for_the_slowest_and_is_woken_when_nobody_is_slow() {
-    let mut rig = publisher(1, SlowSubscriber::Block);
+    let mut rig = publisher(1, WhenSlow::Block);
     let (a, b) = (rig.peer_with_room(0), rig.peer_with_room(0));
     rig.send("1").unwrap();
     rig.world.take_effects();
@@ -114,7 +115,7 @@ fn a_send_waits_for_the_slowest_and_is_woken_when_nobody_is_slow() {
 
 #[test]
 fn a_send_that_waits_is_woken_when_the_slow_peer_goes() {
-    let mut rig = publisher(1, SlowSubscriber::Block);
+    let mut rig = publisher(1, WhenSlow::Block);
     let (slow, rogue) = (rig.peer_with_room(0), rig.peer_with_room(0));
     rig.send("1").unwrap();
     assert!(rig.send_waiting(CtxId::MAIN, "2").is_err());
@@ -126,7 +127,7 @@ fn a_send_that_waits_is_woken_when_the_slow_peer_goes() {
 
 #[test]
 fn one_success_wakes_the_next_send_that_waits() {
-    let mut rig = publisher(1, SlowSubscriber::Block);
+    let mut rig = publisher(1, WhenSlow::Block);
     let slow = rig.peer_with_room(0);
     rig.send("1").unwrap();
     for text in ["2", "3"] {
@@ -144,7 +145,7 @@ fn one_success_wakes_the_next_send_that_waits() {
 
 #[test]
 fn a_slow_peer_is_disconnected_with_its_backlog_counted() {
-    let mut rig = publisher(2, SlowSubscriber::Disconnect);
+    let mut rig = publisher(2, WhenSlow::Disconnect);
     let (slow, other) = (rig.peer_with_room(0), rig.peer());
     for text in ["1", "2"] {
         rig.send(text).unwrap();
@@ -198,17 +199,17 @@ fn a_queue_of_zero_is_refused_and_options_are_printed() {
     assert_eq!(PubOptions::default().check(), Ok(()));
     assert_eq!(
         PubOptions::default().to_string(),
-        "queue 4096, queue_bytes 16777216, slow_subscriber drop oldest"
+        "queue 4096, queue_bytes 16777216, when_slow drop oldest"
     );
     let options = PubOptions::new().queue(7).queue_bytes(8);
     for (policy, name) in [
-        (SlowSubscriber::DropNewest, "drop newest"),
-        (SlowSubscriber::Block, "block"),
-        (SlowSubscriber::Disconnect, "disconnect"),
+        (WhenSlow::DropNewest, "drop newest"),
+        (WhenSlow::Block, "block"),
+        (WhenSlow::Disconnect, "disconnect"),
     ] {
         assert_eq!(
-            options.clone().slow_subscriber(policy).to_string(),
-            format!("queue 7, queue_bytes 8, slow_subscriber {name}")
+            options.clone().when_slow(policy).to_string(),
+            format!("queue 7, queue_bytes 8, when_slow {name}")
         );
     }
 }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use sp_protocols::engine::raw::{self, RawOptions};
-use sp_protocols::engine::{Bus, BusOptions, Counter, WhenFull};
+use sp_protocols::engine::{Bus, BusOptions, Counter, WhenFull, WhenSlow};
 
 use super::crowd::{self, Shared, Ways};
 use super::device::{self, Lane};
@@ -48,18 +48,27 @@ fn member(ledger: &Shared, luck: &mut Rng) -> Spec<Bus> {
     let [recv_queue, send_queue] = [(); 2].map(|()| 1 + luck.small(32));
     let policies = [WhenFull::DropOldest, WhenFull::DropNewest, WhenFull::Block];
     let when_full = *luck.pick(&policies);
+    let policies = [WhenSlow::DropOldest, WhenSlow::DropNewest, WhenSlow::Block];
+    let when_slow = *luck.pick(&policies);
     let options = BusOptions::new().recv_queue(recv_queue as usize).when_full(when_full);
     Spec {
-        options: options.send_queue(send_queue as usize),
-        tasks: Box::new(move |_, luck| crowd::tasks(&ledger, luck.within(1, 2), luck.within(1, 2))),
+        options: options.send_queue(send_queue as usize).when_slow(when_slow),
+        tasks: Box::new(move |_, luck| {
+            let may_wait = when_slow == WhenSlow::Block;
+            crowd::tasks(&ledger, luck.within(1, 2), luck.within(1, 2), may_wait)
+        }),
         audit: Box::new(move |books: &Books<'_>| {
             let tally = books.tally;
             let dropped = tally.sum([Counter::DroppedOnSend, Counter::LostWithPeer]);
             let went = books.carried + books.waiting + dropped;
             books.equal("copies for neighbours", tally.owed, went)?;
             books.within("copies that wait", books.waiting, books.peers * send_queue)?;
+            books.awake(Side::Send, u64::from(books.usable == books.peers))?;
             if when_full == WhenFull::Block {
                 books.none_missing(tally.counted(Counter::DroppedOnReceive))?;
+            }
+            if when_slow == WhenSlow::Block {
+                books.none_missing(tally.counted(Counter::DroppedOnSend))?;
             }
             heard(books, recv_queue)
         }),

@@ -12,7 +12,7 @@ use sp_protocols::engine::{RecvEngine, SendEngine};
 
 use crate::net::Place;
 use crate::oracle::{Failure, Oracle};
-use crate::post::Post;
+use crate::post::{Letter, Post};
 use crate::task::{Desk, Next, Patience, Task};
 use crate::world::World;
 
@@ -150,17 +150,31 @@ impl Ledger {
 /// Sends one letter after the other.
 pub(super) struct Speaker {
     ledger: Shared,
+    /// Whether its socket waits for slow peers.
+    may_wait: bool,
     /// Letters it sends in each proof, and how many of them are left in this one.
     proofs: u32,
     left: u32,
+    letter: Option<Letter>,
 }
 
 impl Speaker {
     /// The `nth` of its node.
-    pub(super) fn new(ledger: &Shared, nth: u64) -> Self {
+    pub(super) fn new(ledger: &Shared, nth: u64, may_wait: bool) -> Self {
         // In a proof only one of them sends, one letter at a time: so no queue is too short.
         let proofs = if nth == 0 { PROOFS } else { 0 };
-        Self { ledger: Rc::clone(ledger), proofs, left: 0 }
+        Self { ledger: Rc::clone(ledger), may_wait, proofs, left: 0, letter: None }
+    }
+
+    fn write<E: SendEngine>(&self, desk: &Desk<'_, E>) -> Letter {
+        let ledger = &mut *self.ledger.borrow_mut();
+        let from = desk.body.place.node;
+        let is_sure = desk.is_proving() && ledger.ways != Ways::Loop;
+        let wanted = ledger.hearers.get(&from).filter(|_| is_sure).cloned().unwrap_or_default();
+        let sent_at = desk.stage.now;
+        ledger
+            .post
+            .write(b"", Talk { from, nth: None, sent_at, delivered: BTreeSet::new(), wanted })
     }
 }
 
@@ -170,22 +184,29 @@ impl<E: SendEngine> Task<E> for Speaker {
         if !is_proving {
             self.left = self.proofs;
         }
-        if is_proving && self.left > 0 {
-            self.left -= 1;
-        } else if !desk.is_stormy() {
-            return Next::Rest;
-        }
-        let ledger = &mut *self.ledger.borrow_mut();
-        let from = desk.body.place.node;
-        let is_sure = is_proving && ledger.ways != Ways::Loop;
-        let wanted = ledger.hearers.get(&from).filter(|_| is_sure).cloned().unwrap_or_default();
-        let sent_at = desk.stage.now;
-        let talk = Talk { from, nth: None, sent_at, delivered: BTreeSet::new(), wanted };
-        let mut letter = ledger.post.write(b"", talk);
-        match desk.send(CtxId::MAIN, &mut letter.message, Patience::Try) {
+        let mut letter = match self.letter.take() {
+            Some(letter) => letter,
+            None if desk.is_stormy() => self.write(desk),
+            None if is_proving && self.left > 0 => {
+                self.left -= 1;
+                self.write(desk)
+            }
+            None => return Next::Rest,
+        };
+        let patience = if self.may_wait { desk.patience(Patience::Forever) } else { Patience::Try };
+        match desk.send(CtxId::MAIN, &mut letter.message, patience) {
+            Poll::Pending => {
+                self.letter = Some(letter);
+                return Next::Wait;
+            }
             Poll::Ready(Ok(())) => {
+                let ledger = &mut *self.ledger.borrow_mut();
                 ledger.sent += 1;
-                ledger.post.of(letter.number).nth = Some(ledger.sent);
+                let talk = ledger.post.of(letter.number);
+                (talk.nth, talk.sent_at) = (Some(ledger.sent), desk.stage.now);
+            }
+            Poll::Ready(Err(unmet)) if self.may_wait && unmet.is_wait_over() => {
+                self.letter = Some(letter).filter(|_| !desk.whim(2));
             }
             other => desk.fail(Oracle::Outcome, format!("a letter was not taken: {other:?}")),
         }
@@ -224,8 +245,9 @@ pub(super) fn tasks<E: SendEngine + RecvEngine>(
     ledger: &Shared,
     speakers: u64,
     listeners: u64,
+    may_wait: bool,
 ) -> Vec<Box<dyn Task<E>>> {
-    let speaker = |nth| -> Box<dyn Task<E>> { Box::new(Speaker::new(ledger, nth)) };
+    let speaker = |nth| -> Box<dyn Task<E>> { Box::new(Speaker::new(ledger, nth, may_wait)) };
     let listener = |_| -> Box<dyn Task<E>> { Box::new(Listener { ledger: Rc::clone(ledger) }) };
     (0..speakers).map(speaker).chain((0..listeners).map(listener)).collect()
 }

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use sp_core::id::{CtxId, PeerId};
-use sp_protocols::engine::{Counter, Pub, PubOptions, SlowSubscriber, Sub, SubOptions, WhenFull};
+use sp_protocols::engine::{Counter, Pub, PubOptions, Sub, SubOptions, WhenFull, WhenSlow};
 
 use super::connect_some;
 use crate::body::Side;
@@ -98,18 +98,18 @@ pub(super) fn build(world: &mut World) {
 fn publisher(ledger: &Shared, luck: &mut Rng) -> Spec<Pub> {
     let ledger = Rc::clone(ledger);
     let policy = *luck.pick(&[
-        SlowSubscriber::DropOldest,
-        SlowSubscriber::DropNewest,
-        SlowSubscriber::Block,
-        SlowSubscriber::Disconnect,
+        WhenSlow::DropOldest,
+        WhenSlow::DropNewest,
+        WhenSlow::Block,
+        WhenSlow::Disconnect,
     ]);
     let queue = 1 + luck.small(32);
     Spec {
-        options: PubOptions::new().queue(queue as usize).slow_subscriber(policy),
+        options: PubOptions::new().queue(queue as usize).when_slow(policy),
         tasks: Box::new(move |place, luck| {
             let sender = |nth| -> Box<dyn Task<Pub>> {
                 let ledger = Rc::clone(&ledger);
-                let may_wait = policy == SlowSubscriber::Block;
+                let may_wait = policy == WhenSlow::Block;
                 // In a proof only one of them sends, one message at a time: so no queue is too short.
                 let proofs = if nth == 0 { PROOFS } else { 0 };
                 Box::new(Publisher { ledger, place, may_wait, proofs, left: 0, issue: None })
@@ -117,7 +117,7 @@ fn publisher(ledger: &Shared, luck: &mut Rng) -> Spec<Pub> {
             (0..luck.within(1, 3)).map(sender).collect()
         }),
         audit: Box::new(move |books: &Books<'_>| {
-            if policy == SlowSubscriber::Block {
+            if policy == WhenSlow::Block {
                 books.none_missing(books.tally.counted(Counter::DroppedOnSend))?;
             }
             let dropped = books.tally.sum([Counter::DroppedOnSend, Counter::LostWithPeer]);

@@ -70,7 +70,9 @@ fn member(ledger: &Shared, ttl: u8, luck: &mut Rng) -> Spec<Star> {
     let when_full = *luck.pick(&policies);
     Spec {
         options: StarOptions::new().ttl(ttl).queue(queue as usize).when_full(when_full),
-        tasks: Box::new(move |_, luck| crowd::tasks(&ledger, luck.within(1, 2), luck.within(1, 2))),
+        tasks: Box::new(move |_, luck| {
+            crowd::tasks(&ledger, luck.within(1, 2), luck.within(1, 2), false)
+        }),
         audit: Box::new(move |books: &Books<'_>| {
             if when_full == WhenFull::Block {
                 books.none_missing(books.tally.counted(Counter::DroppedOnReceive))?;
