@@ -168,13 +168,13 @@ impl<A: Asked> Pair<A> {
                 self.contexts.insert(self.rig.open_ctx(), None);
             }
             Op::CloseCtx(which) => {
-                let ctx = ctx(which);
+                let (ctx, paused) = (ctx(which), self.paused());
                 let held = self.contexts.remove(&ctx).flatten();
                 if ctx == CtxId::MAIN {
                     self.contexts.insert(ctx, None);
                 }
                 self.rig.close_ctx(ctx);
-                self.let_go(held);
+                self.let_go(held, &paused);
             }
             Op::Arrive(which, requests) => {
                 if let Some(peer) = peer(which) {
@@ -261,9 +261,8 @@ impl<A: Asked> Pair<A> {
         let leaves = peer.parked.drain(..room.min(peer.parked.len()));
         let wanted: Vec<_> = leaves.map(|bytes| Effect::Transmit(at, bytes)).collect();
         if is_owed && room > 0 {
-            self.serve(at);
-            self.serve_held_up(too_much);
-            self.read_on(&paused);
+            self.serve(at, &paused);
+            self.serve_held_up(too_much, &paused);
         }
         let mut effects = self.effects();
         effects.retain(|effect| matches!(effect, Effect::Transmit(..)));
@@ -283,12 +282,13 @@ impl<A: Asked> Pair<A> {
         let msg = got.unwrap();
         prop_assert_eq!((msg.source(), msg.body()), (Some(from), &body[..]));
         let before = self.contexts.insert(ctx, Some((from, header))).flatten();
-        self.let_go(before);
+        self.let_go(before, &paused);
         Ok(())
     }
 
     fn send(&mut self, ctx: CtxId) -> Result<(), TestCaseError> {
         self.effects();
+        let paused = self.paused();
         self.made += 1;
         let mut body = self.made.to_be_bytes().to_vec();
         body.resize(4 + self.made as usize % 5 * 90, 0);
@@ -315,7 +315,7 @@ impl<A: Asked> Pair<A> {
             peer.parked.push_back(bytes);
             self.line.retain(|&other| other != to);
         }
-        self.let_go(held);
+        self.let_go(held, &paused);
         Ok(())
     }
 
@@ -375,28 +375,31 @@ impl<A: Asked> Pair<A> {
         }
     }
 
-    fn let_go(&mut self, held: Option<(PeerId, Vec<u8>)>) {
-        if let Some((id, _)) = held {
-            self.serve(id);
+    fn let_go(&mut self, held: Option<(PeerId, Vec<u8>)>, paused: &BTreeSet<PeerId>) {
+        if let Some((id, _)) = held
+            && self.peers.get(&id).is_some_and(|peer| peer.passed_over)
+        {
+            self.serve(id, paused);
         }
     }
 
     /// Who was passed over because a request of it is held has its turn once fewer replies are parked.
-    fn serve_held_up(&mut self, was_too_much: bool) {
+    fn serve_held_up(&mut self, was_too_much: bool, paused: &BTreeSet<PeerId>) {
         if was_too_much && self.parked() < self.limit_bytes {
             while let Some(id) = self.held_up.first().copied() {
-                self.serve(id);
+                self.serve(id, paused);
             }
         }
     }
 
-    /// A peer that was passed over has its turn again.
-    fn serve(&mut self, id: PeerId) {
+    /// A peer that was passed over has its turn again, or at least keeps nobody else from being read.
+    fn serve(&mut self, id: PeerId, paused: &BTreeSet<PeerId>) {
         self.held_up.retain(|&other| other != id);
         if let Some(peer) = self.peers.get_mut(&id) {
             peer.passed_over = false;
             self.stand(id);
         }
+        self.read_on(paused);
     }
 
     fn lose(&mut self, id: PeerId, paused: &BTreeSet<PeerId>) -> Result<(), TestCaseError> {
@@ -413,7 +416,7 @@ impl<A: Asked> Pair<A> {
         let lost = self.peers.remove(&id).unwrap();
         self.line.retain(|&other| other != id);
         self.held_up.retain(|&other| other != id);
-        self.serve_held_up(too_much);
+        self.serve_held_up(too_much, paused);
         self.read_on(paused);
         lost
     }

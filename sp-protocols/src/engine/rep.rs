@@ -262,6 +262,7 @@ impl<A: Asked> SendEngine for Answerer<A> {
             self.parked.add(cost(msg));
             link.park(mem::take(msg));
             self.line.remove(peer);
+            self.held_back.remove(peer);
         }
         self.let_go(peer, fx);
         Ok(())
@@ -310,6 +311,7 @@ impl<A: Asked> Answerer<A> {
             if self.parked.is_full() && (!fx.room(peer) || link.held > 0) {
                 // It comes back when it has room, or when a request of it is held no more or fewer replies are parked.
                 link.passed_over = true;
+                self.held_back.remove(peer);
                 if link.held > 0 {
                     self.held_up.push(peer);
                 }

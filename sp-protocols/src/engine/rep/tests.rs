@@ -452,6 +452,25 @@ fn waiting_receives_do_not_hide_that_requests_have_to_make_way() {
 }
 
 #[test]
+fn nothing_makes_way_for_a_peer_whose_own_replies_keep_it_from_being_read() {
+    let mut rig = Rig::<Rep>::with(RepOptions::new().queue(1).queue_bytes(1));
+    let [asks, waits] = [(); 2].map(|()| rig.peer_with_room(0));
+    request(&mut rig, asks, "1");
+    assert_eq!(next(&mut rig), b"1");
+    request(&mut rig, waits, "2");
+    assert_eq!(rig.arrive(asks, [with_words(&[ID], "3")]), Flow::Pause);
+    rig.send("one").unwrap();
+    // Too much is parked for the next request, and the peer that is paused would not go on if that were dropped.
+    assert_eq!(rig.recv(), Err(RecvBlocked::Empty));
+    assert_eq!(rig.counted(), []);
+    assert!(!rig.world.is_read(asks));
+    rig.set_room(waits, 9);
+    assert_eq!(next(&mut rig), b"2");
+    rig.set_room(asks, 9);
+    assert!(rig.world.is_read(asks), "its reply has left, and there is room for what it asks next");
+}
+
+#[test]
 fn while_too_much_is_parked_only_requests_whose_replies_find_room_are_handed_out() {
     let mut rig = narrow();
     let deaf = [(); 3].map(|()| rig.peer_with_room(0));
