@@ -1,5 +1,5 @@
-//! One talks with many, and with each on its own. Run it without arguments to see a host and three guests, or one of them
-//! in each of some terminals:
+//! One talks with many, and with each on its own. Run it without arguments to see a host and three guests, or one of
+//! them in each of some terminals:
 //!
 //! ```text
 //! cargo run --example poly

@@ -1,5 +1,5 @@
-//! Everybody hears everybody, however far: each passes on what it gets. Run it without arguments to see four in a row, or
-//! one in each of some terminals:
+//! Everybody hears everybody, however far: each passes on what it gets. Run it without arguments to see four in a row,
+//! or one in each of some terminals:
 //!
 //! ```text
 //! cargo run --example star

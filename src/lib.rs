@@ -26,8 +26,8 @@
 //! `socket://`, `inproc://name`, and with the feature `tls` `tls+tcp://host:port` and `wss://host:port/path`; see
 //! [`Endpoint`], [`DialOptions`] and [`ListenOptions`], and for a table of all of them the [`readme`]. A program can
 //! bring a [`transport`] of its own.
-//! [`Socket::admit`] decides who is let in. Every send and receive comes in four forms: `try_`, blocking, with a timeout
-//! or deadline, and as a plain [`Future`] for any runtime.
+//! [`Socket::admit`] decides who is let in. Every send and receive comes in four forms: `try_`, blocking, with a
+//! timeout or deadline, and as a plain [`Future`] for any runtime.
 //!
 //! [`raw`] sockets leave a message's header to the program, and a [`raw::Device`] forwards between two of them.
 //!

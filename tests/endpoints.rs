@@ -214,8 +214,8 @@ fn a_listener_has_no_more_connections_than_it_may() {
         // It is this listener's limit and not the socket's.
         delivers(&pull, second.endpoint());
         late.close();
-        // One goes, and there is a place again: once the listener knows, for over WebSocket who comes too early seems to be
-        // connected for a moment, and what is sent in it is lost.
+        // One goes, and there is a place again: once the listener knows, for over WebSocket who comes too early seems
+        // to be connected for a moment, and what is sent in it is lost.
         let gone = std::mem::replace(&mut pushes[0], Push::new().unwrap());
         gone.close();
         wait_event(

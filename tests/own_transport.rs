@@ -28,6 +28,8 @@ enum Mischief {
     WritePanics,
     WriteOverruns,
     WritesNothing,
+    ReadsAreInterrupted,
+    WritesAreInterrupted,
     ShutdownPanics,
     DropPanics,
     DialPanics,
@@ -58,7 +60,8 @@ impl Rigged {
         line.set_nonblocking(true)?;
         self.streams.fetch_add(1, Ordering::Relaxed);
         let (rig, moved) = (self.clone(), [0, 0].map(AtomicUsize::new));
-        Ok(Box::new(RiggedStream { line, rig, is_dialled, moved }))
+        let interrupted = AtomicBool::new(false);
+        Ok(Box::new(RiggedStream { line, rig, is_dialled, moved, interrupted }))
     }
 }
 
@@ -104,6 +107,8 @@ struct RiggedStream {
     is_dialled: bool,
     /// Bytes read and written.
     moved: [AtomicUsize; 2],
+    /// Every call is interrupted from now on.
+    interrupted: AtomicBool,
 }
 
 impl RiggedStream {
@@ -112,6 +117,19 @@ impl RiggedStream {
         let is_shaken = self.moved[way].load(Ordering::Relaxed) >= HANDSHAKE_BYTES;
         self.is_dialled && is_shaken && self.rig.does(what)
     }
+
+    /// Fails from the moment on at which it is to do `what`.
+    fn interrupt(&self, what: Mischief, way: usize) -> io::Result<()> {
+        self.interrupted.fetch_or(self.does(what, way), Ordering::Relaxed);
+        self.go_on()
+    }
+
+    fn go_on(&self) -> io::Result<()> {
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        Ok(())
+    }
 }
 
 impl ByteStream for RiggedStream {
@@ -119,12 +137,14 @@ impl ByteStream for RiggedStream {
         if self.rig.mischief == Mischief::NeverReady {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        self.go_on()?;
         let got = (&self.line).read(into)?;
         let room = into.len();
         // Only when a message comes.
         if self.does(Mischief::ReadFails, 0) {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
+        self.interrupt(Mischief::ReadsAreInterrupted, 0)?;
         assert!(!self.does(Mischief::ReadPanics, 0), "reading panics");
         if self.does(Mischief::ReadOverruns, 0) {
             return Ok(room + 1);
@@ -137,6 +157,7 @@ impl ByteStream for RiggedStream {
         if self.does(Mischief::WriteFails, 1) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
+        self.interrupt(Mischief::WritesAreInterrupted, 1)?;
         assert!(!self.does(Mischief::WritePanics, 1), "writing panics");
         if self.does(Mischief::WriteOverruns, 1) {
             return Ok(bytes.len() + 1);
@@ -266,6 +287,13 @@ fn a_write_of_more_than_there_was_ends_the_one_connection() {
 #[test]
 fn a_write_of_nothing_ends_the_one_connection_and_is_not_tried_for_ever() {
     breaks("writes-nothing", Mischief::WritesNothing, CloseReason::Io(io::ErrorKind::WriteZero));
+}
+
+#[test]
+fn what_is_interrupted_without_end_ends_the_one_connection_and_is_not_tried_for_ever() {
+    let wanted = CloseReason::Io(io::ErrorKind::Other);
+    breaks("reads-interrupted", Mischief::ReadsAreInterrupted, wanted.clone());
+    breaks("writes-interrupted", Mischief::WritesAreInterrupted, wanted);
 }
 
 #[test]

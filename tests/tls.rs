@@ -1,4 +1,5 @@
-//! TLS under each protocol that runs over it: who is let in, what is said of those who are not, and that nobody notices otherwise.
+//! TLS under each protocol that runs over it: who is let in, what is said of those who are not, and that nobody notices
+//! otherwise.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

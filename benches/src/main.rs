@@ -79,7 +79,8 @@ enum What {
         /// How many subscribers there are.
         #[arg(long, default_value = "1,8,64", value_delimiter = ',', value_parser = positive)]
         subscribers: Vec<usize>,
-        /// At most 64 messages or 6 MiB ahead of the slowest subscriber, as fast as it goes, or so that nothing is lost.
+        /// At most 64 messages or 6 MiB ahead of the slowest subscriber, as fast as it goes, or so that nothing is
+        /// lost.
         #[arg(long, default_value = "window,flood", value_delimiter = ',')]
         mode: Vec<Mode>,
         #[command(flatten)]

@@ -152,8 +152,9 @@ impl IpFamily {
 }
 
 impl Endpoint {
-    /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, the same with `tls+` in front, `ws`, `ws4`, `ws6`, `wss`, `wss4`, `wss6`,
-    /// `udp`, `udp4`, `udp6`, `ipc`, `abstract`, `socket`, `inproc`, or one that the program has [added](add_scheme).
+    /// The URL's scheme: `tcp`, `tcp4`, `tcp6`, the same with `tls+` in front, `ws`, `ws4`, `ws6`, `wss`, `wss4`,
+    /// `wss6`, `udp`, `udp4`, `udp6`, `ipc`, `abstract`, `socket`, `inproc`, or one that the program has
+    /// [added](add_scheme).
     pub const fn scheme(&self) -> &'static str {
         match &self.address {
             Address::Tcp { family: IpFamily::Any, .. } => "tcp",

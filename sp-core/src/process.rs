@@ -80,8 +80,8 @@ impl<T> PerProcess<T> {
         let mut at = self;
         while !at.process.is_current() {
             if at.next.get().is_none() {
-                // Made before it is set: a fork in between by another thread finds nothing half done. Whoever is
-                // first sets it.
+                // Made before it is set, so that nothing but the setting itself may be under way when another thread
+                // forks. Whoever is first sets it.
                 let next = Box::new(Self::new(make(&at.value)));
                 let _ = at.next.set(next);
             }

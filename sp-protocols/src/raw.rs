@@ -1,12 +1,12 @@
 //! Raw sockets and devices: the patterns without their conversations.
 //!
 //! A raw socket speaks its pattern on the wire as any other, and its peers cannot tell. It leaves the
-//! [header](sp_core::message::Message::header) of each message to the program, knows no requests, contexts or timers, and never says that
-//! a call comes at the wrong time: sends and receives have nothing to do with each other. [`Role`] lists what stands in
-//! a header and where it sends a message, but for [`Star`], which says so itself.
+//! [header](sp_core::message::Message::header) of each message to the program, knows no requests, contexts or timers,
+//! and never says that a call comes at the wrong time: sends and receives have nothing to do with each other. [`Role`]
+//! lists what stands in a header and where it sends a message, but for [`Star`], which says so itself.
 //!
-//! Most programs want them for a [`Device`], which passes everything on between two sockets. For one of its own a program
-//! sends what it has received, with the header as it is or with the header of another message:
+//! Most programs want them for a [`Device`], which passes everything on between two sockets. For one of its own a
+//! program sends what it has received, with the header as it is or with the header of another message:
 //!
 //! ```
 //! use sp_protocols::{raw, sockets as sp};
@@ -61,8 +61,9 @@ pub type Bus = Socket<raw::Bus>;
 
 /// Sends to everybody, near and far; receives from all, and passes on what comes from one neighbour to the others.
 ///
-/// Header: one word, the hops it has made, this one included; what is sent goes out with the word as it is, 255 at most, so
-/// 0 for a message of one's own. What has been received has been passed on by then: only another network lacks it.
+/// Header: one word, the hops it has made, this one included; what is sent goes out with the word as it is, 255 at
+/// most, so 0 for a message of one's own. What has been received has been passed on by then: only another network lacks
+/// it.
 pub type Star = Socket<raw::Star>;
 
 /// Publishes, as [`crate::sockets::Pub`] does. No header.

@@ -12,10 +12,10 @@ use crate::socket::{Context, Socket};
 ///
 /// `send` a request, `recv` its reply. One request is outstanding at a time: a new `send` cancels the one before
 /// it, which the server may still see. Each [`context`](Socket::context) has another. `send` waits until some REP can
-/// take the request, or fails while none is connected, [as set](engine::ReqOptions::fail_without_peer). If the peer that
-/// has it vanishes, the request is sent again to another at once; if no reply comes within the resend time (60 s), it is
-/// sent again to whoever is ready. A REP may therefore see a request twice. `recv` without a request is an error. The
-/// resend time can be another for each context, or none, with [`context_with`](Socket::context_with).
+/// take the request, or fails while none is connected, [as set](engine::ReqOptions::fail_without_peer). If the peer
+/// that has it vanishes, the request is sent again to another at once; if no reply comes within the resend time (60 s),
+/// it is sent again to whoever is ready. A REP may therefore see a request twice. `recv` without a request is an error.
+/// The resend time can be another for each context, or none, with [`context_with`](Socket::context_with).
 ///
 /// ```
 /// # use sp_protocols::sockets as sp;
@@ -47,8 +47,8 @@ pub type Req = Socket<engine::Req>;
 /// ```
 ///
 /// Requests wait in order of arrival, and peers are held back while the queue is full, or as
-/// [`when_full`](engine::RepOptions::when_full) says. A REQ that does not read its replies holds up itself alone: its next
-/// request waits until the reply before it has left. One that dies takes its waiting requests with it
+/// [`when_full`](engine::RepOptions::when_full) says. A REQ that does not read its replies holds up itself alone: its
+/// next request waits until the reply before it has left. One that dies takes its waiting requests with it
 /// (`lost_with_peer`).
 ///
 /// Several threads or tasks that answer in parallel need a [`context`](Socket::context) each:
@@ -142,9 +142,8 @@ pub type Surveyor = Socket<engine::Surveyor>;
 ///
 /// A RESPONDENT that is slow holds up nobody else. Surveys wait in order of arrival, and their peer is not read while
 /// the queue is full; what a SURVEYOR sends beyond that is lost to this RESPONDENT. With
-/// [`when_full`](engine::RespondentOptions::when_full) it can be the oldest that are lost, as they are the first to be too
-/// late to answer. Several threads or tasks that answer
-/// in parallel need a [`context`](Socket::context) each.
+/// [`when_full`](engine::RespondentOptions::when_full) it can be the oldest that are lost, as they are the first to be
+/// too late to answer. Several threads or tasks that answer in parallel need a [`context`](Socket::context) each.
 ///
 /// See [`Surveyor`] for a picture and a program. Use [`Rep`] where each question is for one and owed an answer.
 pub type Respondent = Socket<engine::Respondent>;
@@ -164,10 +163,9 @@ pub type RespondentContext = Context<engine::Respondent>;
 /// ```
 ///
 /// `send` never waits. A subscriber that is slower than the publisher misses the oldest messages that wait for it;
-/// they are counted as `dropped_on_send`. Nothing is kept for subscribers that come later, nor for one that has died and
-/// comes again; what waited for it is counted as `lost_with_peer`. With
-/// [`WhenSlow`](engine::WhenSlow) it can be the newest that are missed, the slow can be disconnected, or
-/// `send` can wait for them.
+/// they are counted as `dropped_on_send`. Nothing is kept for subscribers that come later, nor for one that has died
+/// and comes again; what waited for it is counted as `lost_with_peer`. With [`WhenSlow`](engine::WhenSlow) it can be
+/// the newest that are missed, the slow can be disconnected, or `send` can wait for them.
 ///
 /// A message is encoded once and kept once, however many subscribers there are.
 ///
@@ -198,8 +196,8 @@ pub type Pub = Socket<engine::Pub>;
 /// [`missed`](Context::missed) tells how many. With [`WhenFull`](engine::WhenFull) it can be the newest, or publishers
 /// are not read until there is room: with a [`Pub`] that waits for its subscribers nothing is lost then.
 ///
-/// Each [`context`](Socket::context) has topics and a queue of its own, over the connections of the one socket: a message
-/// goes to every context that wants it. What it costs to find them does not depend on how many there are.
+/// Each [`context`](Socket::context) has topics and a queue of its own, over the connections of the one socket: a
+/// message goes to every context that wants it. What it costs to find them does not depend on how many there are.
 ///
 /// ```
 /// # use sp_protocols::sockets as sp;
@@ -239,8 +237,8 @@ pub type SubContext = Context<engine::Sub>;
 ///
 /// A PULL that is slow gets less, and the others get more. `send` waits while none has room; with
 /// [`fail_without_peer`](engine::PushOptions::fail_without_peer) it fails while none is connected. Nothing is dropped
-/// while a peer is connected; what was on its way to a peer that dies is lost with it. Order is kept between one PUSH and
-/// one PULL.
+/// while a peer is connected; what was on its way to a peer that dies is lost with it. Order is kept between one PUSH
+/// and one PULL.
 ///
 /// ```
 /// # use sp_protocols::sockets as sp;
@@ -266,10 +264,11 @@ pub type Push = Socket<engine::Push>;
 /// ```
 ///
 /// A peer is held back while the queue is full, so nothing is dropped, unless
-/// [`when_full`](engine::PullOptions::when_full) says so. What has come from a peer that dies can still be received; what
-/// had not left it is lost with it.
+/// [`when_full`](engine::PullOptions::when_full) says so. What has come from a peer that dies can still be received;
+/// what had not left it is lost with it.
 ///
-/// See [`Push`] for a program. Use [`Rep`] when whoever sends is to hear what came of it, [`Sub`] to get only what is wanted.
+/// See [`Push`] for a program. Use [`Rep`] when whoever sends is to hear what came of it, [`Sub`] to get only what is
+/// wanted.
 pub type Pull = Socket<engine::Pull>;
 
 /// Talks with one other, both ways.
@@ -280,12 +279,11 @@ pub type Pull = Socket<engine::Pull>;
 /// ```
 ///
 /// Messages arrive in order. `send` waits while there is no peer or it has no room, and a peer is held back while the
-/// receive queue is full ([or not](engine::PairOptions::when_full)), so nothing is dropped while the two are connected. A
-/// peer that comes while there is one is
-/// refused ([`TooMany`](sp_core::pipe::CloseReason::TooMany)); it tries again by itself, as every dialer does, and is
-/// let in once the first has left. When the peer dies, what was on its way is lost, and so is what was sent to a peer
-/// that turns out to refuse us; what waits in the send queue ([`PairOptions::send_queue`](engine::PairOptions), none
-/// unless set) is the next peer's.
+/// receive queue is full ([or not](engine::PairOptions::when_full)), so nothing is dropped while the two are connected.
+/// A peer that comes while there is one is refused ([`TooMany`](sp_core::pipe::CloseReason::TooMany)); it tries again
+/// by itself, as every dialer does, and is let in once the first has left. When the peer dies, what was on its way is
+/// lost, and so is what was sent to a peer that turns out to refuse us; what waits in the send queue
+/// ([`PairOptions::send_queue`](engine::PairOptions), none unless set) is the next peer's.
 ///
 /// ```
 /// # use sp_protocols::sockets as sp;
@@ -379,11 +377,11 @@ pub type Pair1Poly = Socket<engine::Pair1Poly>;
 ///
 /// `send` never waits: what is sent while too much waits for a neighbour is missed by that neighbour alone, counted as
 /// `dropped_on_send`. With [`WhenSlow`](engine::WhenSlow) it can be the oldest that are missed, the slow can be
-/// disconnected, or `send` can wait for them; neighbours that all wait for each other and receive nothing meanwhile wait
-/// for ever. A program that receives too slowly misses what comes while its queue is full, counted as
-/// `dropped_on_receive`; or its neighbours are not read, as [`WhenFull`](engine::WhenFull) says. What was on its way to a
-/// neighbour that dies is lost (`lost_with_peer` counts what still waited), and one that comes later gets what is sent
-/// from then on.
+/// disconnected, or `send` can wait for them; neighbours that all wait for each other and receive nothing meanwhile
+/// wait for ever. A program that receives too slowly misses what comes while its queue is full, counted as
+/// `dropped_on_receive`; or its neighbours are not read, as [`WhenFull`](engine::WhenFull) says. What was on its way to
+/// a neighbour that dies is lost (`lost_with_peer` counts what still waited), and one that comes later gets what is
+/// sent from then on.
 ///
 /// ```
 /// # use sp_protocols::sockets as sp;
@@ -418,9 +416,9 @@ pub type Bus = Socket<engine::Bus>;
 /// several times, until their hops are used up ([`ttl`](engine::StarOptions::ttl), 8 unless set).
 ///
 /// `send` never waits: a neighbour whose connection has no room misses the message, and with it everybody behind that
-/// neighbour; this is counted as `dropped_on_send`, what this program receives too slowly as `dropped_on_receive`, unless
-/// it is [to be waited for](engine::StarOptions::when_full).
-/// When a node dies, the network falls apart into the parts it held together, until it comes back.
+/// neighbour; this is counted as `dropped_on_send`, what this program receives too slowly as `dropped_on_receive`,
+/// unless it is [to be waited for](engine::StarOptions::when_full). When a node dies, the network falls apart into the
+/// parts it held together, until it comes back.
 ///
 /// ```
 /// # use sp_protocols::sockets as sp;
@@ -439,6 +437,6 @@ pub type Bus = Socket<engine::Bus>;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Besides this library only mangos has this pattern. Use [`Bus`] where each is connected with each and nobody is to pass
-/// anything on, [`Pub`] and [`Sub`] where few send and many listen.
+/// Besides this library only mangos has this pattern. Use [`Bus`] where each is connected with each and nobody is to
+/// pass anything on, [`Pub`] and [`Sub`] where few send and many listen.
 pub type Star = Socket<engine::Star>;

@@ -14,8 +14,8 @@ use crate::options::ListenOptions;
 use crate::ports::{Common, Port, Route};
 use crate::runtime::EndpointId;
 
-/// Takes over a descriptor that is bound and listens, for what `url` says is spoken there. Its file, if it has one, stays
-/// whose it is.
+/// Takes over a descriptor that is bound and listens, for what `url` says is spoken there. Its file, if it has one,
+/// stays whose it is.
 ///
 /// `id` and `protocol` are the listener's, for clients who say whom they want.
 pub(crate) fn listening(

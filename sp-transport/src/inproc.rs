@@ -208,13 +208,8 @@ impl InprocPipe {
         let Some(target) = self.lane.target.get() else { return };
         let mut delivery = lock(&self.lane.delivery);
         for _ in 0..ROUNDS_MAX {
-            if delivery.is_empty() {
-                let mut queue = lock(&self.lane.queue);
-                if !queue.load(&mut delivery) {
-                    return;
-                }
-                // Until the receiver has taken it, it has not left.
-                queue.stall(&delivery);
+            if delivery.is_empty() && !lock(&self.lane.queue).load(&mut delivery) {
+                return;
             }
             if let Some(other) = self.other.get().and_then(Weak::upgrade) {
                 other.lane.heard.store(true, Ordering::Relaxed);
@@ -247,7 +242,7 @@ impl InprocPipe {
 
     /// Ends this side. Answers whether it had not ended before.
     fn shut(&self) -> bool {
-        let Some(delivering) = lock(&self.lane.queue).close() else { return false };
+        let Some((delivering, _waiting)) = lock(&self.lane.queue).close() else { return false };
         // A delivering thread sees that it is closed and discards the rest by itself.
         if !delivering {
             lock(&self.lane.delivery).clear();

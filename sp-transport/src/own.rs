@@ -10,6 +10,9 @@ use sp_core::pipe::CloseReason;
 
 use crate::transport::{ByteListener, ByteStream, Transport};
 
+/// How often a call is made that is interrupted each time. Without an end, the stream would keep its thread for ever.
+const TRIES_MAX: u32 = 16;
+
 /// A stream that the program's transport made.
 pub(crate) struct OwnStream {
     made: Made<dyn ByteStream>,
@@ -63,12 +66,15 @@ impl OwnStream {
     fn ask(
         &self,
         most: usize,
-        ask: impl FnOnce(&dyn ByteStream) -> io::Result<usize>,
+        mut ask: impl FnMut(&dyn ByteStream) -> io::Result<usize>,
     ) -> io::Result<usize> {
         if let Some(fault) = self.fault() {
             return Err(io::Error::other(fault));
         }
-        let moved = self.made.call(ask);
+        let moved = (0..TRIES_MAX)
+            .map(|_| self.made.call(&mut ask))
+            .find(|moved| !is_interrupted(moved))
+            .unwrap_or_else(|| Err(io::Error::other("interrupted without end")));
         let fault = match &moved {
             Ok(moved) if *moved > most => CloseReason::TransportOverran,
             Err(error) if is_panic(error) => CloseReason::TransportPanicked,
@@ -77,6 +83,10 @@ impl OwnStream {
         // Whoever reads and whoever writes may both come here; the first fault counts.
         Err(io::Error::other(self.fault.get_or_init(|| fault).clone()))
     }
+}
+
+fn is_interrupted(moved: &io::Result<usize>) -> bool {
+    moved.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted)
 }
 
 /// A stream that takes nothing, and does not say that it would block, would be offered the same for ever.

@@ -1,9 +1,9 @@
 //! Transports of the program's own: any reliable byte stream with a descriptor that can be polled.
 //!
-//! A [`Transport`] makes [`ByteStream`]s by dialling and [`ByteListener`]s by listening. [`register`] gives it a scheme,
-//! and from then on every socket of the process dials and listens at URLs with that scheme. The rest is the library's,
-//! the same as for tcp: who the two ends are and where messages begin (a handshake of eight bytes, and eight bytes of
-//! length before each message), connecting again, limits, admission, events, statistics, closing.
+//! A [`Transport`] makes [`ByteStream`]s by dialling and [`ByteListener`]s by listening. [`register`] gives it a
+//! scheme, and from then on every socket of the process dials and listens at URLs with that scheme. The rest is the
+//! library's, the same as for tcp: who the two ends are and where messages begin (a handshake of eight bytes, and eight
+//! bytes of length before each message), connecting again, limits, admission, events, statistics, closing.
 //!
 //! A transport over local sockets, which the library has of course, shows all there is to write:
 //!
@@ -94,11 +94,13 @@
 //!
 //! # What may go wrong
 //!
-//! An error ends the attempt or the connection with [`CloseReason::Io`] and its kind, and a dialer comes again. What
-//! panics, or claims to have moved more bytes than there were, is asked for nothing more: the connection ends with
-//! [`CloseReason::TransportPanicked`] or [`CloseReason::TransportOverran`]. No other connection notices. A listener
-//! whose `accept` fails or panics pauses and is asked again, and its socket's events tell each time. `listen` alone runs
-//! on a thread of the program, which its panic is for.
+//! An error ends the attempt or the connection with [`CloseReason::Io`] and its kind, and a dialer comes again. A read
+//! or write that was [`Interrupted`](std::io::ErrorKind::Interrupted) is tried again at once, 16 times in all, and then
+//! ends the connection as [`Other`](std::io::ErrorKind::Other). What panics, or claims to have moved more bytes than
+//! there were, is asked for nothing more: the connection ends with [`CloseReason::TransportPanicked`] or
+//! [`CloseReason::TransportOverran`]. No other connection notices. A listener whose `accept` fails or panics pauses and
+//! is asked again, and its socket's events tell each time. `listen` alone runs on a thread of the program, which its
+//! panic is for.
 //!
 //! [`CloseReason::Io`]: sp_core::pipe::CloseReason::Io
 //! [`CloseReason::TransportPanicked`]: sp_core::pipe::CloseReason::TransportPanicked
@@ -117,9 +119,9 @@ use sp_core::sync::lock;
 pub trait Transport: Send + Sync + 'static {
     /// Starts a connection to `address`, which is what follows `://`. A dialer that has lost its connection asks again.
     ///
-    /// It need not be through: until it is, reading and writing answer `WouldBlock` or `NotConnected`, and the descriptor
-    /// becomes writable once it is. What takes longer to find out is for a thread of the transport's own, with a
-    /// descriptor for the news.
+    /// It need not be through: until it is, reading and writing answer `WouldBlock` or `NotConnected`, and the
+    /// descriptor becomes writable once it is. What takes longer to find out is for a thread of the transport's own,
+    /// with a descriptor for the news.
     ///
     /// # Errors
     ///
@@ -133,8 +135,8 @@ pub trait Transport: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`AddrInUse`](io::ErrorKind::AddrInUse) if somebody listens there, [`Unsupported`](io::ErrorKind::Unsupported) if
-    /// nobody can.
+    /// [`AddrInUse`](io::ErrorKind::AddrInUse) if somebody listens there, [`Unsupported`](io::ErrorKind::Unsupported)
+    /// if nobody can.
     fn listen(&self, address: &str) -> io::Result<Box<dyn ByteListener>>;
 }
 
@@ -151,7 +153,8 @@ pub trait ByteStream: AsFd + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing is there now. Any other error ends the connection.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing is there now. Any other error ends the connection, as the
+    /// [module](self) says.
     fn read(&self, into: &mut [u8]) -> io::Result<usize>;
 
     /// Writes a first part of `bytes` and says how long it is: at least 1.
@@ -159,11 +162,11 @@ pub trait ByteStream: AsFd + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room now; the same bytes are offered again. Any other
-    /// error ends the connection.
+    /// error ends the connection, as the [module](self) says.
     fn write(&self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// As [`write`](Self::write), for several pieces one behind the other. Writes of the first that is not empty, unless
-    /// the stream knows better.
+    /// As [`write`](Self::write), for several pieces one behind the other. Writes of the first that is not empty,
+    /// unless the stream knows better.
     ///
     /// # Errors
     ///
@@ -189,7 +192,8 @@ pub trait ByteListener: AsFd + Send + 'static {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if nobody waits.
     fn accept(&self) -> io::Result<Box<dyn ByteStream>>;
 
-    /// The address to dial, where it is not the one that was asked for: as with a port that the system chose. Asked once.
+    /// The address to dial, where it is not the one that was asked for: as with a port that the system chose. Asked
+    /// once.
     fn address(&self) -> Option<String> {
         None
     }

@@ -32,7 +32,8 @@ fn a_message_leaves_with_one_hop() {
     }
 }
 
-/// sp-wire 8.13 item 145: a message that k devices have passed comes with k + 1, so seven pass and eight do not (item 148)
+/// sp-wire 8.13 item 145: a message that k devices have passed comes with k + 1, so seven pass and eight do not (item
+/// 148)
 #[test]
 fn hops_up_to_the_limit_are_delivered_and_more_are_dropped() {
     for wire in Wire::BOTH {

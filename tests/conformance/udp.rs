@@ -260,8 +260,8 @@ fn messages_of_a_wrong_length_end_their_sender() {
     scene.newcomer_works();
 }
 
-/// sp-wire 8.6 item 81: the longest message in the longest datagram, whose end does not belong to it, and what is longer
-/// than any message.
+/// sp-wire 8.6 item 81: the longest message in the longest datagram, whose end does not belong to it, and what is
+/// longer than any message.
 #[test]
 fn the_longest_datagram_there_is_arrives_whole() {
     let scene = scene();

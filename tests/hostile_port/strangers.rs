@@ -246,8 +246,8 @@ fn noise(seed: u64) -> Vec<u8> {
     bytes
 }
 
-/// A thousand that say nothing and 64 that stop before the end. How much they leave of the honest traffic is measured by
-/// `sp-bench siege`.
+/// A thousand that say nothing and 64 that stop before the end. How much they leave of the honest traffic is measured
+/// by `sp-bench siege`.
 #[test]
 fn a_siege_of_silent_and_slow_strangers_ends_when_their_time_is_up() {
     apart(|| {

@@ -1,8 +1,8 @@
 //! PUB/SUB, or BUS, in two ways.
 //!
 //! In a closed loop the publisher is never more than [`AHEAD_MAX`] messages or [`AHEAD_BYTES_MAX`] ahead of its slowest
-//! subscriber, so a peer whose queues hold that much loses nothing. In a flood it publishes as fast as its calls return, and what counts is
-//! how much arrives, and how much is lost.
+//! subscriber, so a peer whose queues hold that much loses nothing. In a flood it publishes as fast as its calls
+//! return, and what counts is how much arrives, and how much is lost.
 
 use std::fs;
 use std::sync::Arc;

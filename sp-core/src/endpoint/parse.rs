@@ -1,5 +1,6 @@
 //! The URL grammar: `scheme://host[:port]` for tcp and udp, with a path and query behind it for ws; everything behind
-//! `://` as it stands for ipc, inproc and the program's own transports, and with `%` and two digits for a byte for abstract names.
+//! `://` as it stands for ipc, inproc and the program's own transports, and with `%` and two digits for a byte for
+//! abstract names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;

@@ -15,8 +15,8 @@ pub(crate) fn put_on(msg: &mut Message, hops: u32) {
     debug_assert!(fits, "an empty header has room for a word");
 }
 
-/// As [`Inbox::arrived`], for messages of PAIR1 with their header, which is taken off. Those that have made more than `ttl` hops
-/// are dropped and counted.
+/// As [`Inbox::arrived`], for messages of PAIR1 with their header, which is taken off. Those that have made more than
+/// `ttl` hops are dropped and counted.
 ///
 /// At a malformed header the peer is to be closed; what it sent behind that is dropped.
 pub(crate) fn arrived(

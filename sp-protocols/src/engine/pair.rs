@@ -16,8 +16,9 @@ use super::{
 
 /// Sends to its one peer and receives from it, in order; refuses a second one.
 ///
-/// Unless [told to](WhenFull), it drops nothing while the peer stays: a peer beyond the inbox is not read, and a send waits while the peer has
-/// no room, behind the send queue if there is one. What waits in the send queue is the next peer's if this one goes.
+/// Unless [told to](WhenFull), it drops nothing while the peer stays: a peer beyond the inbox is not read, and a send
+/// waits while the peer has no room, behind the send queue if there is one. What waits in the send queue is the next
+/// peer's if this one goes.
 #[derive(Debug)]
 pub struct Pair {
     couple: Couple,
@@ -99,7 +100,8 @@ impl PairOptions {
         Self { limits: Limits::new(0), when_full: WhenFull::Block }
     }
 
-    /// How many messages may wait to be received, at least 1; beyond it [`when_full`](Self::when_full) says what happens.
+    /// How many messages may wait to be received, at least 1; beyond it [`when_full`](Self::when_full) says what
+    /// happens.
     #[must_use]
     pub const fn recv_queue(self, recv_queue: usize) -> Self {
         Self { limits: Limits { recv: recv_queue, ..self.limits }, ..self }

@@ -122,7 +122,8 @@ impl Pair1Options {
         Self { ttl, ..self }
     }
 
-    /// How many messages may wait to be received, at least 1; beyond it [`when_full`](Self::when_full) says what happens.
+    /// How many messages may wait to be received, at least 1; beyond it [`when_full`](Self::when_full) says what
+    /// happens.
     #[must_use]
     pub const fn recv_queue(self, recv_queue: usize) -> Self {
         Self { limits: Limits { recv: recv_queue, ..self.limits }, ..self }

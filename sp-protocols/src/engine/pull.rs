@@ -13,8 +13,8 @@ use super::{BadOption, Effects, Engine, FeedEngine, Options, RecvBlocked, RecvEn
 
 /// Collects messages from every pusher; sends nothing.
 ///
-/// One bounded inbox, which reads the pushers in turn, or drops what it has no room for, as [`WhenFull`] says. What has been taken from a peer stays deliverable when the
-/// peer goes.
+/// One bounded inbox, which reads the pushers in turn, or drops what it has no room for, as [`WhenFull`] says. What has
+/// been taken from a peer stays deliverable when the peer goes.
 #[derive(Debug)]
 pub struct Pull {
     inbox: Inbox,
@@ -75,7 +75,8 @@ impl PullOptions {
         Self { limit, when_full: WhenFull::Block }
     }
 
-    /// How many messages may wait to be received, at least 1; beyond it [`when_full`](Self::when_full) says what happens.
+    /// How many messages may wait to be received, at least 1; beyond it [`when_full`](Self::when_full) says what
+    /// happens.
     #[must_use]
     pub const fn queue(self, queue: usize) -> Self {
         Self { limit: Limit { messages: queue, ..self.limit }, ..self }

@@ -239,7 +239,8 @@ impl SubOptions {
         Self { limit, when_full: WhenFull::DropOldest }
     }
 
-    /// How many messages may wait to be received, at least 1; beyond it [`when_full`](Self::when_full) says what happens.
+    /// How many messages may wait to be received, at least 1; beyond it [`when_full`](Self::when_full) says what
+    /// happens.
     #[must_use]
     pub const fn queue(self, queue: usize) -> Self {
         Self { limit: Limit { messages: queue, ..self.limit }, ..self }

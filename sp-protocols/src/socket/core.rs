@@ -487,7 +487,8 @@ fn add(total: &mut Traffic, more: Traffic) {
     total.bytes_received += more.bytes_received;
 }
 
-/// A seed for the engine from std: the hasher's keys come from the system, once for a thread and what is forked from it.
+/// A seed for the engine from std: the hasher's keys come from the system, once for a thread and what is forked from
+/// it.
 fn seed() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }

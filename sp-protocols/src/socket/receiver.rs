@@ -74,7 +74,8 @@ impl<E: Engine> Socket<E> {
 /// What a socket receives, as a channel; see [`Socket::receiver`].
 ///
 /// It dereferences to the channel. It keeps the socket open as any handle does, and ends when the socket is closed:
-/// what is in the channel still comes out, and then [`RecvError`](channel::RecvError). In a child of `fork` it has ended.
+/// what is in the channel still comes out, and then [`RecvError`](channel::RecvError). In a child of `fork` it has
+/// ended.
 ///
 /// Dropped, it loses nothing: what is in the channel goes back to the socket and is what that receives next. A clone
 /// of the channel itself takes its share, and ends with this.

@@ -4,8 +4,8 @@
 //! nothing it waits until the poll set is readable, drives the socket, and tries again. No other thread is woken for a
 //! message. Several tasks may wait on one socket: one of them listens to the poll set, and drives for all.
 //!
-//! While no task waits, or where the runtime does not run, the library's own thread looks after the socket, so that what
-//! was sent leaves and peers are heard in any case.
+//! While no task waits, or where the runtime does not run, the library's own thread looks after the socket, so that
+//! what was sent leaves and peers are heard in any case.
 //!
 //! ```
 //! use sp_protocols::tokio::{Rep, Req};

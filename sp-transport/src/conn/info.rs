@@ -1,4 +1,4 @@
-//! What a connection is, in a third of the room: there may be thousands, and few are ever asked.
+//! What a connection is, in less than half the room: there may be thousands, and few are ever asked.
 
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Arc;

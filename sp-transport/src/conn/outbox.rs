@@ -96,18 +96,17 @@ impl Outbox {
         owed
     }
 
-    /// Drops what waits and takes nothing more. Answers whether somebody is handing over just now, or `None` if it was
-    /// closed before.
-    pub(crate) fn close(&mut self) -> Option<bool> {
+    /// Takes nothing more. Answers whether somebody is handing over just now, and what waited, to be dropped without
+    /// the lock; or `None` if it was closed before.
+    pub(crate) fn close(&mut self) -> Option<(bool, Batch)> {
         if std::mem::replace(&mut self.closed, true) {
             return None;
         }
         let is_busy = self.pacer.writer.is_writing();
         self.pacer.writer.close();
         self.standing.waiting = self.waiting.len() as u64;
-        self.waiting = Batch::new();
         (self.bytes, self.stalled, self.stalled_bytes) = (0, 0, 0);
-        Some(is_busy)
+        Some((is_busy, std::mem::take(&mut self.waiting)))
     }
 
     pub(crate) const fn is_closed(&self) -> bool {

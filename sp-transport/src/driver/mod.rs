@@ -390,8 +390,8 @@ impl Driver {
         busy
     }
 
-    /// Brings the wheel into a state where news wakes the worker or the host's loop, or whoever has it sends the worker.
-    /// Answers whether work is left, which reading mail may have brought.
+    /// Brings the wheel into a state where news wakes the worker or the host's loop, or whoever has it sends the
+    /// worker. Answers whether work is left, which reading mail may have brought.
     fn settle_wheel(&self, wheel: &mut Wheel, hosted: bool) -> bool {
         if hosted && self.watched.swap(false, Ordering::Relaxed) {
             self.worker.release(self);

@@ -179,8 +179,8 @@ impl Wheel {
         if ends {
             conn.rx.peer_closes();
         }
-        // What is in the list has its turn in this step anyway, and one turn is enough: a second batch would find the first
-        // still in the queue.
+        // What is in the list has its turn in this step anyway, and one turn is enough: a second batch would find the
+        // first still in the queue.
         if (ends || both || event.is_readable()) && !conn.listed {
             self.receive(key, driver);
         }

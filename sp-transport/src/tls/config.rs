@@ -202,8 +202,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Application protocols to offer, over any transport. By default none is offered, as nng and mangos do it, and over
-    /// `wss` http/1.1.
+    /// Application protocols to offer, over any transport. By default none is offered, as nng and mangos do it, and
+    /// over `wss` http/1.1.
     pub fn alpn(mut self, protocols: impl IntoIterator<Item: Into<Vec<u8>>>) -> Self {
         self.alpn = protocols.into_iter().map(Into::into).collect();
         self

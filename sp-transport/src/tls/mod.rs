@@ -27,9 +27,9 @@
 //! [`TlsFault`]. The cryptography needs a processor with AES and AVX2, or an ARM with its cryptography extensions.
 
 // One session for both directions, driven without waiting. Ciphertext is read 64 KiB at a time into a pooled buffer
-// that is given back once it is empty; of plaintext rustls holds one record at most. A write is done when its ciphertext
-// has left: until then it answers `WouldBlock`, and the writer offers the same bytes again. So nothing collects here that
-// no limit counts, and an empty queue means that nothing is left.
+// that is given back once it is empty; of plaintext rustls holds one record at most. A write is done when its
+// ciphertext has left: until then it answers `WouldBlock`, and the writer offers the same bytes again. So nothing
+// collects here that no limit counts, and an empty queue means that nothing is left.
 
 mod config;
 mod fault;
@@ -177,8 +177,8 @@ impl Session {
             }
             let failed = match self.decrypt(plain) {
                 Ok(true) => continue,
-                // Whoever gets bytes asks again if the stream has ended. Whoever gets none relies on an event, and there
-                // is none to come if the end came along with what is no message: only the kernel can tell.
+                // Whoever gets bytes asks again if the stream has ended. Whoever gets none relies on an event, and
+                // there is none to come if the end came along with what is no message: only the kernel can tell.
                 Ok(false) if drained && bytes > 0 => Some(ErrorKind::WouldBlock.into()),
                 // More than a turn's share that was no message: others have theirs first.
                 Ok(false) if reads == READS_PER_TURN => Some(ErrorKind::Interrupted.into()),

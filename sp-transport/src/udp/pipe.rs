@@ -178,7 +178,7 @@ impl UdpPipe {
 
     /// Ends the association, and tells everybody concerned.
     pub(crate) fn end(&self, why: CloseReason) {
-        let Some(is_busy) = lock(&self.out).close() else { return };
+        let Some((is_busy, _waiting)) = lock(&self.out).close() else { return };
         // A writing thread gets rid of what it has taken.
         if !is_busy {
             lock(&self.flight).clear();
@@ -254,9 +254,7 @@ impl UdpPipe {
     fn load(&self, flight: &mut Batch) -> bool {
         let (loaded, room) = {
             let mut out = lock(&self.out);
-            let loaded = out.load(flight);
-            out.stall(flight);
-            (loaded, out.take_room_owed())
+            (out.load(flight), out.take_room_owed())
         };
         if room && let Some(peer) = self.peer() {
             self.events.room(peer);

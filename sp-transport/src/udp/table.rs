@@ -161,8 +161,8 @@ impl<P: Clone> Table<P> {
         Some(self.answer(refresh))
     }
 
-    /// Whom `is_it` knows is a peer no more, or who knocks at `addr` becomes none. Answers what tells it, unless it knows;
-    /// by now somebody else may be the peer there.
+    /// Whom `is_it` knows is a peer no more, or who knocks at `addr` becomes none. Answers what tells it, unless it
+    /// knows; by now somebody else may be the peer there.
     pub(crate) fn forget(
         &mut self,
         addr: SocketAddr,

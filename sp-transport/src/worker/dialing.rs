@@ -135,8 +135,8 @@ impl Worker {
         }
     }
 
-    /// If one of several addresses of a dialer has answered, the others are let go before a word is said to them, so that
-    /// no peer takes this socket for two.
+    /// If one of several addresses of a dialer has answered, the others are let go before a word is said to them, so
+    /// that no peer takes this socket for two.
     pub(super) fn leave_rivals(&mut self, key: usize) {
         let Some(Source::HalfOpen(half_open)) = self.sources.get(key) else { return };
         let Some(Ep { role: Role::Dialer(dialer), .. }) =

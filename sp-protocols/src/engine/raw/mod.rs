@@ -2,8 +2,8 @@
 //!
 //! A raw engine speaks its pattern on the wire as any other. What differs is that it leaves each message's header to
 //! the program and knows no requests, no contexts and no timers: sends and receives have nothing to do with each other.
-//! What stands in a header, see [`Role`] and [`Star`]; a message that has come in by one raw engine can go out by one of
-//! the other side as it is, and that is all a device does.
+//! What stands in a header, see [`Role`] and [`Star`]; a message that has come in by one raw engine can go out by one
+//! of the other side as it is, and that is all a device does.
 
 use super::Engine;
 
@@ -38,8 +38,8 @@ pub type Pair = TwoWay<role::Pair>;
 pub type Pair1 = TwoWay<role::Pair1>;
 /// Talks with all neighbours.
 pub type Bus = TwoWay<role::Bus>;
-/// Talks with everybody, near and far, and passes on. Header: the hops a message has made, in one word, which goes out as
-/// it is.
+/// Talks with everybody, near and far, and passes on. Header: the hops a message has made, in one word, which goes out
+/// as it is.
 pub type Star = Plain<super::Star>;
 /// Publishes.
 pub type Pub = Plain<super::Pub>;

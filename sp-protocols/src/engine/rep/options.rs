@@ -6,7 +6,8 @@ use crate::engine::backtrace::{TTL, check_ttl};
 use crate::engine::queue::{DEFAULTS, Limit};
 use crate::engine::{BadOption, Options, WhenFull};
 
-/// What can be set of a [`Respondent`](super::Respondent): what can be of a [`Rep`](super::Rep), with surveys for requests.
+/// What can be set of a [`Respondent`](super::Respondent): what can be of a [`Rep`](super::Rep), with surveys for
+/// requests.
 pub type RespondentOptions = RepOptions;
 
 /// What can be set of a [`Rep`](super::Rep).
@@ -18,8 +19,8 @@ pub struct RepOptions {
 }
 
 impl RepOptions {
-    /// The defaults: 8 words of backtrace, 128 waiting requests of each peer, 16 MiB of all peers; beyond that peers are
-    /// not read.
+    /// The defaults: 8 words of backtrace, 128 waiting requests of each peer, 16 MiB of all peers; beyond that peers
+    /// are not read.
     pub const fn new() -> Self {
         let limit = Limit::new(DEFAULTS.request_queue_messages);
         Self { ttl: TTL, limit, when_full: WhenFull::Block }

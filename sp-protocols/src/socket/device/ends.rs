@@ -13,7 +13,8 @@ use crate::engine::{Engine, Pub, Pull, Push, RecvEngine, SendEngine, Star, Sub};
 use crate::socket::Socket;
 use crate::socket::wait::{Side, Ticket};
 
-/// A raw pattern that a [`Device`](super::Device) can connect with the raw pattern `B`: each is what the other talks to.
+/// A raw pattern that a [`Device`](super::Device) can connect with the raw pattern `B`: each is what the other talks
+/// to.
 #[diagnostic::on_unimplemented(
     message = "a device cannot pass messages between `{Self}` and `{B}`",
     note = "it connects raw sockets of two patterns that talk to each other, such as `sp::raw::Rep` and `sp::raw::Req`"

@@ -52,12 +52,13 @@ use crate::engine::raw::{RawEngine, Role, TwoWay};
 /// ```
 ///
 /// [`run`](Self::run) it on a thread, or await it: it is a plain future, for any runtime. It ends when one of the two
-/// sockets closes or when [`DeviceHandle::stop`] says so, and then closes both. Dropped, it ends as well. Peers come and
-/// go without ending it.
+/// sockets closes or when [`DeviceHandle::stop`] says so, and then closes both. Dropped, it ends as well. Peers come
+/// and go without ending it.
 ///
 /// **A slow side holds up what is on its way to it, and nothing else.** What one side cannot take waits: in the other
 /// socket up to its queue, then with the peers, which are not read. The other direction goes on. Where a pattern does
-/// not wait but drops (PUB, SURVEYOR, BUS, STAR, replies and responses), the device drops as well, and the sockets count it.
+/// not wait but drops (PUB, SURVEYOR, BUS, STAR, replies and responses), the device drops as well, and the sockets
+/// count it.
 ///
 /// **Loops** end where headers count: REP, RESPONDENT, PAIR1 and STAR drop what has passed more devices than their
 /// [`ttl`](crate::engine::raw::RawOptions::ttl) allows. BUS has no such count, and PUB and PUSH have no header at
@@ -122,8 +123,8 @@ struct Call {
 impl Device {
     /// Connects two raw sockets of patterns that talk to each other, in any order.
     ///
-    /// Given the same socket twice, this is a [`reflector`](Self::reflector). A STAR is one by itself: then the device only
-    /// waits for its end.
+    /// Given the same socket twice, this is a [`reflector`](Self::reflector). A STAR is one by itself: then the device
+    /// only waits for its end.
     pub fn new<A: Fits<B>, B: RawEngine>(a: Socket<A>, b: Socket<B>) -> Self {
         let Lanes { there, back } = A::lanes(&a, &b);
         let [tally_there, tally_back] = [&there, &back]

@@ -1,5 +1,5 @@
-//! PAIR and PAIR1, with rivals for a partner and devices on the way: one partner at a time, everything in order, nothing
-//! lost but with a connection or a node, and nothing from too far.
+//! PAIR and PAIR1, with rivals for a partner and devices on the way: one partner at a time, everything in order,
+//! nothing lost but with a connection or a node, and nothing from too far.
 
 use std::rc::Rc;
 

@@ -1,5 +1,5 @@
-//! Polyamorous PAIR1: each letter comes to the peer that was named, in order, and to no other; a send that finds no room
-//! or no peer says so and keeps its letter.
+//! Polyamorous PAIR1: each letter comes to the peer that was named, in order, and to no other; a send that finds no
+//! room or no peer says so and keeps its letter.
 
 use std::rc::Rc;
 

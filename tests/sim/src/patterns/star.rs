@@ -1,5 +1,5 @@
-//! STAR: everybody who is near enough hears everything once and in order, or its absence is counted. Where the network has
-//! a loop, what is sent goes round until its hops are used up, and then there is rest. Two raw ones with a device
+//! STAR: everybody who is near enough hears everything once and in order, or its absence is counted. Where the network
+//! has a loop, what is sent goes round until its hops are used up, and then there is rest. Two raw ones with a device
 //! between them are to all others as one.
 
 use std::rc::Rc;
