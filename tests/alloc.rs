@@ -118,7 +118,13 @@ enum Threads {
     Two,
 }
 
+/// With TLS only what that brings: the rest is the same with and without.
 fn cases() -> impl Iterator<Item = Case> {
+    let without = bare_cases().chain(datagrams());
+    without.filter(|_| !cfg!(feature = "tls")).chain(secure_cases())
+}
+
+fn bare_cases() -> impl Iterator<Item = Case> {
     let patterns = [
         Pattern::ReqRep,
         Pattern::Contexts,
@@ -153,8 +159,6 @@ fn cases() -> impl Iterator<Item = Case> {
         })
     });
     all.filter(|case| case.pattern.is_basic() || case.is_full())
-        .chain(datagrams())
-        .chain(secure_cases())
 }
 
 /// Where datagrams could be lost somebody would wait for them for ever: each is received before the next is sent.

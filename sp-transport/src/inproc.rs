@@ -112,10 +112,12 @@ struct Lane {
     /// Where they go, once both sockets have agreed.
     target: OnceLock<Target>,
     queue: Mutex<Outbox>,
-    /// What the delivering thread is handing over; what the receiver had no room for stays here.
-    delivery: Mutex<Batch>,
+    /// The last answer that there is room, and it still is true. Changed with the socket's lock.
+    roomy: AtomicBool,
     /// The other socket sent something since the last flush: this is a conversation.
-    heard: AtomicBool,
+    heard: Arc<AtomicBool>,
+    /// The same of the other socket's lane.
+    heard_there: Arc<AtomicBool>,
     /// The worker looks after the lane. Only the worker touches this.
     tended: AtomicBool,
     /// The worker looks after the lane, so messages may be held back with the socket. Changed with the queue's
@@ -130,7 +132,8 @@ struct Target {
 
 impl InprocPipe {
     fn pair(near: End<'_>, far: End<'_>) -> (Arc<Self>, Arc<Self>) {
-        let make = |end: &End<'_>, other: &End<'_>| {
+        let heard: [Arc<AtomicBool>; 2] = Default::default();
+        let make = |end: &End<'_>, other: &End<'_>, [heard, heard_there]: [&Arc<AtomicBool>; 2]| {
             Arc::new_cyclic(|me| Self {
                 me: me.clone(),
                 info: PipeInfo::new(
@@ -141,8 +144,9 @@ impl InprocPipe {
                 lane: Lane {
                     target: OnceLock::new(),
                     queue: Mutex::new(Outbox::new(SendLimits::new(&Config::new()))),
-                    delivery: Mutex::default(),
-                    heard: AtomicBool::new(false),
+                    roomy: AtomicBool::new(true),
+                    heard: Arc::clone(heard),
+                    heard_there: Arc::clone(heard_there),
                     tended: AtomicBool::new(false),
                     holds: AtomicBool::new(false),
                 },
@@ -155,7 +159,8 @@ impl InprocPipe {
                 origin: end.origin,
             })
         };
-        let (a, b) = (make(&near, &far), make(&far, &near));
+        let [here, there] = heard.each_ref();
+        let (a, b) = (make(&near, &far, [here, there]), make(&far, &near, [there, here]));
         // Set once, here.
         let _ = a.other.set(Arc::downgrade(&b));
         let _ = b.other.set(Arc::downgrade(&a));
@@ -189,35 +194,25 @@ impl InprocPipe {
         }
     }
 
-    /// Does what the machine decided.
-    fn follow(&self, decision: Decision) {
-        match decision {
-            Decision::Write => self.deliver(),
-            Decision::Delegate => {
-                if let Some(me) = self.me.upgrade() {
-                    self.driver.tend(me);
-                }
-            }
-            Decision::Leave => {}
+    /// Has the worker look after the lane.
+    fn delegate(&self) {
+        if let Some(me) = self.me.upgrade() {
+            self.driver.tend(me);
         }
     }
 
-    /// Hands over what waits, until nothing does, the receiver pauses, or this thread has done its share. Only
-    /// for the thread that the machine chose.
-    fn deliver(&self) {
+    /// Hands over `load` and what waits behind it, until nothing does, the receiver pauses, or this thread has done its
+    /// share. Only for the thread that the machine chose.
+    fn deliver(&self, mut load: Batch) {
         let Some(target) = self.lane.target.get() else { return };
-        let mut delivery = lock(&self.lane.delivery);
         for _ in 0..ROUNDS_MAX {
-            if delivery.is_empty() && !lock(&self.lane.queue).load(&mut delivery) {
-                return;
-            }
-            if let Some(other) = self.other.get().and_then(Weak::upgrade) {
-                other.lane.heard.store(true, Ordering::Relaxed);
-            }
-            delivery.complete_source(target.peer);
-            let flow = target.events.arrived(target.peer, &mut delivery);
+            self.lane.heard_there.store(true, Ordering::Relaxed);
+            load.complete_source(target.peer);
+            let flow = target.events.arrived(target.peer, &mut load);
             let mut queue = lock(&self.lane.queue);
-            queue.stall(&delivery);
+            if !queue.unload(&mut load) {
+                return drop(queue);
+            }
             if queue.take_room_owed() {
                 drop(queue);
                 // While this thread still counts as delivering: what the sender answers with is delivered by the
@@ -227,27 +222,25 @@ impl InprocPipe {
                 }
                 queue = lock(&self.lane.queue);
             }
-            if queue.is_closed() {
-                delivery.clear();
-                return;
-            }
-            if flow == Flow::Pause && !queue.pacer.writer.refused() {
+            let is_refused = flow == Flow::Pause && !queue.pacer.writer.refused();
+            if is_refused || !queue.load(&mut load) {
                 return;
             }
         }
-        let decision = lock(&self.lane.queue).pacer.writer.handed_over();
-        drop(delivery);
-        self.follow(decision);
+        let decision = {
+            let mut queue = lock(&self.lane.queue);
+            if queue.unload(&mut load) { queue.pacer.writer.handed_over() } else { Decision::Leave }
+        };
+        if decision == Decision::Delegate {
+            self.delegate();
+        }
     }
 
     /// Ends this side. Answers whether it had not ended before.
     fn shut(&self) -> bool {
-        let Some((delivering, _waiting)) = lock(&self.lane.queue).close() else { return false };
-        // A delivering thread sees that it is closed and discards the rest by itself.
-        if !delivering {
-            lock(&self.lane.delivery).clear();
-        }
-        true
+        // A thread that is delivering sees that it is closed and drops the rest by itself.
+        let waited = lock(&self.lane.queue).close();
+        waited.is_some()
     }
 
     fn tell_closed(&self, why: CloseReason) {
@@ -273,7 +266,12 @@ impl Pipe for InprocPipe {
     }
 
     fn room(&self) -> bool {
-        lock(&self.lane.queue).ask_room()
+        self.lane.roomy.load(Ordering::Relaxed) || {
+            let mut queue = lock(&self.lane.queue);
+            let room = queue.ask_room();
+            self.lane.roomy.store(room, Ordering::Relaxed);
+            room
+        }
     }
 
     fn queue(&self, msg: &mut Message, held: &mut Held) -> bool {
@@ -291,7 +289,10 @@ impl Pipe for InprocPipe {
         if held.is_empty() {
             return false;
         }
-        lock(&self.lane.queue).commit(held)
+        let mut queue = lock(&self.lane.queue);
+        let wants_flush = queue.commit(held);
+        self.lane.roomy.store(queue.has_room(), Ordering::Relaxed);
+        wants_flush
     }
 
     fn flush(&self, how: Flush) {
@@ -300,24 +301,39 @@ impl Pipe for InprocPipe {
             return;
         }
         let heard = self.lane.heard.swap(false, Ordering::Relaxed);
-        let decision = {
-            let mut queue = lock(&self.lane.queue);
-            let pressing = queue.pressing();
-            let decision = queue.pacer.flush(pressing, how, heard);
-            // What is broadcast may have to be dropped again, and is in no hurry to be gathered.
-            if decision == Decision::Delegate && !queue.has_joined() {
-                self.lane.holds.store(true, Ordering::Relaxed);
+        let mut queue = lock(&self.lane.queue);
+        let pressing = queue.pressing();
+        match queue.pacer.flush(pressing, how, heard) {
+            Decision::Write => {
+                let mut load = Batch::new();
+                let is_loaded = queue.load(&mut load);
+                drop(queue);
+                if is_loaded {
+                    self.deliver(load);
+                }
             }
-            decision
-        };
-        self.follow(decision);
+            Decision::Delegate => {
+                // What is broadcast may have to be dropped again, and is in no hurry to be gathered.
+                if !queue.has_joined() {
+                    self.lane.holds.store(true, Ordering::Relaxed);
+                }
+                drop(queue);
+                self.delegate();
+            }
+            Decision::Leave => {}
+        }
     }
 
     /// Called on the receiver's pipe: the other one's lane goes on.
     fn resume(&self) {
         let Some(other) = self.other.get().and_then(Weak::upgrade) else { return };
-        if lock(&other.lane.queue).pacer.writer.writable() {
-            other.deliver();
+        let mut load = Batch::new();
+        let is_loaded = {
+            let mut queue = lock(&other.lane.queue);
+            queue.pacer.writer.writable() && queue.load(&mut load)
+        };
+        if is_loaded {
+            other.deliver(load);
         }
     }
 
@@ -339,6 +355,7 @@ impl Pipe for InprocPipe {
 
     fn join(&self, _peer: PeerId, limit: Backlog) -> bool {
         lock(&self.lane.queue).join(limit);
+        self.lane.roomy.store(false, Ordering::Relaxed);
         false
     }
 
@@ -360,17 +377,18 @@ impl Tended for InprocPipe {
             return true;
         }
         self.collect();
-        let turn = {
+        let mut load = Batch::new();
+        let (turn, is_loaded) = {
             let mut queue = lock(&self.lane.queue);
             let pressing = queue.pressing();
             let turn = queue.pacer.writer.turn(pressing);
             if turn == Turn::Done {
                 self.lane.holds.store(false, Ordering::Relaxed);
             }
-            turn
+            (turn, turn == Turn::Write && queue.load(&mut load))
         };
-        if turn == Turn::Write {
-            self.deliver();
+        if is_loaded {
+            self.deliver(load);
         }
         if turn == Turn::Done {
             // What was held before the socket saw that nothing is to be held any more.

@@ -227,22 +227,24 @@ impl<X> Peer<X> {
     ///
     /// One thread at a time may count, as whoever holds the socket's lock does; anybody may read meanwhile.
     pub fn count_sent(&self, messages: u64, bytes: u64) {
-        // Plain loads and stores: a read-modify-write would cost every message twice three nanoseconds.
-        self.messages_sent.store(self.messages_sent.load(Relaxed) + messages, Relaxed);
-        self.bytes_sent.store(self.bytes_sent.load(Relaxed) + bytes, Relaxed);
+        add(&self.messages_sent, messages);
+        add(&self.bytes_sent, bytes);
     }
 
     /// Counts `messages` of together `bytes` payload bytes that came from the peer at `now`.
+    ///
+    /// One thread at a time, as in [`count_sent`](Self::count_sent).
     pub fn count_received(&self, messages: u64, bytes: u64, now: Instant) {
-        self.messages_received.fetch_add(messages, Relaxed);
-        self.bytes_received.fetch_add(bytes, Relaxed);
+        add(&self.messages_received, messages);
+        add(&self.bytes_received, bytes);
         self.saw(now);
     }
 
-    /// Notes that the peer was heard of at `now`.
-    pub fn saw(&self, now: Instant) {
+    /// Notes that the peer was heard of at `now`. One thread at a time.
+    fn saw(&self, now: Instant) {
         let since = now.saturating_duration_since(self.added).as_nanos();
-        self.last_seen.fetch_max(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
+        let since = u64::try_from(since).unwrap_or(u64::MAX);
+        self.last_seen.store(self.last_seen.load(Relaxed).max(since), Relaxed);
     }
 
     /// The peer's id, unique in its registry.
@@ -284,6 +286,11 @@ impl<X> Peer<X> {
             bytes_received: self.bytes_received.load(Relaxed),
         }
     }
+}
+
+/// A plain load and store: a read-modify-write would cost every message three nanoseconds.
+fn add(count: &AtomicU64, more: u64) {
+    count.store(count.load(Relaxed) + more, Relaxed);
 }
 
 /// Messages and payload bytes that passed between us and a peer.

@@ -82,7 +82,7 @@ fn a_peer_counts_what_passes() {
     let later = clock::now() + Duration::from_secs(5);
     peer.count_sent(2, 30);
     peer.count_received(1, 7, later);
-    peer.saw(peer.connected_at());
+    peer.count_received(0, 0, peer.connected_at());
     assert_eq!(peer.last_seen(), later);
     assert_eq!(
         peer.traffic(),

@@ -1,6 +1,8 @@
 //! Whole messages that wait for whoever hands them over: to another socket of the process, or to the network as
 //! datagrams.
 
+use std::mem;
+
 use sp_core::batch::Batch;
 use sp_core::held::Held;
 use sp_core::message::Message;
@@ -16,6 +18,8 @@ use super::tx::SendLimits;
 pub(crate) struct Outbox {
     waiting: Batch,
     bytes: usize,
+    /// What comes next. Empty while a thread is handing it over.
+    loaded: Batch,
     /// Messages that are being handed over or that there was no room for, and their bytes.
     stalled: usize,
     stalled_bytes: usize,
@@ -33,6 +37,7 @@ impl Outbox {
         Self {
             waiting: Batch::new(),
             bytes: 0,
+            loaded: Batch::new(),
             stalled: 0,
             stalled_bytes: 0,
             pacer: Pacer::new(),
@@ -53,33 +58,44 @@ impl Outbox {
         if let Some(batch) = &mut held.batch {
             self.waiting.take_from(batch, usize::MAX);
         }
-        self.bytes += std::mem::take(&mut held.bytes);
+        self.bytes += mem::take(&mut held.bytes);
         held.messages = 0;
         let pressing = self.pressing();
         self.pacer.writer.wants_flush(pressing)
     }
 
-    /// Moves what waits into `delivery`, which is empty; answers no if nothing does.
-    pub(crate) fn load(&mut self, delivery: &mut Batch) -> bool {
-        (self.stalled, self.stalled_bytes) = (0, 0);
-        if self.closed || self.waiting.is_empty() {
-            self.pacer.drained();
-            return false;
+    /// Puts into `load`, which is empty, what to hand over next: what there was no room for, otherwise what waits.
+    /// Answers no if that is nothing, and then nobody hands over any more. Only for the thread that the machine chose,
+    /// which gives back what is left.
+    pub(crate) fn load(&mut self, load: &mut Batch) -> bool {
+        if self.loaded.is_empty() {
+            (self.stalled, self.stalled_bytes) = (0, 0);
+            if self.closed || self.waiting.is_empty() {
+                self.pacer.drained();
+                return false;
+            }
+            mem::swap(&mut self.loaded, &mut self.waiting);
+            if self.backlog.is_some() {
+                self.standing.sent += self.loaded.len() as u64;
+                self.standing.sent_bytes += self.bytes as u64;
+            }
+            // Until the receiver has taken it, it has not left.
+            (self.stalled, self.stalled_bytes) = (self.loaded.len(), mem::take(&mut self.bytes));
         }
-        std::mem::swap(delivery, &mut self.waiting);
-        if self.backlog.is_some() {
-            self.standing.sent += delivery.len() as u64;
-            self.standing.sent_bytes += self.bytes as u64;
-        }
-        // Until the receiver has taken it, it has not left.
-        (self.stalled, self.stalled_bytes) = (delivery.len(), std::mem::take(&mut self.bytes));
+        mem::swap(&mut self.loaded, load);
         true
     }
 
-    /// What of `delivery` is left waits as well.
-    pub(crate) fn stall(&mut self, delivery: &Batch) {
-        self.stalled = delivery.len();
-        self.stalled_bytes = delivery.bytes() as usize;
+    /// Takes back what is left of a load, and the room it had. Answers no if the pipe has been closed: then it is the
+    /// caller's to drop, without the lock.
+    #[must_use]
+    pub(crate) fn unload(&mut self, load: &mut Batch) -> bool {
+        if self.closed {
+            return false;
+        }
+        (self.stalled, self.stalled_bytes) = (load.len(), load.bytes() as usize);
+        mem::swap(&mut self.loaded, load);
+        true
     }
 
     /// Answers whether there is room, and remembers a no.
@@ -96,17 +112,15 @@ impl Outbox {
         owed
     }
 
-    /// Takes nothing more. Answers whether somebody is handing over just now, and what waited, to be dropped without
-    /// the lock; or `None` if it was closed before.
-    pub(crate) fn close(&mut self) -> Option<(bool, Batch)> {
-        if std::mem::replace(&mut self.closed, true) {
+    /// Takes nothing more. Answers what waited, to be dropped without the lock, or `None` if it was closed before.
+    pub(crate) fn close(&mut self) -> Option<[Batch; 2]> {
+        if mem::replace(&mut self.closed, true) {
             return None;
         }
-        let is_busy = self.pacer.writer.is_writing();
         self.pacer.writer.close();
         self.standing.waiting = self.waiting.len() as u64;
         (self.bytes, self.stalled, self.stalled_bytes) = (0, 0, 0);
-        Some((is_busy, std::mem::take(&mut self.waiting)))
+        Some([mem::take(&mut self.loaded), mem::take(&mut self.waiting)])
     }
 
     pub(crate) const fn is_closed(&self) -> bool {
@@ -150,7 +164,8 @@ impl Outbox {
         self.bytes + self.waiting.len() * size_of::<Message>()
     }
 
-    fn has_room(&self) -> bool {
+    /// Whether another message may be queued.
+    pub(crate) fn has_room(&self) -> bool {
         if let Some(backlog) = self.backlog {
             // What could not be handed over is as good as there: it cannot be dropped any more.
             let messages = self.waiting.len();

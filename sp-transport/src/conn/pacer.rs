@@ -11,7 +11,8 @@ use super::writer::{Decision, Writer};
 #[derive(Debug)]
 pub(crate) struct Pacer {
     pub(crate) writer: Writer,
-    /// When the last of some direct writes in a row ended.
+    /// When the last of some direct writes in a row ended. Not known of the first: in a conversation it is the only one,
+    /// and looking at the clock costs a tenth of what a message does within the process.
     wrote_at: Option<Instant>,
 }
 
@@ -22,7 +23,7 @@ impl Pacer {
 
     /// As [`Writer::flush`]; `heard` says that something came in since the last call.
     pub(crate) fn flush(&mut self, queued: usize, how: Flush, heard: bool) -> Decision {
-        if heard || (how == Flush::Now && self.writer.is_counting() && self.has_paused()) {
+        if heard || (how == Flush::Now && self.writer.is_in_a_row() && self.has_paused()) {
             self.writer.conversed();
         }
         self.writer.flush(queued, how)
@@ -31,9 +32,7 @@ impl Pacer {
     /// As [`Writer::drained`].
     pub(crate) fn drained(&mut self) {
         self.writer.drained();
-        if self.writer.is_counting() {
-            self.wrote_at = Some(clock::now());
-        }
+        self.wrote_at = self.writer.is_in_a_row().then(clock::now);
     }
 
     /// Whether the sender has taken a break since its last direct write.

@@ -182,14 +182,9 @@ impl Writer {
         self.state = State::Closed;
     }
 
-    /// Whether a thread is writing.
-    pub(crate) const fn is_writing(&self) -> bool {
-        matches!(self.state, State::Writing { .. })
-    }
-
-    /// Whether the next flush may be written directly only because it is one of the first.
-    pub(crate) const fn is_counting(&self) -> bool {
-        matches!(self.state, State::Idle) && self.streak > 0
+    /// Whether nobody writes and the last direct write was not the first.
+    pub(crate) const fn is_in_a_row(&self) -> bool {
+        matches!(self.state, State::Idle) && self.streak > 1
     }
 
     fn start(&mut self, streaming: bool) -> Decision {

@@ -35,8 +35,6 @@ pub(crate) struct UdpPipe {
     out: Mutex<Outbox>,
     /// Nothing may leave, for the peer does not know of the association yet. Changed with the outbox locked.
     waits: AtomicBool,
-    /// What the writing thread has taken.
-    flight: Mutex<Batch>,
     /// Messages came and there is no room for them, or nobody has agreed to take them yet. Only the driver looks.
     stalls: AtomicBool,
     stalled: Mutex<Batch>,
@@ -67,7 +65,6 @@ impl UdpPipe {
             payload_max: AtomicUsize::new(0),
             out: Mutex::new(Outbox::new(SendLimits::new(&Config::new()))),
             waits: AtomicBool::new(true),
-            flight: Mutex::default(),
             stalls: AtomicBool::new(true),
             stalled: Mutex::default(),
             events: Arc::clone(&owner.events),
@@ -178,10 +175,10 @@ impl UdpPipe {
 
     /// Ends the association, and tells everybody concerned.
     pub(crate) fn end(&self, why: CloseReason) {
-        let Some((is_busy, _waiting)) = lock(&self.out).close() else { return };
         // A writing thread gets rid of what it has taken.
-        if !is_busy {
-            lock(&self.flight).clear();
+        let waited = lock(&self.out).close();
+        if waited.is_none() {
+            return;
         }
         if self.peer().is_some() {
             self.tell_closed(why);
@@ -211,55 +208,56 @@ impl UdpPipe {
     /// Writes until nothing waits, the kernel takes no more or this thread has done its share. Only for the thread that
     /// the machine chose.
     fn write(&self) {
-        let mut flight = lock(&self.flight);
+        let mut flight = Batch::new();
         let mut share = DATAGRAMS_PER_WRITE;
-        loop {
-            if flight.is_empty() && !self.load(&mut flight) {
-                return;
-            }
-            let Some(msg) = flight.first() else { continue };
-            if share == 0 {
-                let mut out = lock(&self.out);
-                out.stall(&flight);
-                let decision = out.pacer.writer.handed_over();
-                // Nothing is asked of the worker with a lock held that it may be waiting for.
-                drop((out, flight));
-                return self.follow(decision);
-            }
-            match self.send(msg.payload()) {
-                Sent::Gone => {}
-                Sent::Lost => self.events.lost(self.peer(), Lost::NotSent, 1),
-                Sent::TooLong => self.events.lost(self.peer(), Lost::TooLong, 1),
-                Sent::Blocked => {
-                    let mut out = lock(&self.out);
-                    out.stall(&flight);
-                    if out.pacer.writer.refused() {
-                        continue;
+        while self.load(&mut flight) {
+            while let Some(msg) = flight.first() {
+                if share == 0 {
+                    let decision = {
+                        let mut out = lock(&self.out);
+                        if !out.unload(&mut flight) {
+                            return drop(out);
+                        }
+                        out.pacer.writer.handed_over()
+                    };
+                    // Nothing is asked of the worker with a lock held that it may be waiting for.
+                    return self.follow(decision);
+                }
+                match self.send(msg.payload()) {
+                    Sent::Gone => {}
+                    Sent::Lost => self.events.lost(self.peer(), Lost::NotSent, 1),
+                    Sent::TooLong => self.events.lost(self.peer(), Lost::TooLong, 1),
+                    Sent::Blocked => break,
+                    Sent::Refused => {
+                        lock(&self.out).pacer.writer.drained();
+                        return self.end(CloseReason::Io(ErrorKind::ConnectionRefused));
                     }
-                    drop((out, flight));
-                    return self.hub.block(&self.me);
                 }
-                Sent::Refused => {
-                    lock(&self.out).pacer.writer.drained();
-                    drop(flight);
-                    return self.end(CloseReason::Io(ErrorKind::ConnectionRefused));
-                }
+                drop(flight.pop());
+                share -= 1;
             }
-            drop(flight.pop());
-            share -= 1;
+            let is_blocked = !flight.is_empty();
+            let mut out = lock(&self.out);
+            if !out.unload(&mut flight) {
+                return drop(out);
+            }
+            if is_blocked && !out.pacer.writer.refused() {
+                drop(out);
+                return self.hub.block(&self.me);
+            }
         }
     }
 
-    /// Moves what waits into the flight; answers no if nothing does.
+    /// Puts into `flight` what to write next; answers no if that is nothing.
     fn load(&self, flight: &mut Batch) -> bool {
-        let (loaded, room) = {
+        let (is_loaded, room) = {
             let mut out = lock(&self.out);
             (out.load(flight), out.take_room_owed())
         };
         if room && let Some(peer) = self.peer() {
             self.events.room(peer);
         }
-        loaded
+        is_loaded
     }
 
     /// Does what the machine decided.
