@@ -55,7 +55,7 @@ enum What {
         #[command(flatten)]
         wired: Wired,
     },
-    /// One way: messages, bytes, CPU, losses.
+    /// One way: messages and bytes that arrive, CPU, losses.
     Oneway {
         /// The pattern that carries them.
         #[arg(long, default_value = "push", value_delimiter = ',')]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::far::{Far, Start};
 use super::gauge::Gauge;
-use super::metric::{DELIVERED, LOST, LOST_SHARE};
+use super::metric::{DELIVERED, losses};
 use super::{Cell, Figures, scratch_path};
 use crate::error::{Error, Result};
 use crate::peer::{Aligned, End, Heard, Peer, Variant};
@@ -45,10 +45,9 @@ pub(super) fn measure(cell: &Cell, variant: Variant) -> Result<Figures> {
         Ok((feed.delivered() - before, end))
     })?;
     let lost = if cell.bench.is_flood() { feed.wait_for_silence() } else { feed.settle() };
-    let share = lost as f64 / (feed.sent * feed.base.len() as u64).max(1) as f64;
     let mut figures = vec![(DELIVERED, gauge.rate())];
     figures.extend(gauge.costs(variant));
-    figures.extend([(LOST, lost as f64), (LOST_SHARE, share * 100.0)]);
+    figures.extend(losses(lost, feed.sent * feed.base.len() as u64));
     Ok(figures)
 }
 

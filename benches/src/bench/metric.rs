@@ -105,6 +105,12 @@ pub(crate) const ENGINE_RAW_REQ_REP: Metric = Metric::new("raw-req-rep", "ns", B
 /// A message through both engines in raw mode, with a count of hops.
 pub(crate) const ENGINE_RAW_PAIR1: Metric = Metric::new("raw-pair1", "ns", Better::Lower);
 
+/// What it says of a workload that `lost` of `of` messages, or deliveries, never came in.
+pub(super) fn losses(lost: u64, of: u64) -> [(Metric, f64); 2] {
+    let share = lost as f64 / of.max(1) as f64;
+    [(LOST, lost as f64), (LOST_SHARE, share * 100.0)]
+}
+
 const METRICS: [Metric; 37] = [
     P50,
     P99,

@@ -84,7 +84,7 @@ pub(crate) enum Transport {
     Ipc,
     /// Two threads of one process.
     Inproc,
-    /// Datagrams over loopback, two processes.
+    /// Datagrams over loopback, two processes. Messages have at most 65,000 bytes.
     Udp,
     /// WebSocket over loopback, two processes.
     Ws,

@@ -144,6 +144,10 @@ pub(crate) const RTT_WS: Spot = RTT_TCP.over(Ws);
 pub(crate) const RTT_TLS: Spot = RTT_TCP.over(Tls);
 /// Round trips over WebSocket and TLS.
 pub(crate) const RTT_WSS: Spot = RTT_TCP.over(Wss);
+/// Round trips of datagrams.
+pub(crate) const RTT_UDP: Spot = RTT_TCP.over(Udp);
+/// A stream of datagrams, which nobody slows down.
+pub(crate) const ONEWAY_UDP: Spot = ONEWAY_TCP.over(Udp);
 /// A stream over WebSocket.
 pub(crate) const ONEWAY_WS: Spot = ONEWAY_TCP.over(Ws);
 /// A stream over TLS.
@@ -316,8 +320,11 @@ pub(crate) const TARGETS: &[Target] = &[
     target("one way ws 64 B", ONEWAY_WS, RATE, NOT_SLOWER),
     target("one way ws 64 KiB", ONEWAY_WS.sized(64 * KIB), RATE, NOT_SLOWER),
     target("one way ws 1 MiB", ONEWAY_WS.sized(MIB), RATE, NOT_SLOWER),
-    target("round trip udp 64 B", RTT_TCP.over(Udp), P50, &[Times(Nng, 1.0)]),
-    target("round trip udp 32 KiB", RTT_TCP.over(Udp).sized(32 * KIB), P50, &[Times(Nng, 1.0)]),
+    target("round trip udp 64 B", RTT_UDP, P50, &[Times(Nng, 1.0)]),
+    target("round trip udp 32 KiB", RTT_UDP.sized(32 * KIB), P50, &[Times(Nng, 1.0)]),
+    target("one way udp 64 B, what arrives", ONEWAY_UDP, RATE, NOT_SLOWER),
+    target("one way udp 64 B, lost", ONEWAY_UDP, LOST_SHARE, &[NoMore(Nng), NoMore(NngAio)]),
+    target("one way udp 60,000 B, what arrives", ONEWAY_UDP.sized(60_000), RATE, NOT_SLOWER),
     target("surveys of 16, udp", SURVEY.over(Udp), RATE, &[Times(Nng, 1.0)]),
     target("round trip tls 64 B", RTT_TLS, P50, &[Times(Nng, 1.0)]),
     target("one way tls 64 B", ONEWAY_TLS, RATE, NOT_SLOWER),

@@ -16,8 +16,8 @@ use crate::bench::Transport::{Inproc, Ipc};
 use crate::bench::metric::{BYTES, DELIVERED, P50, RATE};
 use crate::bench::targets::{
     BARE_CLIENTS, BUS, CLIENTS, FANOUT, FLOOD, IDLE, LOAD, ONEWAY_INPROC, ONEWAY_IPC, ONEWAY_TCP,
-    ONEWAY_TLS, ONEWAY_WS, ONEWAY_WSS, PAIR_ONEWAY, PAIR_RTT, RTT_INPROC, RTT_IPC, RTT_TCP,
-    RTT_TLS, RTT_WS, RTT_WSS, SURVEY, Spot, TARGETS,
+    ONEWAY_TLS, ONEWAY_UDP, ONEWAY_WS, ONEWAY_WSS, PAIR_ONEWAY, PAIR_RTT, RTT_INPROC, RTT_IPC,
+    RTT_TCP, RTT_TLS, RTT_UDP, RTT_WS, RTT_WSS, SURVEY, Spot, TARGETS,
 };
 use crate::error::{Error, Result};
 
@@ -80,23 +80,19 @@ fn headline() -> Vec<Spot> {
 }
 
 fn sweeps() -> Vec<Sweep> {
-    let sizes = |spot: Spot| SIZES.iter().map(|&size| spot.sized(size)).collect();
     let many = |spot: Spot, many: &[usize]| many.iter().map(|&m| spot.with_many(m)).collect();
-    let of_sizes = |file, title, spots, metric| Sweep {
+    let up_to = |most: usize, file, title, spot: Spot, metric| Sweep {
         file,
         title,
         across: "bytes in a message",
-        spots,
+        spots: SIZES.iter().filter(|&&s| s <= most).map(|&size| spot.sized(size)).collect(),
         place: |spot| spot.size,
         metric,
     };
-    let by_size = |file, title, spot, metric| of_sizes(file, title, sizes(spot), metric);
+    let by_size = |file, title, spot, metric| up_to(usize::MAX, file, title, spot, metric);
     // Beside nng alone, where larger messages show nothing new.
-    let up_to_mib = |file, title, spot, metric| {
-        let spots: Vec<Spot> = sizes(spot);
-        let spots = spots.into_iter().filter(|spot| spot.size <= 1 << 20).collect();
-        of_sizes(file, title, spots, metric)
-    };
+    let up_to_mib = |file, title, spot, metric| up_to(1 << 20, file, title, spot, metric);
+    let in_datagrams = |file, title, spot, metric| up_to(65_000, file, title, spot, metric);
     let by_many = |file, title, across, spot, of: &[usize], metric| Sweep {
         file,
         title,
@@ -167,6 +163,8 @@ fn sweeps() -> Vec<Sweep> {
         up_to_mib("survey-inproc.svg", "Surveys of 16, in one process", SURVEY.over(Inproc), RATE),
         up_to_mib("rtt-ws.svg", "Round trip over ws", RTT_WS, P50),
         up_to_mib("oneway-ws.svg", "One way over ws", ONEWAY_WS, RATE),
+        in_datagrams("rtt-udp.svg", "Round trip over udp", RTT_UDP, P50),
+        in_datagrams("oneway-udp.svg", "One way over udp: what arrives", ONEWAY_UDP, RATE),
         up_to_mib("rtt-tls.svg", "Round trip over tls", RTT_TLS, P50),
         up_to_mib("oneway-tls.svg", "One way over tls", ONEWAY_TLS, RATE),
         up_to_mib("rtt-wss.svg", "Round trip over wss", RTT_WSS, P50),

@@ -2,10 +2,12 @@
 
 use std::hint::black_box;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 use std::time::Duration;
+
+use socket2::SockRef;
 
 #[cfg(feature = "tls")]
 use super::tls;
@@ -198,6 +200,7 @@ enum Listener {
     Tcp(TcpListener),
     #[cfg(feature = "tls")]
     Tls(TcpListener),
+    Udp(UdpSocket),
     Unix(UnixListener),
 }
 
@@ -214,6 +217,11 @@ impl Listener {
             let at = format!("tls+tcp://{}", listener.local_addr()?);
             return Ok((Self::Tls(listener), at));
         }
+        if let Some(address) = url.strip_prefix("udp://") {
+            let socket = UdpSocket::bind(address)?;
+            let at = format!("udp://{}", socket.local_addr()?);
+            return Ok((Self::Udp(socket), at));
+        }
         let path = url.strip_prefix("ipc://").ok_or(io::ErrorKind::InvalidInput)?;
         Ok((Self::Unix(UnixListener::bind(path)?), url.to_owned()))
     }
@@ -226,6 +234,11 @@ impl Listener {
                 let (socket, _) = listener.accept()?;
                 tls::Stream::server(socket).map(|stream| Stream::Tls(Box::new(stream)))
             }
+            Self::Udp(socket) => {
+                let (_, from) = socket.recv_from(&mut [])?;
+                socket.connect(from)?;
+                socket.try_clone().map(Stream::Udp)
+            }
             Self::Unix(listener) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
         }
     }
@@ -235,6 +248,8 @@ enum Stream {
     Tcp(TcpStream),
     #[cfg(feature = "tls")]
     Tls(Box<tls::Stream>),
+    /// A datagram is a message. The first one has no bytes and says who has connected.
+    Udp(UdpSocket),
     Unix(UnixStream),
 }
 
@@ -248,6 +263,13 @@ impl Stream {
             let stream = tls::Stream::client(TcpStream::connect(address)?)?;
             return Ok(Self::Tls(Box::new(stream)));
         }
+        if let Some(address) = url.strip_prefix("udp://") {
+            let socket = UdpSocket::bind("127.0.0.1:0")?;
+            SockRef::from(&socket).set_recv_buffer_size(RECV_BUFFER_BYTES)?;
+            socket.connect(address)?;
+            socket.send(&[])?;
+            return Ok(Self::Udp(socket));
+        }
         let path = url.strip_prefix("ipc://").ok_or(io::ErrorKind::InvalidInput)?;
         UnixStream::connect(path).map(Self::Unix)
     }
@@ -260,6 +282,7 @@ impl Stream {
             }
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.socket.set_nodelay(true)?,
+            Self::Udp(socket) => socket.set_nonblocking(mode == Raw::Spin)?,
             Self::Unix(stream) => stream.set_nonblocking(mode == Raw::Spin)?,
         }
         Ok(self)
@@ -270,6 +293,7 @@ impl Stream {
             Self::Tcp(stream) => stream.read(into),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.read(into),
+            Self::Udp(socket) => socket.recv(into),
             Self::Unix(stream) => stream.read(into),
         }
     }
@@ -279,6 +303,7 @@ impl Stream {
             Self::Tcp(stream) => stream.write(bytes),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.write(bytes),
+            Self::Udp(socket) => socket.send(bytes),
             Self::Unix(stream) => stream.write(bytes),
         }
     }
@@ -288,6 +313,7 @@ impl Stream {
             Self::Tcp(stream) => stream.set_read_timeout(Some(limit)),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.socket.set_read_timeout(Some(limit)),
+            Self::Udp(socket) => socket.set_read_timeout(Some(limit)),
             Self::Unix(stream) => stream.set_read_timeout(Some(limit)),
         }
     }
@@ -313,6 +339,9 @@ fn is_would_block(e: &io::Error) -> bool {
 
 /// The batch a writer of small messages reaches most of the kernel's throughput with.
 const BATCH_BYTES: usize = 64 * 1024;
+
+/// What this library asks for as well.
+const RECV_BUFFER_BYTES: usize = 4 << 20;
 
 /// Four batches: beyond this the measured rate no longer rose.
 const READ_BYTES: usize = 256 * 1024;
