@@ -15,11 +15,11 @@ use sp::{DialOptions, ListenOptions, Rep, Req};
 
 fn main() -> Result<(), Box<dyn Error>> {
     // Both sides trust whom this authority has signed.
-    let authority = Authorities::from_pem(include_str!("../tests/tls/ca.pem"))?;
+    let authority = Authorities::from_pem(include_str!("certificates/ca.pem"))?;
 
     let identity = Identity::from_pem(
-        include_str!("../tests/tls/server.pem"),
-        include_str!("../tests/tls/server.key"),
+        include_str!("certificates/server.pem"),
+        include_str!("certificates/server.key"),
     )?;
     let server = Server::builder(identity).require_clients(&authority).build()?;
     let rep = Rep::new()?;
@@ -27,8 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("listening at {}", listener.endpoint());
 
     let identity = Identity::from_pem(
-        include_str!("../tests/tls/client.pem"),
-        include_str!("../tests/tls/client.key"),
+        include_str!("certificates/client.pem"),
+        include_str!("certificates/client.key"),
     )?;
     let client = Client::builder(&authority).identity(identity).build()?;
     let req = Req::new()?;
@@ -46,8 +46,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let renewed = Identity::from_pem(
-        include_str!("../tests/tls/server2.pem"),
-        include_str!("../tests/tls/server2.key"),
+        include_str!("certificates/server2.pem"),
+        include_str!("certificates/server2.key"),
     )?;
     server.replace(&Server::builder(renewed).require_clients(&authority).build()?);
     println!("the certificate was replaced");

@@ -42,9 +42,10 @@ fn a_browser_shows_what_the_example_publishes_until_it_is_gone() {
 fn a_browser_shows_what_is_published_over_tls() {
     use sp::tls::Server;
     use sp::{ListenOptions, Pub};
+    use support::{certificates::SERVER, tls::identity};
 
     let Some(mut browser) = Browser::start() else { return };
-    let server = Server::builder(support::tls::server_identity()).build().expect("a certificate");
+    let server = Server::builder(identity(&SERVER)).build().expect("a certificate");
     let publisher = Pub::new().expect("a socket");
     let events = publisher.events();
     let options = ListenOptions::new().tls(&server);

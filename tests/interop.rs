@@ -728,6 +728,8 @@ struct Tool {
     /// What it prints, message by message; ends when the tool does.
     printed: Receiver<Vec<u8>>,
     complaints: TempFile,
+    /// What its arguments name, removed with it.
+    _files: Vec<TempFile>,
 }
 
 impl Tool {
@@ -746,7 +748,7 @@ impl Tool {
         // Ends with the tool's output.
         thread::spawn(move || read_messages(stdout, &send));
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Self { program, args, child: Child(child), printed, complaints }
+        Self { program, args, child: Child(child), printed, complaints, _files: Vec::new() }
     }
 
     /// The next message it prints.

@@ -11,10 +11,10 @@ use sp::{
     CloseReason, DialError, DialOptions, Endpoint, Fault, ListenError, ListenOptions, Listener,
     PeerId, PipeEvent, Pub, Pull, Push, Rep, Req, Sub, TlsAlert, TlsFault,
 };
-use support::tls::{
-    authority, client, client_identity, identity, other_authority, scripted_client, server,
-    server_identity,
+use support::certificates::{
+    AUTHORITY, CLIENT, ELSEWHERE, EXPIRED, OTHER_AUTHORITY, SELF_SIGNED, SERVER, SERVER2, STRANGER,
 };
+use support::tls::{authorities, authority, client, identity, scripted_client, server};
 use support::{DEADLINE, Transport, connect, pattern, spawn, wait_event};
 
 mod support;
@@ -29,9 +29,9 @@ fn both_sides_know_who_the_other_is() {
         req.dial_with(listener.endpoint(), &DialOptions::new().tls(&client())).unwrap();
         let (asking, answering) = (connected(&at_rep), connected(&at_req));
         let shown = rep.peer(asking).unwrap().peer_certificate.expect("it was required");
-        assert_eq!(*shown, *der(include_str!("tls/client.pem")));
+        assert_eq!(*shown, *CLIENT.certificate);
         let shown = req.peer(answering).unwrap().peer_certificate.expect("servers always show one");
-        assert_eq!(*shown, *der(include_str!("tls/server.pem")));
+        assert_eq!(*shown, *SERVER.certificate);
         req.send("who is there?").unwrap();
         assert_eq!(rep.recv_timeout(DEADLINE).unwrap(), "who is there?");
         rep.send("you know").unwrap();
@@ -42,14 +42,13 @@ fn both_sides_know_who_the_other_is() {
 #[test]
 fn a_client_that_was_only_asked_may_come_without_a_certificate() {
     for url in URLS {
-        let asking = Server::builder(server_identity()).ask_clients(&authority()).build().unwrap();
+        let asking = Server::builder(identity(&SERVER)).ask_clients(&authority()).build().unwrap();
         let scene = Scene::new(url, &asking);
         scene.push.dial_with(scene.url(), &trusting()).unwrap();
         let peer = connected(&scene.events);
         assert_eq!(scene.pull.peer(peer).unwrap().peer_certificate, None);
         // One that shows a stranger's is turned away all the same.
-        let stranger =
-            Client::builder(&authority()).identity(identity!("stranger")).build().unwrap();
+        let stranger = Client::builder(&authority()).identity(identity(&STRANGER)).build().unwrap();
         let why = scene.refuses(&DialOptions::new().tls(&stranger));
         assert_eq!(why, TlsFault::UnknownIssuer);
     }
@@ -64,10 +63,11 @@ fn a_failed_handshake_is_counted_with_its_reason_and_disturbs_nobody() {
         connected(&scene.events);
         let unknown_ca = TlsAlert(48);
         let without = Client::builder(&authority()).build().unwrap();
-        let stranger =
-            Client::builder(&authority()).identity(identity!("stranger")).build().unwrap();
-        let mistrusting =
-            Client::builder(&other_authority()).identity(client_identity()).build().unwrap();
+        let stranger = Client::builder(&authority()).identity(identity(&STRANGER)).build().unwrap();
+        let mistrusting = Client::builder(&authorities(&OTHER_AUTHORITY))
+            .identity(identity(&CLIENT))
+            .build()
+            .unwrap();
         let refused = |alert| TlsFault::Refused { alert };
         let cases = [
             (without, refused(TlsAlert(116)), TlsFault::NoCertificate),
@@ -86,10 +86,8 @@ fn a_failed_handshake_is_counted_with_its_reason_and_disturbs_nobody() {
 #[test]
 fn a_server_with_the_wrong_name_or_no_time_left_is_refused() {
     for url in URLS {
-        let cases = [
-            (identity!("elsewhere"), TlsFault::WrongName),
-            (identity!("expired"), TlsFault::Expired),
-        ];
+        let cases =
+            [(identity(&ELSEWHERE), TlsFault::WrongName), (identity(&EXPIRED), TlsFault::Expired)];
         for (identity, wrong) in cases {
             let scene = Scene::new(url, &Server::builder(identity).build().unwrap());
             let (at_client, at_server) = scene.fails(&trusting());
@@ -101,9 +99,23 @@ fn a_server_with_the_wrong_name_or_no_time_left_is_refused() {
 }
 
 #[test]
+fn a_certificate_is_good_for_one_role_only() {
+    for url in URLS {
+        let scene = Scene::new(url, &Server::builder(identity(&CLIENT)).build().unwrap());
+        let (at_client, _) = scene.fails(&trusting());
+        assert!(matches!(at_client, TlsFault::BadCertificate { .. }), "{at_client:?}");
+
+        let scene = Scene::new(url, &server());
+        let posing = Client::builder(&authority()).identity(identity(&SERVER)).build().unwrap();
+        let at_server = scene.refuses(&DialOptions::new().tls(&posing));
+        assert!(matches!(at_server, TlsFault::BadCertificate { .. }), "{at_server:?}");
+    }
+}
+
+#[test]
 fn the_name_to_look_for_can_be_set() {
     for url in URLS {
-        let scene = Scene::new(url, &Server::builder(identity!("elsewhere")).build().unwrap());
+        let scene = Scene::new(url, &Server::builder(identity(&ELSEWHERE)).build().unwrap());
         let named = Client::builder(&authority()).server_name("elsewhere.example").build().unwrap();
         scene.push.dial_with(scene.url(), &DialOptions::new().tls(&named)).unwrap();
         connected(&scene.events);
@@ -281,12 +293,12 @@ fn certificates_are_replaced_while_connections_go_on() {
             (push, shown)
         };
         let (before, shown) = dial();
-        assert_eq!(*shown, *der(include_str!("tls/server.pem")));
+        assert_eq!(*shown, *SERVER.certificate);
         let next =
-            Server::builder(identity!("server2")).require_clients(&authority()).build().unwrap();
+            Server::builder(identity(&SERVER2)).require_clients(&authority()).build().unwrap();
         in_use.replace(&next);
         let (after, shown) = dial();
-        assert_eq!(*shown, *der(include_str!("tls/server2.pem")));
+        assert_eq!(*shown, *SERVER2.certificate);
         for push in [before, after] {
             push.send("still here").unwrap();
             assert_eq!(scene.pull.recv_timeout(DEADLINE).unwrap(), "still here");
@@ -370,7 +382,7 @@ fn large_messages_of_one_peer_leave_room_for_small_ones_of_another() {
 fn versions_and_application_protocols_have_to_meet() {
     for url in URLS {
         let build = |names: &[&str]| {
-            let server = Server::builder(server_identity()).min_version(Version::Tls13);
+            let server = Server::builder(identity(&SERVER)).min_version(Version::Tls13);
             server.alpn(names.iter().copied()).build().unwrap()
         };
         let offer = |name: &str| {
@@ -389,17 +401,20 @@ fn versions_and_application_protocols_have_to_meet() {
 
 #[test]
 fn what_cannot_work_is_said_before_anything_is_opened() {
-    let (certificate, key) = (include_str!("tls/server.pem"), include_str!("tls/client.key"));
-    let mixed = Identity::from_pem(certificate, key).unwrap();
+    let (certificate, key) = (SERVER.certificate_pem(), CLIENT.key_pem());
+    let mixed = Identity::from_pem(&certificate, &key).unwrap();
     assert!(matches!(Server::builder(mixed).build(), Err(Error::Identity { .. })));
-    let mixed = Identity::from_pem(certificate, key).unwrap();
+    let mixed = Identity::from_pem(&certificate, &key).unwrap();
     let client = Client::builder(&authority()).identity(mixed).build();
     assert!(matches!(client, Err(Error::Identity { .. })));
-    assert!(matches!(Identity::from_pem(key, key), Err(Error::Pem { .. })));
-    assert!(matches!(Identity::from_pem(certificate, certificate), Err(Error::Pem { .. })));
+    assert!(matches!(Identity::from_pem(&key, &key), Err(Error::Pem { .. })));
+    assert!(matches!(Identity::from_pem(&certificate, &certificate), Err(Error::Pem { .. })));
     assert!(matches!(Authorities::from_pem(""), Err(Error::Pem { .. })));
     assert!(matches!(Authorities::from_der([b"no DER"]), Err(Error::Authority { .. })));
-    assert!(matches!(Identity::from_der([der(certificate)], *b"no key"), Err(Error::Key { .. })));
+    assert!(matches!(
+        Identity::from_der([&*SERVER.certificate], *b"no key"),
+        Err(Error::Key { .. })
+    ));
     let named = Client::builder(&authority()).server_name("no name").build();
     assert!(matches!(named, Err(Error::ServerName { .. })));
 
@@ -412,29 +427,25 @@ fn what_cannot_work_is_said_before_anything_is_opened() {
 
 #[test]
 fn certificates_and_keys_can_be_given_in_der() {
-    let pem = |text| der(text);
-    let authorities = Authorities::from_der([pem(include_str!("tls/ca.pem"))]).unwrap();
-    let identity = Identity::from_der(
-        [pem(include_str!("tls/server.pem"))],
-        pem(include_str!("tls/server.key")),
-    );
-    let scene = Scene::new(URLS[0], &Server::builder(identity.unwrap()).build().unwrap());
-    let client = Client::builder(&authorities).build().unwrap();
+    let trusted = Authorities::from_der([&*AUTHORITY.certificate]).unwrap();
+    let shown =
+        Identity::from_der([&*SERVER.certificate], SERVER.key().secret_pkcs8_der()).unwrap();
+    assert!(!format!("{shown:?}").contains("key"), "keys are not printed");
+    let scene = Scene::new(URLS[0], &Server::builder(shown).build().unwrap());
+    let client = Client::builder(&trusted).build().unwrap();
     scene.push.dial_with(scene.url(), &DialOptions::new().tls(&client)).unwrap();
     connected(&scene.events);
-    assert!(!format!("{:?}", server_identity()).contains("key"), "keys are not printed");
 }
 
 /// sp-wire 8.5 item 74, with the options there are: verification cannot be switched off
 #[test]
 fn a_certificate_that_signed_itself_is_refused_unless_it_is_trusted() {
     for url in URLS {
-        let scene = Scene::new(url, &Server::builder(identity!("self-signed")).build().unwrap());
+        let scene = Scene::new(url, &Server::builder(identity(&SELF_SIGNED)).build().unwrap());
         let (at_client, at_server) = scene.fails(&trusting());
         assert_eq!(at_client, TlsFault::UnknownIssuer);
         assert_eq!(at_server, TlsFault::Refused { alert: TlsAlert(48) });
-        let itself = Authorities::from_pem(include_str!("tls/self-signed.pem")).unwrap();
-        let client = Client::builder(&itself).build().unwrap();
+        let client = Client::builder(&authorities(&SELF_SIGNED)).build().unwrap();
         scene.push.dial_with(scene.url(), &DialOptions::new().tls(&client)).unwrap();
         connected(&scene.events);
         scene.passes("trusted");
@@ -564,25 +575,6 @@ fn closed(events: &Receiver<PipeEvent>, gone: PeerId) -> CloseReason {
 /// A server is checked, and nothing shown.
 fn trusting() -> DialOptions {
     DialOptions::new().tls(&Client::builder(&authority()).build().unwrap())
-}
-
-/// What stands in a PEM file with one section.
-fn der(pem: &str) -> Vec<u8> {
-    let text = pem.lines().filter(|line| !line.starts_with('-'));
-    let digits = text.flat_map(str::bytes).filter_map(|c| {
-        let at = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        at.iter().position(|digit| *digit == c)
-    });
-    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_usize, 0);
-    for digit in digits {
-        (bits, held) = (bits << 6 | digit, held + 6);
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
-            bits &= (1 << held) - 1;
-        }
-    }
-    bytes
 }
 
 const URLS: [&str; 2] = ["tls+tcp://127.0.0.1:0", "wss://127.0.0.1:0/here"];

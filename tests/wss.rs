@@ -9,9 +9,8 @@ use sp::{
     CloseReason, DialError, DialOptions, ListenError, ListenOptions, Listener, PipeEvent, Pull,
     Push, Rep, Req, TlsAlert, TlsFault,
 };
-use support::tls::{
-    authority, client, identity, scripted_client, scripted_server, server, server_identity,
-};
+use support::certificates::{SERVER, SERVER2};
+use support::tls::{authority, client, identity, scripted_client, scripted_server, server};
 use support::{DEADLINE, spawn, wait_event};
 
 mod support;
@@ -68,7 +67,7 @@ fn replaced_certificates_hold_for_all_who_share_a_port() {
     let first = one.listen_with("wss://127.0.0.1:0/one", &options).unwrap();
     let url = format!("wss://127.0.0.1:{}/other", port(&first));
     other.listen_with(url, &options).unwrap();
-    let renewed = Server::builder(identity!("server2")).require_clients(&authority());
+    let renewed = Server::builder(identity(&SERVER2)).require_clients(&authority());
     in_use.replace(&renewed.build().unwrap());
     let shown = |path: &str| {
         let push = Push::new().unwrap();
@@ -138,7 +137,7 @@ fn a_dialer_offers_http_and_nothing_else() {
 
 #[test]
 fn what_a_program_names_is_chosen_instead_of_http() {
-    let named = Server::builder(server_identity()).alpn(["sp"]).build().unwrap();
+    let named = Server::builder(identity(&SERVER)).alpn(["sp"]).build().unwrap();
     let pull = Pull::new().unwrap();
     let options = ListenOptions::new().tls(&named);
     let listener = pull.listen_with("wss://127.0.0.1:0/", &options).unwrap();

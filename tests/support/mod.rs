@@ -17,6 +17,8 @@ use sp::{DialOptions, ListenOptions, Listener, PipeEvent, Socket};
 use sp_core::clock;
 use sp_protocols::engine::Engine;
 
+#[cfg(feature = "tls")]
+pub(crate) mod certificates;
 pub(crate) mod own;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;

@@ -1,15 +1,14 @@
 //! TLS and WebSocket over it with nng: its TLS 1.2 against ours, with certificates on one side and on both.
 
-use std::path::Path;
-
 use sp::tls::{Server, Version};
 use sp::{CloseReason, ListenOptions, PipeEvent, Push, Rep, Req, TlsFault};
 
 use super::{
-    Address, DEADLINE, NNGCAT, Program, Tool, Transport, assert_same, body, connected, eagerly,
-    refused, wait_for,
+    Address, DEADLINE, NNGCAT, Program, TempFile, Tool, Transport, assert_same, body, connected,
+    eagerly, refused, wait_for,
 };
-use crate::support::tls::{client, server, server_identity};
+use crate::support::certificates::{AUTHORITY, CLIENT, Holder, SERVER};
+use crate::support::tls::{client, identity, server};
 
 #[test]
 fn our_req_asks_their_rep() {
@@ -17,7 +16,7 @@ fn our_req_asks_their_rep() {
         for transport in [Transport::Tls, Transport::Wss] {
             let at = Address::reserved(transport);
             let tool =
-                start(program, &["--rep", "--data", "answer"], "--bind", at.url(), Some("server"));
+                start(program, &["--rep", "--data", "answer"], "--bind", at.url(), Some(&SERVER));
             let req = Req::new().expect("a socket");
             let events = req.events();
             tool.expect(req.dial_with(at.url(), &eagerly().tls(&client())));
@@ -42,7 +41,7 @@ fn our_rep_answers_their_req_which_shows_a_certificate() {
             let listener = rep.listen_with(url, &ListenOptions::new().tls(&server()));
             let url = listener.expect("a free port").endpoint().to_string();
             let tool =
-                start(program, &["--req", "--data", "question"], "--connect", &url, Some("client"));
+                start(program, &["--req", "--data", "question"], "--connect", &url, Some(&CLIENT));
             let peer = connected(&events, &tool);
             assert!(rep.peer(peer).is_some_and(|peer| peer.peer_certificate.is_some()));
             assert_same(&tool.expect(rep.recv_timeout(DEADLINE)), b"question");
@@ -63,7 +62,7 @@ fn our_push_feeds_their_pull_until_it_leaves() {
             let listener = push.listen_with(url, &ListenOptions::new().tls(&server()));
             let url = listener.expect("a free port").endpoint().to_string();
             let tool =
-                start(program, &["--pull", "--count", "200"], "--connect", &url, Some("client"));
+                start(program, &["--pull", "--count", "200"], "--connect", &url, Some(&CLIENT));
             let gone = connected(&events, &tool);
             for len in 0..200 {
                 tool.expect(push.send_timeout(body(len * 100), DEADLINE));
@@ -102,11 +101,11 @@ fn their_dialer_is_turned_away_where_tls_1_3_is_the_least() {
     NNGCAT.if_installed(|program| {
         let push = Push::new().expect("a socket");
         let events = push.events();
-        let modern = Server::builder(server_identity()).min_version(Version::Tls13);
+        let modern = Server::builder(identity(&SERVER)).min_version(Version::Tls13);
         let options = ListenOptions::new().tls(&modern.build().expect("a good certificate"));
         let listener = push.listen_with("tls+tcp://localhost:0", &options).expect("a free port");
         let url = listener.endpoint().to_string();
-        let tool = start(program, &["--pull"], "--connect", &url, Some("client"));
+        let tool = start(program, &["--pull"], "--connect", &url, Some(&CLIENT));
         tool.expect(wait_for(&events, |event| match event {
             PipeEvent::Refused { why: CloseReason::Tls(TlsFault::Incompatible { .. }), .. } => {
                 Some(())
@@ -116,24 +115,25 @@ fn their_dialer_is_turned_away_where_tls_1_3_is_the_least() {
     });
 }
 
-/// Starts the tool with the authority and, if it is to show one, a certificate of this directory.
+/// Starts the tool with the authority and, if it is to show one, a certificate.
 fn start(
     program: &'static Program,
     args: &[&str],
     way: &str,
     url: &str,
-    identity: Option<&str>,
+    shown: Option<&Holder>,
 ) -> Tool {
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls");
-    let file = |name: String| place.join(name).display().to_string();
-    let mut all: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-    all.extend(["--format", "msgpack", way, url, "--cacert"].map(str::to_owned));
-    all.push(file("ca.pem".to_owned()));
-    if let Some(name) = identity {
-        all.extend(["--cert".to_owned(), file(format!("{name}.pem"))]);
-        all.extend(["--key".to_owned(), file(format!("{name}.key"))]);
+    let mut given = vec![("--cacert", AUTHORITY.certificate_pem())];
+    if let Some(shown) = shown {
+        given.extend([("--cert", shown.certificate_pem()), ("--key", shown.key_pem())]);
     }
-    Tool::start(program, &all.iter().map(String::as_str).collect::<Vec<_>>())
+    let mut args = [args, &["--format", "msgpack", way, url]].concat();
+    let files: Vec<_> = given.iter().map(|(_, pem)| TempFile::holding(pem.as_bytes())).collect();
+    for ((option, _), file) in given.iter().zip(&files) {
+        args.extend([option, file.path()]);
+    }
+    let tool = Tool::start(program, &args);
+    Tool { _files: files, ..tool }
 }
 
 /// Where we listen: their TLS compares names, and knows no addresses.

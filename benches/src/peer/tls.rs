@@ -12,14 +12,14 @@ use rustls::{
 
 use super::Aligned;
 
-/// Who has signed the server's certificate. These are the certificates of the library's own tests.
-pub(super) const AUTHORITY: &str = include_str!("../../../tests/tls/ca.pem");
+/// Who has signed the server's certificate. These are the certificates of the example `tls`.
+pub(super) const AUTHORITY: &str = include_str!("../../../examples/certificates/ca.pem");
 
 /// Of `localhost` and 127.0.0.1.
-pub(super) const CERTIFICATE: &str = include_str!("../../../tests/tls/server.pem");
+pub(super) const CERTIFICATE: &str = include_str!("../../../examples/certificates/server.pem");
 
 /// Its key.
-pub(super) const KEY: &str = include_str!("../../../tests/tls/server.key");
+pub(super) const KEY: &str = include_str!("../../../examples/certificates/server.key");
 
 /// Whether connections to `url` are under TLS.
 pub(super) fn is_under(url: &str) -> bool {

@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use nng_sys as c;
 
 #[cfg(feature = "peer-nng-tls")]
-use crate::tls;
+use crate::certificates::{AUTHORITY, CLIENT, Holder, SERVER};
 
 /// A pattern of nng's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl Nng {
         });
         #[cfg(feature = "peer-nng-tls")]
         if has_tls(url) {
-            let config = TlsConfig::new(c::nng_tls_mode::NNG_TLS_MODE_SERVER, Some(tls::SERVER));
+            let config = TlsConfig::new(c::nng_tls_mode::NNG_TLS_MODE_SERVER, Some(&SERVER));
             // SAFETY: the listener is open and the configuration is live; nng holds it on its own.
             check("set TLS", unsafe { c::nng_listener_set_tls(listener, config.0) });
         }
@@ -154,7 +154,7 @@ impl Nng {
         });
         #[cfg(feature = "peer-nng-tls")]
         if has_tls(url) {
-            let shown = shows_certificate.then_some(tls::CLIENT);
+            let shown = shows_certificate.then_some(&*CLIENT);
             let config = TlsConfig::new(c::nng_tls_mode::NNG_TLS_MODE_CLIENT, shown);
             // SAFETY: the dialer is open and the configuration is live; nng holds it on its own.
             check("set TLS", unsafe { c::nng_dialer_set_tls(dialer, config.0) });
@@ -279,9 +279,9 @@ struct TlsConfig(*mut c::nng_tls_config);
 
 #[cfg(feature = "peer-nng-tls")]
 impl TlsConfig {
-    fn new(mode: c::nng_tls_mode, shown: Option<tls::Pem>) -> Self {
-        let text = |pem: &str| CString::new(pem).expect("PEM without zero bytes");
-        let (authority, name) = (text(tls::AUTHORITY), text("localhost"));
+    fn new(mode: c::nng_tls_mode, shown: Option<&Holder>) -> Self {
+        let text = |pem: String| CString::new(pem).expect("PEM without zero bytes");
+        let authority = text(AUTHORITY.certificate_pem());
         let mut config = ptr::null_mut();
         // SAFETY: `config` is live and is filled; nng has been initialised. All texts end in a zero byte and are live
         // while nng copies them; a null pointer stands for no list of revoked ones, and for no password.
@@ -292,10 +292,10 @@ impl TlsConfig {
             check("require", c::nng_tls_config_auth_mode(config, required));
             if mode == c::nng_tls_mode::NNG_TLS_MODE_CLIENT {
                 // Its engine compares no addresses.
-                check("name", c::nng_tls_config_server_name(config, name.as_ptr()));
+                check("name", c::nng_tls_config_server_name(config, c"localhost".as_ptr()));
             }
-            if let Some(tls::Pem { certificate, key }) = shown {
-                let (certificate, key) = (text(certificate), text(key));
+            if let Some(shown) = shown {
+                let (certificate, key) = (text(shown.certificate_pem()), text(shown.key_pem()));
                 let (certificate, key) = (certificate.as_ptr(), key.as_ptr());
                 check("show", c::nng_tls_config_own_cert(config, certificate, key, ptr::null()));
             }
