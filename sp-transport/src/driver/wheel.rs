@@ -36,6 +36,8 @@ pub(super) struct Wheel {
     /// The room that mail is read in, kept from time to time.
     mail_in: Vec<Mail>,
     patience: Patience,
+    /// The same for the next part of what comes or leaves in parts.
+    patience_between: Patience,
 }
 
 impl Wheel {
@@ -49,6 +51,7 @@ impl Wheel {
             full: false,
             mail_in: Vec::new(),
             patience: Patience::new(asks),
+            patience_between: Patience::new(false),
         })
     }
 
@@ -86,14 +89,43 @@ impl Wheel {
         }
         loop {
             let wait = deadline.map(|at| at.saturating_duration_since(clock::now()));
-            self.step(driver, wait);
-            if done() {
+            let busy = self.step(driver, wait);
+            if done() || (busy && self.goes_on(driver, &done, deadline)) {
                 return true;
             }
             if wait == Some(Duration::ZERO) {
                 return false;
             }
         }
+    }
+
+    /// Something came or left, and that was not all. Polls for the next part, which is on its way as a rule, and for
+    /// the one behind it. Answers what `done` said last.
+    fn goes_on(
+        &mut self,
+        driver: &Driver,
+        done: &impl Fn() -> bool,
+        deadline: Option<Instant>,
+    ) -> bool {
+        while let Some(mut tries) = self.patience_between.begin(driver.polling(), deadline) {
+            let busy = loop {
+                if !tries.go_on(false, done) {
+                    break false;
+                }
+                if self.step(driver, Some(Duration::ZERO)) {
+                    break true;
+                }
+            };
+            if !busy {
+                self.patience_between.miss(&tries);
+                return done();
+            }
+            self.patience_between.hit(&tries);
+            if done() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Ends every connection.
