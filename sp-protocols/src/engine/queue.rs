@@ -186,22 +186,6 @@ impl Queue {
         self.messages.pop()
     }
 
-    /// Takes memory from `spares` if it has none of its own.
-    pub(crate) fn borrow_memory(&mut self, spares: &mut Spares) {
-        if self.messages.capacity() == 0
-            && let Some(spare) = spares.batches.pop()
-        {
-            self.messages = spare;
-        }
-    }
-
-    /// Gives its memory to `spares` if nothing waits.
-    pub(crate) fn return_memory(&mut self, spares: &mut Spares) {
-        if self.is_empty() && self.messages.capacity() > 0 && spares.batches.len() < SPARES_MAX {
-            spares.batches.push(std::mem::take(&mut self.messages));
-        }
-    }
-
     /// Shows `keep` the messages from the `start`th on, which it may change, and drops those it does not want.
     pub(crate) fn retain_from(&mut self, start: usize, keep: impl FnMut(&mut Message) -> bool) {
         self.load.remove(cost_of_all(&self.messages));
@@ -254,11 +238,34 @@ impl Queue {
     }
 }
 
-/// Memory of queues in which nothing waits, for those in which something will: of thousands of queues only those
-/// that are in use take up any.
-#[derive(Debug, Default)]
+/// Queues in which nothing waits, for whom something will: of thousands of peers only those that ask have one.
+#[derive(Debug)]
 pub(crate) struct Spares {
-    batches: Vec<Batch>,
+    /// Of each queue.
+    limit: Limit,
+    #[expect(clippy::vec_box, reason = "whoever has a queue has a box, for most have none")]
+    queues: Vec<Box<Queue>>,
+}
+
+impl Spares {
+    /// No queue yet; allocates nothing.
+    pub(crate) const fn new(limit: Limit) -> Self {
+        Self { limit, queues: Vec::new() }
+    }
+
+    /// An empty queue.
+    pub(crate) fn take(&mut self) -> Box<Queue> {
+        self.queues.pop().unwrap_or_else(|| Box::new(Queue::new(self.limit)))
+    }
+
+    /// Takes the queue out of `place` if nothing waits in it.
+    pub(crate) fn take_back(&mut self, place: &mut Option<Box<Queue>>) {
+        if let Some(queue) = place.take_if(|queue| queue.is_empty())
+            && self.queues.len() < SPARES_MAX
+        {
+            self.queues.push(queue);
+        }
+    }
 }
 
 /// What waits, in one queue or in several together, against a limit of bytes.

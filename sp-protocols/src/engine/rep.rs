@@ -83,12 +83,10 @@ impl Asked for Surveys {
 #[derive(Debug)]
 pub struct Answerer<A> {
     ttl: u8,
-    /// Of the requests of one peer.
-    limit: Limit,
     when_full: WhenFull,
     contexts: Contexts<Conversation>,
     peers: IdMap<PeerId, Link>,
-    /// For the requests of peers of which none waits.
+    /// For the requests of peers of which some will wait.
     spares: Spares,
     /// The requests that wait, of all peers.
     waiting: Load,
@@ -119,12 +117,11 @@ impl<A: Asked> Engine for Answerer<A> {
         let Limit { messages, bytes } = options.limit;
         Self {
             ttl: options.ttl.clamp(TTL_MIN, TTL_MAX),
-            // Half of the bytes, so that a flood from one peer alone does not keep out the rest.
-            limit: Limit { messages, bytes: bytes / 2 },
             when_full: options.when_full,
             contexts: Contexts::new(Conversation::default()),
             peers: IdMap::new(),
-            spares: Spares::default(),
+            // Half of the bytes, so that a flood from one peer alone does not keep out the rest.
+            spares: Spares::new(Limit { messages, bytes: bytes / 2 }),
             waiting: Load::new(bytes),
             parked: Load::new(bytes),
             line: Line::new(),
@@ -136,7 +133,7 @@ impl<A: Asked> Engine for Answerer<A> {
     }
 
     fn opened(&mut self, peer: PeerId, _fx: &mut impl Effects) -> Result<(), CloseReason> {
-        self.peers.insert(peer, Link::new(self.limit));
+        self.peers.insert(peer, Link::default());
         Ok(())
     }
 
@@ -145,8 +142,8 @@ impl<A: Asked> Engine for Answerer<A> {
         self.line.remove(peer);
         self.held_back.remove(peer);
         self.held_up.remove(peer);
-        self.waiting.remove(link.requests.bytes());
-        fx.count_times(Counter::LostWithPeer, link.requests.len());
+        self.waiting.remove(link.waiting_cost());
+        fx.count_times(Counter::LostWithPeer, link.waiting());
         fx.count_times(Counter::PeerGone, link.parked());
         self.unpark(link.parked_cost(), fx);
         // It may have been the one whose turn it was to go on, or have left room for others to.
@@ -180,18 +177,18 @@ impl<A: Asked> Engine for Answerer<A> {
             return Flow::More;
         };
         while !batch.is_empty() {
-            if !link.is_open() || link.requests.is_full() || self.waiting.is_full() {
+            if !link.is_open() || link.is_full() || self.waiting.is_full() {
                 if self.when_full == WhenFull::Block {
                     break;
                 }
                 fx.count_for(peer, Counter::DroppedOnReceive, 1);
                 // Where its replies stand in the way, older requests would make way for nothing.
                 let is_oldest = self.when_full == WhenFull::DropOldest && link.is_open();
-                match is_oldest.then(|| link.requests.pop()).flatten() {
+                match is_oldest.then(|| link.pop()).flatten() {
                     Some(oldest) => self.waiting.remove(cost(&oldest)),
                     None => drop(batch.pop()),
                 }
-                if link.requests.is_empty() {
+                if link.waiting() == 0 {
                     self.line.remove(peer);
                 }
                 continue;
@@ -211,9 +208,7 @@ impl<A: Asked> Engine for Answerer<A> {
                 }
             }
             self.waiting.add(cost(&msg));
-            link.requests.borrow_memory(&mut self.spares);
-            let queued = link.requests.push(msg);
-            debug_assert!(queued.is_ok(), "it was not full");
+            link.ask(msg, &mut self.spares);
             self.line.push(peer);
             self.receivers.wake_recv(1, fx);
         }
@@ -317,10 +312,9 @@ impl<A: Asked> Answerer<A> {
                 }
                 continue;
             }
-            if !link.requests.pop_into(into) {
+            if !link.pop_into(into, &mut self.spares) {
                 continue;
             }
-            link.requests.return_memory(&mut self.spares);
             self.waiting.remove(cost(into));
             link.held = link.held.saturating_add(1);
             if link.is_ready() {
@@ -352,11 +346,11 @@ impl<A: Asked> Answerer<A> {
             if self.waiting.is_half_free() {
                 break;
             }
-            if link.requests.is_empty() || fx.room(peer) {
+            if link.waiting() == 0 || fx.room(peer) {
                 continue;
             }
-            self.waiting.remove(link.requests.bytes());
-            fx.count_for(peer, Counter::DroppedOnReceive, link.requests.clear());
+            self.waiting.remove(link.waiting_cost());
+            fx.count_for(peer, Counter::DroppedOnReceive, link.clear());
         }
     }
 
@@ -380,7 +374,7 @@ impl<A: Asked> Answerer<A> {
         self.held_up.remove(peer);
         if link.is_ready() {
             self.line.push(peer);
-            self.receivers.wake_recv(link.requests.len(), fx);
+            self.receivers.wake_recv(link.waiting(), fx);
         }
         if link.may_go_on() {
             self.held_back.push(peer);

@@ -3,18 +3,19 @@
 use sp_core::batch::Batch;
 use sp_core::message::Message;
 
-use crate::engine::queue::{Limit, Queue, cost_of_all};
+use crate::engine::queue::{Queue, Spares, cost_of_all};
 
 /// What waits from one peer and for it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Link {
-    /// Requests to be received, the backtrace in their header.
-    pub(super) requests: Queue,
+    /// Requests to be received, the backtrace in their header. There is no queue while there are none, but for one that
+    /// has been cleared.
+    requests: Option<Box<Queue>>,
     /// Replies for which the pipe had no room. While there are any, a room event is promised.
     /// By itself, for most peers read theirs and there may be thousands.
     replies: Option<Box<Batch>>,
     /// Requests of this peer that contexts have received and not yet answered.
-    pub(super) held: usize,
+    pub(super) held: u32,
     /// Its turn came while no reply was to be parked, and one to it might have had to be.
     pub(super) passed_over: bool,
     /// Told to stop reading.
@@ -22,14 +23,42 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(limit: Limit) -> Self {
-        Self {
-            requests: Queue::new(limit),
-            replies: None,
-            held: 0,
-            passed_over: false,
-            is_paused: false,
-        }
+    /// Queues a request, for which there has to be room.
+    pub(super) fn ask(&mut self, request: Message, spares: &mut Spares) {
+        let queued = self.requests.get_or_insert_with(|| spares.take()).push(request);
+        debug_assert!(queued.is_ok(), "it was not full");
+    }
+
+    /// Takes the first request into `into`. Answers false and leaves it alone if there is none.
+    pub(super) fn pop_into(&mut self, into: &mut Message, spares: &mut Spares) -> bool {
+        let popped = self.requests.as_mut().is_some_and(|requests| requests.pop_into(into));
+        spares.take_back(&mut self.requests);
+        popped
+    }
+
+    /// Takes the first request to drop it.
+    pub(super) fn pop(&mut self) -> Option<Message> {
+        self.requests.as_mut()?.pop()
+    }
+
+    /// Drops every request and says how many there were.
+    pub(super) fn clear(&mut self) -> usize {
+        self.requests.as_mut().map_or(0, |requests| requests.clear())
+    }
+
+    /// How many requests wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.requests.as_ref().map_or(0, |requests| requests.len())
+    }
+
+    /// What they cost.
+    pub(super) fn waiting_cost(&self) -> usize {
+        self.requests.as_ref().map_or(0, |requests| requests.bytes())
+    }
+
+    /// Whether another request would be too many.
+    pub(super) fn is_full(&self) -> bool {
+        self.requests.as_ref().is_some_and(|requests| requests.is_full())
     }
 
     /// Whether requests of this peer are taken and handed out: its replies find room.
@@ -64,11 +93,12 @@ impl Link {
 
     /// Whether a request of this peer may be handed out. Then, and only then, the peer stands in line.
     pub(super) fn is_ready(&self) -> bool {
-        self.is_open() && !self.requests.is_empty()
+        self.is_open() && self.waiting() > 0
     }
 
     /// Whether nothing but the requests of others keeps this peer from being read on. Then it is held back.
     pub(super) fn may_go_on(&self) -> bool {
-        self.is_paused && self.is_open() && self.requests.is_half_free()
+        let is_half_free = self.requests.as_ref().is_none_or(|requests| requests.is_half_free());
+        self.is_paused && self.is_open() && is_half_free
     }
 }
