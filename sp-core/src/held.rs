@@ -14,10 +14,17 @@ use crate::sync::lock;
 /// What one pipe gathers. The pipe fills and empties it; the socket only keeps it.
 #[derive(Debug, Default)]
 pub struct Held {
+    /// By itself, for most pipes never stream and there may be thousands. Kept once it is made.
+    gathered: Option<Box<Gathered>>,
+}
+
+/// What is in a [`Held`].
+#[derive(Debug, Default)]
+pub struct Gathered {
     /// Messages as they go on the wire.
     pub frames: Frames,
-    /// Messages that need no wire. By itself, for most pipes need one and there may be thousands.
-    pub batch: Option<Box<Batch>>,
+    /// Messages that need no wire.
+    pub batch: Batch,
     /// How many messages there are in all.
     pub messages: usize,
     /// Their bytes, framing included.
@@ -27,24 +34,41 @@ pub struct Held {
 impl Held {
     /// Nothing yet; allocates nothing.
     pub const fn new() -> Self {
-        Self { frames: Frames::new(), batch: None, messages: 0, bytes: 0 }
+        Self { gathered: None }
     }
 
-    /// Takes a message that needs no wire.
-    pub fn push(&mut self, msg: &mut Message) {
-        self.messages += 1;
-        self.bytes += msg.payload_len();
-        self.batch.get_or_insert_default().push(std::mem::take(msg));
+    /// Takes a message that needs no wire. Answers what is held now.
+    pub fn push(&mut self, msg: &mut Message) -> &mut Gathered {
+        let gathered = self.gathered();
+        gathered.messages += 1;
+        gathered.bytes += msg.payload_len();
+        gathered.batch.push(std::mem::take(msg));
+        gathered
+    }
+
+    /// What is held, to add to it or to take it.
+    #[inline]
+    pub fn gathered(&mut self) -> &mut Gathered {
+        self.gathered.get_or_insert_default()
+    }
+
+    /// Forgets everything and gives the memory of messages back.
+    pub fn clear(&mut self) {
+        if let Some(gathered) = &mut self.gathered {
+            **gathered = Gathered::default();
+        }
     }
 
     /// Whether nothing is held.
-    pub const fn is_empty(&self) -> bool {
-        self.messages == 0
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.gathered.as_ref().is_none_or(|gathered| gathered.messages == 0)
     }
 
-    /// Forgets everything and gives the memory back.
-    pub fn clear(&mut self) {
-        *self = Self::new();
+    /// Bytes that wait to be sent.
+    pub fn unsent(&self) -> usize {
+        // An empty message is something to wait for, too.
+        self.gathered.as_ref().map_or(0, |gathered| gathered.bytes.max(gathered.messages))
     }
 }
 

@@ -7,7 +7,6 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use sp_core::batch::Batch;
-use sp_core::config::Config;
 use sp_core::endpoint::Endpoint;
 use sp_core::held::Held;
 use sp_core::id::{ConnId, PeerId, SocketId};
@@ -17,7 +16,7 @@ use sp_core::registry::{ConnControl, ConnSpec, conns};
 use sp_core::sync::atomic::{AtomicBool, Ordering};
 use sp_core::sync::{Mutex, lock};
 
-use crate::conn::{Decision, Outbox, STREAM_FLUSH_BYTES, SendLimits, Turn};
+use crate::conn::{Decision, Outbox, STREAM_FLUSH_BYTES, Turn};
 use crate::driver::Driver;
 use crate::runtime::Owner;
 use crate::worker::{Origin, Tended, WorkerHandle};
@@ -76,8 +75,8 @@ pub(crate) fn connect(
     listener.worker.track(listening_origin, Arc::downgrade(&far) as Weak<dyn Pipe>);
     near.link(here, Target { events: Arc::clone(theirs), peer: there });
     far.link(there, Target { events: Arc::clone(ours), peer: here });
-    near.register(dialer.socket, here);
-    far.register(listener.owner.socket, there);
+    near.register(dialer.socket);
+    far.register(listener.owner.socket);
     near.flush(Flush::Now);
     far.flush(Flush::Now);
     Ok(near)
@@ -143,7 +142,7 @@ impl InprocPipe {
                 ),
                 lane: Lane {
                     target: OnceLock::new(),
-                    queue: Mutex::new(Outbox::new(SendLimits::new(&Config::new()))),
+                    queue: Mutex::new(Outbox::new()),
                     roomy: AtomicBool::new(true),
                     heard: Arc::clone(heard),
                     heard_there: Arc::clone(heard_there),
@@ -173,13 +172,9 @@ impl InprocPipe {
         let _ = self.lane.target.set(target);
     }
 
-    fn register(self: &Arc<Self>, socket: SocketId, peer: PeerId) {
-        let entry = conns().register(ConnSpec {
-            transport: "inproc",
-            socket,
-            peer: Some(peer),
-            control: Arc::clone(self) as Arc<dyn ConnControl>,
-        });
+    fn register(self: &Arc<Self>, socket: SocketId) {
+        let entry = conns()
+            .register(ConnSpec { socket, control: Arc::clone(self) as Arc<dyn ConnControl> });
         // Set once: a connection is registered once.
         let _ = self.conn.set(entry.id());
         if lock(&self.lane.queue).is_closed() {
@@ -258,6 +253,14 @@ impl ConnControl for InprocPipe {
     fn close(&self, why: CloseReason) {
         Pipe::close(self, why);
     }
+
+    fn transport(&self) -> &'static str {
+        "inproc"
+    }
+
+    fn peer(&self) -> Option<PeerId> {
+        self.peer.get().copied()
+    }
 }
 
 impl Pipe for InprocPipe {
@@ -277,8 +280,8 @@ impl Pipe for InprocPipe {
     fn queue(&self, msg: &mut Message, held: &mut Held) -> bool {
         msg.merge_header();
         msg.set_source(self.lane.target.get().map(|target| target.peer));
-        held.push(msg);
-        let pressing = held.bytes + held.messages * size_of::<Message>();
+        let held_now = held.push(msg);
+        let pressing = held_now.bytes + held_now.messages * size_of::<Message>();
         if self.lane.holds.load(Ordering::Relaxed) && pressing < STREAM_FLUSH_BYTES {
             return false;
         }

@@ -27,6 +27,7 @@ mod patience;
 mod ports;
 mod resolver;
 mod runtime;
+mod seldom;
 mod sleep;
 mod stream;
 mod sync;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use sp_core::config::Config;
 use sp_core::endpoint::Endpoint;
 
-use crate::conn::SendLimits;
 use crate::error::{DialError, ListenError};
 use crate::tcp::Tuning;
 use crate::tls;
@@ -280,7 +279,6 @@ impl fmt::Display for ListenOptions {
 pub(crate) struct ConnOptions {
     pub(crate) recv_max: Option<u64>,
     pub(crate) handshake_limit: Duration,
-    pub(crate) send: SendLimits,
     pub(crate) tuning: Tuning,
     pub(crate) udp: UdpOptions,
 }
@@ -290,7 +288,6 @@ impl ConnOptions {
         Self {
             recv_max: Some(config.recv_max as u64),
             handshake_limit: config.handshake,
-            send: SendLimits::new(config),
             tuning: Tuning {
                 nodelay: true,
                 keepalive: Some(config.keepalive),

@@ -164,12 +164,8 @@ pub fn conns() -> &'static ConnRegistry {
 
 /// What is known of a connection when it is registered.
 pub struct ConnSpec {
-    /// The transport's name, such as `tcp`.
-    pub transport: &'static str,
     /// The socket that owns the connection.
     pub socket: SocketId,
-    /// Who is at the other end, if that is known already.
-    pub peer: Option<PeerId>,
     /// The way to whoever runs the connection.
     pub control: Arc<dyn ConnControl>,
 }
@@ -179,14 +175,18 @@ pub trait ConnControl: Send + Sync {
     /// Asks that the connection be closed. Called under no lock, possibly more than once, and also when the entry
     /// is already marked closed; returns at once.
     fn close(&self, why: CloseReason);
+
+    /// The transport's name, such as `tcp`.
+    fn transport(&self) -> &'static str;
+
+    /// Who is at the other end, once that is known.
+    fn peer(&self) -> Option<PeerId>;
 }
 
 /// One connection as others see it.
 pub struct ConnEntry {
     id: ConnId,
-    transport: &'static str,
     socket: SocketId,
-    peer: OnceLock<PeerId>,
     created: Instant,
     /// Set with release and read with acquire: who sees it sees what was done to the connection before.
     closed: AtomicBool,
@@ -197,18 +197,11 @@ impl ConnEntry {
     fn new(id: ConnId, spec: ConnSpec, created: Instant) -> Self {
         Self {
             id,
-            transport: spec.transport,
             socket: spec.socket,
-            peer: spec.peer.map_or_else(OnceLock::new, OnceLock::from),
             created,
             closed: AtomicBool::new(false),
             control: spec.control,
         }
-    }
-
-    /// Notes who is at the other end. Only the first call counts; others answer false.
-    pub fn set_peer(&self, peer: PeerId) -> bool {
-        self.peer.set(peer).is_ok()
     }
 
     /// Marks the connection closed and returns whether it was not yet. Closes nothing by itself.
@@ -232,8 +225,8 @@ impl ConnEntry {
     }
 
     /// The transport's name.
-    pub const fn transport(&self) -> &'static str {
-        self.transport
+    pub fn transport(&self) -> &'static str {
+        self.control.transport()
     }
 
     /// The socket that owns the connection.
@@ -243,7 +236,7 @@ impl ConnEntry {
 
     /// Who is at the other end, once that is known.
     pub fn peer(&self) -> Option<PeerId> {
-        self.peer.get().copied()
+        self.control.peer()
     }
 
     /// When the connection was registered.
@@ -254,11 +247,7 @@ impl ConnEntry {
 
 impl fmt::Debug for ConnSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnSpec")
-            .field("transport", &self.transport)
-            .field("socket", &self.socket)
-            .field("peer", &self.peer)
-            .finish_non_exhaustive()
+        f.debug_struct("ConnSpec").field("socket", &self.socket).finish_non_exhaustive()
     }
 }
 
@@ -266,7 +255,7 @@ impl fmt::Debug for ConnEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnEntry")
             .field("id", &self.id)
-            .field("transport", &self.transport)
+            .field("transport", &self.transport())
             .field("socket", &self.socket)
             .field("peer", &self.peer())
             .field("closed", &self.is_closed())

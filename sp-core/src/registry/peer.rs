@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -14,6 +14,7 @@ use slab::Slab;
 
 use super::snapshot::SlotTable;
 use crate::clock;
+use crate::endpoint::Endpoint;
 use crate::id::{Id, PeerId};
 
 /// The peers of one socket, by id and by address. `X` is what the socket attaches to each.
@@ -23,10 +24,12 @@ use crate::id::{Id, PeerId};
 /// for [`all`](Self::all) and [`range`](Self::range).
 ///
 /// ```
+/// use std::net::SocketAddr;
+///
 /// use sp_core::registry::PeerRegistry;
 ///
 /// let peers = PeerRegistry::new();
-/// let id = peers.add("inproc://a", "attached");
+/// let id = peers.add(SocketAddr::from(([192, 0, 2, 1], 5555)), "attached");
 /// assert_eq!(peers.get(id).map(|peer| *peer.attached()), Some("attached"));
 /// peers.remove(id);
 /// assert!(peers.get(id).is_none());
@@ -330,28 +333,34 @@ impl PeerState {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PeerAddr {
     /// An IP address and port: unique among the peers of a socket, as a rule.
-    Socket(SocketAddr),
-    /// The URL of the endpoint it came through, where peers have no address of their own.
-    Endpoint(Arc<str>),
+    V4(SocketAddrV4),
+    /// The same. By itself, for the others take up half the room without it, and there may be thousands.
+    V6(Box<SocketAddrV6>),
+    /// The endpoint it came through, where peers have no address of their own.
+    Endpoint(Arc<Endpoint>),
 }
 
 impl From<SocketAddr> for PeerAddr {
     fn from(addr: SocketAddr) -> Self {
-        Self::Socket(addr)
+        match addr {
+            SocketAddr::V4(addr) => Self::V4(addr),
+            SocketAddr::V6(addr) => Self::V6(Box::new(addr)),
+        }
     }
 }
 
-impl From<&str> for PeerAddr {
-    fn from(url: &str) -> Self {
-        Self::Endpoint(url.into())
+impl From<Arc<Endpoint>> for PeerAddr {
+    fn from(endpoint: Arc<Endpoint>) -> Self {
+        Self::Endpoint(endpoint)
     }
 }
 
 impl fmt::Display for PeerAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Socket(addr) => addr.fmt(f),
-            Self::Endpoint(url) => f.write_str(url),
+            Self::V4(addr) => addr.fmt(f),
+            Self::V6(addr) => addr.fmt(f),
+            Self::Endpoint(endpoint) => endpoint.fmt(f),
         }
     }
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock;
+use crate::endpoint::Endpoint;
 use crate::id::{ConnId, PeerId};
 use crate::pipe::CloseReason;
 
@@ -33,8 +34,9 @@ fn a_stale_peer_id_finds_nothing() {
 #[test]
 fn peers_with_one_address_are_found_last_first() {
     let peers = PeerRegistry::new();
-    let url = PeerAddr::from("inproc://a");
-    let [a, b, c] = [(); 3].map(|()| peers.add("inproc://a", ()));
+    let endpoint: Arc<Endpoint> = Arc::new("inproc://a".parse().expect("it is a URL"));
+    let url = PeerAddr::from(Arc::clone(&endpoint));
+    let [a, b, c] = [(); 3].map(|()| peers.add(Arc::clone(&endpoint), ()));
     let found = || peers.get_by_addr(&url).map(|peer| peer.id());
     assert_eq!(found(), Some(c));
     peers.remove(b);
@@ -172,6 +174,7 @@ fn readers_never_see_a_wrong_peer_while_others_come_and_go() {
 #[derive(Default)]
 struct Control {
     closed: AtomicUsize,
+    peer: OnceLock<PeerId>,
 }
 
 impl ConnControl for Control {
@@ -179,11 +182,19 @@ impl ConnControl for Control {
         assert_eq!(why, CloseReason::Closed);
         self.closed.fetch_add(1, Ordering::Relaxed);
     }
+
+    fn transport(&self) -> &'static str {
+        "tcp"
+    }
+
+    fn peer(&self) -> Option<PeerId> {
+        self.peer.get().copied()
+    }
 }
 
 fn spec(socket: SocketId, control: &Arc<Control>) -> ConnSpec {
     let control = Arc::clone(control) as Arc<dyn ConnControl>;
-    ConnSpec { transport: "tcp", socket, peer: None, control }
+    ConnSpec { socket, control }
 }
 
 #[test]
@@ -230,15 +241,13 @@ fn closing_all_of_a_socket_closes_no_other_and_lets_go_of_everything() {
 }
 
 #[test]
-fn a_connection_learns_its_peer_once() {
+fn a_connection_is_asked_for_what_it_knows_itself() {
     let conns = ConnRegistry::new();
     let control = Arc::new(Control::default());
     let entry = conns.register(spec(next_socket_id(), &control));
-    let [first, second] = [1, 2].map(|n| PeerId::from_parts(n, 0));
     assert_eq!(entry.peer(), None);
-    assert!(entry.set_peer(first));
-    assert!(!entry.set_peer(second));
-    assert_eq!((entry.peer(), entry.transport()), (Some(first), "tcp"));
+    let peer = *control.peer.get_or_init(|| PeerId::from_parts(1, 0));
+    assert_eq!((entry.peer(), entry.transport()), (Some(peer), "tcp"));
     assert!(entry.mark_closed());
     assert!(!entry.mark_closed());
     entry.close(CloseReason::Closed);

@@ -177,7 +177,7 @@ impl<E: Engine> Shared<E> {
 
     /// Every pipe of the socket.
     pub(crate) fn pipes(&self) -> Vec<Arc<dyn Pipe>> {
-        lock(&self.core).lines.all.iter().map(|(_, line)| Arc::clone(&line.pipe)).collect()
+        lock(&self.core).lines.all.iter().map(|(_, line)| Arc::clone(line.pipe())).collect()
     }
 
     /// From now on calls fail. Answers no if they did already. The endpoints are the caller's to end.
@@ -350,16 +350,16 @@ impl<E: Engine> PipeEvents for Shared<E> {
         let PipeInfo { endpoint, peer_addr, .. } = pipe.info();
         let addr = match peer_addr {
             Some(addr) => PeerAddr::from(addr),
-            None => PeerAddr::from(endpoint.to_string().as_str()),
+            None => PeerAddr::from(Arc::clone(&endpoint)),
         };
-        let id = self.peers.add(addr, Arc::clone(&pipe));
+        let id = self.peers.add(addr, pipe);
         let Some(peer) = self.peers.get(id) else { return Err(CloseReason::Closed) };
         peer.advance(PeerState::Connected);
         let opened = self.news(|core, deferred| {
             if core.closed {
                 return Err(CloseReason::Closed);
             }
-            core.lines.all.insert(id, Line::new(pipe, peer));
+            core.lines.all.insert(id, Line::new(peer));
             let opened = core.engine(&self.counts, deferred, |engine, fx| engine.opened(id, fx));
             if opened.is_err() {
                 core.lines.remove(id);

@@ -24,7 +24,7 @@ use crate::engine::{Counter, Effects};
 
 /// A peer as its socket sees it on the hot path.
 pub(crate) struct Line {
-    pub(crate) pipe: Arc<dyn Pipe>,
+    /// The pipe is what is attached to it.
     pub(crate) peer: Arc<Peer<Arc<dyn Pipe>>>,
     /// What the pipe gathers while messages stream.
     pub(crate) held: Held,
@@ -35,20 +35,32 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(pipe: Arc<dyn Pipe>, peer: Arc<Peer<Arc<dyn Pipe>>>) -> Self {
-        Self { pipe, peer, held: Held::new(), listed: false, counts: None }
+    pub(crate) const fn new(peer: Arc<Peer<Arc<dyn Pipe>>>) -> Self {
+        Self { peer, held: Held::new(), listed: false, counts: None }
+    }
+
+    pub(crate) fn pipe(&self) -> &Arc<dyn Pipe> {
+        self.peer.attached()
+    }
+
+    /// Queues a message on the pipe.
+    fn queue(&mut self, msg: &mut Message, deferred: &mut Deferred) {
+        let pipe = self.peer.attached();
+        if pipe.queue(msg, &mut self.held) {
+            deferred.flush(pipe);
+        }
     }
 
     /// Bytes that wait to be sent.
     pub(crate) fn unsent(&self) -> usize {
-        // An empty message is something to wait for, too.
-        self.pipe.unsent() + self.held.bytes.max(self.held.messages)
+        self.pipe().unsent() + self.held.unsent()
     }
 
     /// Lets the pipe take over what is held for it.
     pub(crate) fn commit(&mut self, deferred: &mut Deferred) {
-        if self.pipe.commit(&mut self.held) {
-            deferred.flush(&self.pipe);
+        let pipe = self.peer.attached();
+        if pipe.commit(&mut self.held) {
+            deferred.flush(pipe);
         }
     }
 }
@@ -87,10 +99,8 @@ impl Lines {
 
     /// Queues a message for a peer that gets broadcasts one by one.
     fn queue(&mut self, peer: PeerId, msg: &mut Message, deferred: &mut Deferred) {
-        if let Some(line) = self.all.get_mut(peer)
-            && line.pipe.queue(msg, &mut line.held)
-        {
-            deferred.flush(&line.pipe);
+        if let Some(line) = self.all.get_mut(peer) {
+            line.queue(msg, deferred);
         }
     }
 
@@ -103,8 +113,9 @@ impl Lines {
         for peer in self.holding.drain(..) {
             let Some(line) = self.all.get_mut(peer) else { continue };
             line.listed = false;
-            line.pipe.commit(&mut line.held);
-            deferred.lists().urgent.push(Arc::clone(&line.pipe));
+            let pipe = line.peer.attached();
+            pipe.commit(&mut line.held);
+            deferred.lists().urgent.push(Arc::clone(pipe));
         }
     }
 
@@ -114,7 +125,7 @@ impl Lines {
             lists.broadcast = Some((Arc::clone(broadcast), Flush::Urgent));
         }
         let audience = self.audience.iter().filter_map(|peer| self.all.get(*peer));
-        lists.urgent.extend(audience.map(|line| Arc::clone(&line.pipe)));
+        lists.urgent.extend(audience.map(|line| Arc::clone(line.pipe())));
     }
 
     /// Bytes that wait to be sent.
@@ -156,16 +167,14 @@ impl Effects for Live<'_> {
     }
 
     fn room(&self, peer: PeerId) -> bool {
-        self.lines.all.get(peer).is_some_and(|line| line.pipe.room())
+        self.lines.all.get(peer).is_some_and(|line| line.pipe().room())
     }
 
     fn transmit(&mut self, peer: PeerId, msg: &mut Message) {
         let Lines { all, holding, .. } = &mut *self.lines;
         let Some(line) = all.get_mut(peer) else { return };
         line.peer.count_sent(1, msg.payload_len() as u64);
-        if line.pipe.queue(msg, &mut line.held) {
-            self.deferred.flush(&line.pipe);
-        }
+        line.queue(msg, self.deferred);
         if !line.listed && !line.held.is_empty() {
             line.listed = true;
             holding.push(peer);
@@ -174,14 +183,14 @@ impl Effects for Live<'_> {
 
     fn join(&mut self, peer: PeerId, limit: Backlog) {
         let Some(line) = self.lines.all.get(peer) else { return };
-        if !line.pipe.join(peer, limit) && !self.lines.audience.contains(&peer) {
+        if !line.pipe().join(peer, limit) && !self.lines.audience.contains(&peer) {
             self.lines.audience.push(peer);
         }
     }
 
     fn leave(&mut self, peer: PeerId) {
         if let Some(line) = self.lines.all.get(peer) {
-            line.pipe.leave();
+            line.pipe().leave();
             self.lines.leave(peer);
         }
     }
@@ -195,11 +204,11 @@ impl Effects for Live<'_> {
     }
 
     fn drop_oldest(&mut self, peer: PeerId) -> usize {
-        self.lines.all.get(peer).map_or(0, |line| line.pipe.drop_oldest())
+        self.lines.all.get(peer).map_or(0, |line| line.pipe().drop_oldest())
     }
 
     fn waiting(&self, peer: PeerId) -> u64 {
-        self.lines.all.get(peer).map_or(0, |line| line.pipe.standing().waiting)
+        self.lines.all.get(peer).map_or(0, |line| line.pipe().standing().waiting)
     }
 
     fn broadcast(&mut self, msg: &mut Message) {
@@ -222,13 +231,13 @@ impl Effects for Live<'_> {
 
     fn resume(&mut self, peer: PeerId) {
         if let Some(line) = self.lines.all.get(peer) {
-            self.deferred.lists().resume.push(Arc::clone(&line.pipe));
+            self.deferred.lists().resume.push(Arc::clone(line.pipe()));
         }
     }
 
     fn close(&mut self, peer: PeerId, why: CloseReason) {
         if let Some(line) = self.lines.all.get(peer) {
-            self.deferred.lists().close.push((Arc::clone(&line.pipe), why));
+            self.deferred.lists().close.push((Arc::clone(line.pipe()), why));
         }
     }
 

@@ -9,58 +9,64 @@ use sp_core::pipe::{Credentials, PipeInfo, ProtocolId};
 /// A [`PipeInfo`], packed.
 pub(crate) struct PackedInfo {
     endpoint: Arc<Endpoint>,
-    addrs: Addrs,
-    proof: Option<Box<Proof>>,
+    ends: Ends,
     peer_protocol: ProtocolId,
     dialed: bool,
 }
 
-/// Ours and the peer's.
-enum Addrs {
-    None,
+/// Our address and who the peer is.
+enum Ends {
+    Unknown,
     V4 { local: SocketAddrV4, peer: SocketAddrV4 },
-    Other(Box<OtherAddrs>),
+    Other(Box<OtherEnds>),
 }
 
-struct OtherAddrs {
+struct OtherEnds {
     local: Option<SocketAddr>,
     peer: Option<SocketAddr>,
-}
-
-/// Who the peer is.
-struct Proof {
     certificate: Option<Arc<[u8]>>,
     credentials: Option<Credentials>,
 }
 
 impl PackedInfo {
     pub(crate) fn new(info: PipeInfo) -> Self {
-        let addrs = match (info.local_addr, info.peer_addr) {
-            (None, None) => Addrs::None,
-            (Some(SocketAddr::V4(local)), Some(SocketAddr::V4(peer))) => Addrs::V4 { local, peer },
-            (local, peer) => Addrs::Other(Box::new(OtherAddrs { local, peer })),
+        let (certificate, credentials) = (info.peer_certificate, info.credentials);
+        let is_proven = certificate.is_some() || credentials.is_some();
+        let ends = match (info.local_addr, info.peer_addr) {
+            (None, None) if !is_proven => Ends::Unknown,
+            (Some(SocketAddr::V4(local)), Some(SocketAddr::V4(peer))) if !is_proven => {
+                Ends::V4 { local, peer }
+            }
+            (local, peer) => {
+                Ends::Other(Box::new(OtherEnds { local, peer, certificate, credentials }))
+            }
         };
-        let proof = Proof { certificate: info.peer_certificate, credentials: info.credentials };
-        let is_known = proof.certificate.is_some() || proof.credentials.is_some();
         Self {
             endpoint: info.endpoint,
-            addrs,
-            proof: is_known.then(|| Box::new(proof)),
+            ends,
             peer_protocol: info.peer_protocol,
             dialed: info.dialed,
         }
     }
 
+    /// The transport's name.
+    pub(crate) fn transport(&self) -> &'static str {
+        self.endpoint.scheme()
+    }
+
     pub(crate) fn unpack(&self) -> PipeInfo {
         let mut info = PipeInfo::new(Arc::clone(&self.endpoint), self.dialed, self.peer_protocol);
-        (info.local_addr, info.peer_addr) = match &self.addrs {
-            Addrs::None => (None, None),
-            Addrs::V4 { local, peer } => (Some((*local).into()), Some((*peer).into())),
-            Addrs::Other(other) => (other.local, other.peer),
-        };
-        if let Some(proof) = &self.proof {
-            info.peer_certificate.clone_from(&proof.certificate);
-            info.credentials = proof.credentials;
+        match &self.ends {
+            Ends::Unknown => {}
+            Ends::V4 { local, peer } => {
+                info.local_addr = Some((*local).into());
+                info.peer_addr = Some((*peer).into());
+            }
+            Ends::Other(other) => {
+                (info.local_addr, info.peer_addr) = (other.local, other.peer);
+                info.peer_certificate.clone_from(&other.certificate);
+                info.credentials = other.credentials;
+            }
         }
         info
     }

@@ -4,6 +4,7 @@
 mod info;
 mod outbox;
 mod pacer;
+mod pieces;
 mod pipe;
 mod rx;
 mod tx;
@@ -11,9 +12,10 @@ mod writer;
 
 pub(crate) use outbox::Outbox;
 pub(crate) use pacer::Pacer;
+pub(crate) use pieces::Piece;
 pub(crate) use pipe::{PipeSpec, StreamPipe};
 pub(crate) use rx::{Progress, ReadBuf, Rx};
-pub(crate) use tx::{GATHER_BYTES, Piece, SendLimits};
+pub(crate) use tx::GATHER_BYTES;
 pub(crate) use writer::{Decision, STREAM_FLUSH_BYTES, Turn};
 
 use std::sync::Arc;
@@ -32,6 +34,4 @@ pub(crate) struct Conn {
     pub(crate) entry: Arc<ConnEntry>,
     /// Who made the connection and wants to know of its end.
     pub(crate) origin: Origin,
-    /// The driver's ready list holds this connection.
-    pub(crate) listed: bool,
 }

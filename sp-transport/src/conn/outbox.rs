@@ -9,7 +9,7 @@ use sp_core::message::Message;
 use sp_core::pipe::{Backlog, Standing};
 
 use super::pacer::Pacer;
-use super::tx::SendLimits;
+use super::tx::{WAITING_BYTES_MAX, WAITING_MAX};
 
 /// What waits, and who sees to it.
 ///
@@ -26,14 +26,13 @@ pub(crate) struct Outbox {
     pub(crate) pacer: Pacer,
     room_owed: bool,
     closed: bool,
-    limits: SendLimits,
     /// What may wait of what the socket broadcasts, once the pipe takes part.
     backlog: Option<Backlog>,
     standing: Standing,
 }
 
 impl Outbox {
-    pub(crate) fn new(limits: SendLimits) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             waiting: Batch::new(),
             bytes: 0,
@@ -43,7 +42,6 @@ impl Outbox {
             pacer: Pacer::new(),
             room_owed: false,
             closed: false,
-            limits,
             backlog: None,
             standing: Standing::default(),
         }
@@ -55,11 +53,10 @@ impl Outbox {
             held.clear();
             return false;
         }
-        if let Some(batch) = &mut held.batch {
-            self.waiting.take_from(batch, usize::MAX);
-        }
-        self.bytes += mem::take(&mut held.bytes);
-        held.messages = 0;
+        let gathered = held.gathered();
+        self.waiting.take_from(&mut gathered.batch, usize::MAX);
+        self.bytes += mem::take(&mut gathered.bytes);
+        gathered.messages = 0;
         let pressing = self.pressing();
         self.pacer.writer.wants_flush(pressing)
     }
@@ -171,7 +168,7 @@ impl Outbox {
             let messages = self.waiting.len();
             return backlog.has_room(messages as u64, self.pressing() as u64);
         }
-        self.waiting.len() + self.stalled < self.limits.messages
-            && self.bytes + self.stalled_bytes < self.limits.bytes
+        self.waiting.len() + self.stalled < WAITING_MAX
+            && self.bytes + self.stalled_bytes < WAITING_BYTES_MAX
     }
 }

@@ -12,7 +12,7 @@ use sp_core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use sp_core::sync::{Mutex, lock};
 
 use super::info::PackedInfo;
-use super::tx::{Flushed, SendLimits, Tx};
+use super::tx::{Flushed, Tx};
 use crate::broadcast::Tail;
 use crate::driver::Driver;
 use crate::stream::Stream;
@@ -24,7 +24,6 @@ pub(crate) struct PipeSpec {
     pub(crate) info: PipeInfo,
     pub(crate) stream: Stream,
     pub(crate) framing: Framing,
-    pub(crate) limits: SendLimits,
     pub(crate) driver: Arc<Driver>,
     pub(crate) events: Arc<dyn PipeEvents>,
 }
@@ -60,7 +59,7 @@ impl StreamPipe {
             info: PackedInfo::new(spec.info),
             stream: spec.stream,
             framing: spec.framing,
-            tx: Tx::new(spec.framing, spec.limits),
+            tx: Tx::new(spec.framing),
             driver: spec.driver,
             events: spec.events,
             peer: OnceLock::new(),
@@ -229,6 +228,14 @@ impl Tended for StreamPipe {
 impl ConnControl for StreamPipe {
     fn close(&self, why: CloseReason) {
         Pipe::close(self, why);
+    }
+
+    fn transport(&self) -> &'static str {
+        self.info.transport()
+    }
+
+    fn peer(&self) -> Option<PeerId> {
+        self.peer.get().copied()
     }
 }
 

@@ -11,6 +11,7 @@ use sp_core::id::PeerId;
 use sp_core::pipe::{CloseReason, Flow};
 use sp_core::pool::{AlignedBytes, BufferPool, PooledBuf};
 
+use crate::seldom::Seldom;
 use crate::stream::{Chunk, Stream, end_reason};
 use crate::wire::{AnyDecoder, Framing, LARGE_BODY_BYTES};
 
@@ -66,7 +67,7 @@ thread_local! {
 pub(crate) struct Rx {
     decoder: AnyDecoder,
     /// Bytes read and not decoded yet.
-    carry: Option<PooledBuf>,
+    carry: Seldom<PooledBuf>,
     /// The carry may hold whole messages: the engine paused before they were decoded.
     undecoded: bool,
     /// Decoded messages the engine had no room for.
@@ -75,6 +76,8 @@ pub(crate) struct Rx {
     closing: bool,
     /// The peer has said that nothing more comes; what is stalled is delivered first.
     over: bool,
+    /// The driver's ready list holds this connection.
+    pub(crate) listed: bool,
 }
 
 impl Rx {
@@ -82,8 +85,15 @@ impl Rx {
     pub(crate) fn new(framing: Framing, limit: Option<u64>, peer: PeerId, early: &[u8]) -> Self {
         let decoder = AnyDecoder::new(framing, limit, peer);
         let undecoded = !early.is_empty();
-        let mut rx =
-            Self { decoder, carry: None, undecoded, stalled: None, closing: false, over: false };
+        let mut rx = Self {
+            decoder,
+            carry: Seldom::new(),
+            undecoded,
+            stalled: None,
+            closing: false,
+            over: false,
+            listed: false,
+        };
         rx.keep(early);
         rx
     }
@@ -186,7 +196,7 @@ impl Rx {
             let Chunk { bytes: got, drained } = chunk;
             return Ok(Read { got, drained, filled: got.saturating_sub(room) });
         }
-        let carried = self.carry.as_ref().map_or(0, |carry| carry.len());
+        let carried = self.carry.get().map_or(0, |carry| carry.len());
         let Chunk { bytes: got, drained } =
             stream.read(&mut bytes[carried..carried + READ_BYTES])?;
         if got > 0 {
@@ -248,7 +258,7 @@ impl Rx {
         }
         let mut carry = BufferPool::global().take(bytes.len());
         carry.extend_from_slice(bytes);
-        self.carry = Some(carry);
+        self.carry.put(carry);
     }
 
     /// Puts the carry at the front of the shared buffer and says how long it is.
@@ -258,7 +268,7 @@ impl Rx {
         carry.len()
     }
 
-    const fn is_in_message(&self) -> bool {
+    fn is_in_message(&self) -> bool {
         self.carry.is_some() || self.decoder.is_in_large()
     }
 }

@@ -3,12 +3,11 @@
 //! Small messages are copied side by side into one buffer, framing included, so that many leave with one
 //! system call. Large ones are written from their own memory.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::OnceLock;
 
 use sp_core::config::Config;
-use sp_core::held::{Frames, Held};
+use sp_core::held::{Gathered, Held};
 use sp_core::message::Message;
 use sp_core::pipe::Flush;
 use sp_core::pool::{BufferPool, PooledBuf};
@@ -16,23 +15,11 @@ use sp_core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use sp_core::sync::{Mutex, lock, try_lock};
 
 use super::pacer::Pacer;
+use super::pieces::{Piece, Pieces};
 use super::writer::{Decision, STREAM_FLUSH_BYTES, Turn};
 use crate::broadcast::Tail;
 use crate::stream::Stream;
 use crate::wire::Framing;
-
-/// How much may wait on one connection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SendLimits {
-    pub(crate) messages: usize,
-    pub(crate) bytes: usize,
-}
-
-impl SendLimits {
-    pub(crate) const fn new(config: &Config) -> Self {
-        Self { messages: config.send_queue_messages, bytes: config.send_queue_bytes }
-    }
-}
 
 /// What a flush leaves its caller to do.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -53,7 +40,6 @@ pub(crate) struct Flushed {
 #[derive(Debug)]
 pub(crate) struct Tx {
     framing: Framing,
-    limits: SendLimits,
     queue: Mutex<Queue>,
     flight: Mutex<Flight>,
     /// The place in what the socket broadcasts, once the connection takes part. By itself, for most never do.
@@ -71,9 +57,9 @@ pub(crate) struct Tx {
 
 #[derive(Debug)]
 struct Queue {
-    pieces: VecDeque<Piece>,
+    pieces: Pieces,
     bytes: usize,
-    messages: usize,
+    messages: u32,
     pacer: Pacer,
     /// Somebody was told that there is no room and is owed the news that there is.
     room_owed: bool,
@@ -83,25 +69,15 @@ struct Queue {
 /// What one thread is writing.
 #[derive(Debug, Default)]
 struct Flight {
-    pieces: VecDeque<Piece>,
+    pieces: Pieces,
     /// Bytes of the first piece that have left.
     sent: usize,
 }
 
-#[derive(Debug)]
-pub(crate) enum Piece {
-    /// Frames side by side.
-    Frames(PooledBuf),
-    /// The same, gathered while messages stream.
-    Held(Frames),
-    /// One message's payload; its framing ends the piece in front.
-    Large(PooledBuf),
-}
-
 impl Tx {
-    pub(crate) fn new(framing: Framing, limits: SendLimits) -> Self {
+    pub(crate) fn new(framing: Framing) -> Self {
         let queue = Queue {
-            pieces: VecDeque::new(),
+            pieces: Pieces::default(),
             bytes: 0,
             messages: 0,
             pacer: Pacer::new(),
@@ -110,7 +86,6 @@ impl Tx {
         };
         Self {
             framing,
-            limits,
             queue: Mutex::new(queue),
             flight: Mutex::default(),
             tail: OnceLock::new(),
@@ -182,7 +157,7 @@ impl Tx {
         self.framing.encode_large(payload, |header, part| {
             bytes += header.len() + part.len();
             queue.frames_with_room(header.len(), header.len()).extend_from_slice(header);
-            queue.pieces.push_back(Piece::Large(part));
+            queue.pieces.list().push_back(Piece::Large(part));
         });
         bytes
     }
@@ -211,14 +186,15 @@ impl Tx {
     fn hold(&self, msg: &Message, held: &mut Held) -> bool {
         let payload = msg.payload();
         let mut wants_flush = false;
-        if !self.framing.encode(payload, &mut held.frames) {
+        if !self.framing.encode(payload, &mut held.gathered().frames) {
             wants_flush = self.commit(held);
-            let fits = self.framing.encode(payload, &mut held.frames);
+            let fits = self.framing.encode(payload, &mut held.gathered().frames);
             debug_assert!(fits, "a frame is smaller than what is held at most");
         }
-        held.messages += 1;
-        held.bytes = held.frames.len();
-        if held.bytes >= STREAM_FLUSH_BYTES || held.messages >= self.limits.messages / 4 {
+        let now = held.gathered();
+        now.messages += 1;
+        now.bytes = now.frames.len();
+        if now.bytes >= STREAM_FLUSH_BYTES || now.messages >= WAITING_MAX / 4 {
             wants_flush |= self.commit(held);
         }
         wants_flush
@@ -237,14 +213,14 @@ impl Tx {
             held.clear();
             return false;
         }
-        let Held { frames, messages, bytes, .. } = std::mem::take(held);
-        queue.pieces.push_back(Piece::Held(frames));
+        let Gathered { frames, messages, bytes, .. } = std::mem::take(held.gathered());
+        queue.pieces.list().push_back(Piece::Held(frames));
         self.queued(&mut queue, messages, bytes)
     }
 
     fn queued(&self, queue: &mut Queue, messages: usize, bytes: usize) -> bool {
         queue.bytes += bytes;
-        queue.messages += messages;
+        queue.messages += messages as u32;
         if !self.has_room(queue) {
             self.roomy.store(false, Ordering::Relaxed);
         }
@@ -336,12 +312,12 @@ impl Tx {
     }
 
     fn has_room(&self, queue: &Queue) -> bool {
-        queue.bytes < self.limits.bytes && queue.messages < self.limits.messages
+        queue.bytes < WAITING_BYTES_MAX && (queue.messages as usize) < WAITING_MAX
     }
 
     /// How many bytes press for a write. Half full by count is as pressing as any number of bytes.
     fn pressing(&self, queue: &Queue) -> usize {
-        let bytes = if queue.messages >= self.limits.messages / 2 {
+        let bytes = if queue.messages as usize >= WAITING_MAX / 2 {
             queue.bytes.max(STREAM_FLUSH_BYTES)
         } else {
             queue.bytes
@@ -385,6 +361,11 @@ impl Tx {
         let mut queue = lock(&self.queue);
         if queue.closed || (queue.pieces.is_empty() && self.ready() == 0) {
             queue.pacer.drained();
+            if queue.pacer.writer.is_direct() {
+                // Whoever writes here has queued it, too, and will do so again.
+                queue.pieces.put_away();
+                flight.pieces.put_away();
+            }
             return false;
         }
         if share == 0 {
@@ -393,7 +374,7 @@ impl Tx {
         }
         if queue.pieces.is_empty() {
             let tail = self.tail();
-            let loaded = tail.map(|tail| tail.load(&mut flight.pieces)).unwrap_or_default();
+            let loaded = tail.map(|tail| tail.load(flight.pieces.list())).unwrap_or_default();
             self.in_flight.store(loaded.bytes, Ordering::Relaxed);
             flushed.room |= loaded.room;
             if loaded.bytes == 0 {
@@ -416,17 +397,13 @@ impl Queue {
     /// The last buffer of frames, with room for `bytes` more. A new one has room for `usual`, or for a few
     /// frames where it is the first: most pipes have little to say.
     fn frames_with_room(&mut self, bytes: usize, usual: usize) -> &mut PooledBuf {
-        let fits = matches!(self.pieces.back(), Some(Piece::Frames(buf)) if buf.room() >= bytes);
+        let pieces = self.pieces.list();
+        let fits = matches!(pieces.back(), Some(Piece::Frames(buf)) if buf.room() >= bytes);
         if !fits {
-            let usual = if self.pieces.is_empty() { usual.min(FIRST_FRAMES_BYTES) } else { usual };
-            let buf = BufferPool::global().take(usual.max(bytes));
-            if self.pieces.capacity() == 0 {
-                // Most pipes never have more to say at a time, and there may be thousands.
-                self.pieces.reserve_exact(1);
-            }
-            self.pieces.push_back(Piece::Frames(buf));
+            let usual = if pieces.is_empty() { usual.min(FIRST_FRAMES_BYTES) } else { usual };
+            pieces.push_back(Piece::Frames(BufferPool::global().take(usual.max(bytes))));
         }
-        match self.pieces.back_mut() {
+        match pieces.back_mut() {
             Some(Piece::Frames(buf)) => buf,
             _ => unreachable!("a buffer of frames was found or pushed just now"),
         }
@@ -436,12 +413,13 @@ impl Queue {
 impl Flight {
     /// One system call's worth of writing.
     fn write(&mut self, stream: &Stream) -> io::Result<usize> {
-        let written = if let [piece] = self.pieces.make_contiguous() {
+        let pieces = self.pieces.list();
+        let written = if let [piece] = pieces.make_contiguous() {
             stream.write(&piece.bytes()[self.sent..])?
         } else {
             let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
             let mut used = 0;
-            for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+            for (slice, piece) in slices.iter_mut().zip(&*pieces) {
                 let skip = if used == 0 { self.sent } else { 0 };
                 *slice = IoSlice::new(&piece.bytes()[skip..]);
                 used += 1;
@@ -454,25 +432,23 @@ impl Flight {
 
     fn advance(&mut self, written: usize) {
         self.sent += written;
-        while let Some(piece) = self.pieces.front() {
+        let pieces = self.pieces.list();
+        while let Some(piece) = pieces.front() {
             let len = piece.bytes().len();
             if self.sent < len {
                 break;
             }
             self.sent -= len;
-            self.pieces.pop_front();
+            pieces.pop_front();
         }
     }
 }
 
-impl Piece {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Frames(buf) | Self::Large(buf) => buf,
-            Self::Held(frames) => frames.as_bytes(),
-        }
-    }
-}
+/// How many messages may wait on one connection.
+pub(crate) const WAITING_MAX: usize = Config::new().send_queue_messages;
+
+/// How many bytes.
+pub(crate) const WAITING_BYTES_MAX: usize = Config::new().send_queue_bytes;
 
 /// From this payload size on a message is written from its own memory: copying 16 KiB costs about as much as
 /// another piece of a vectored write.

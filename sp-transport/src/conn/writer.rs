@@ -182,6 +182,11 @@ impl Writer {
         self.state = State::Closed;
     }
 
+    /// Whether nobody writes and the last write was a direct one.
+    pub(crate) const fn is_direct(&self) -> bool {
+        matches!(self.state, State::Idle) && self.streak > 0
+    }
+
     /// Whether nobody writes and the last direct write was not the first.
     pub(crate) const fn is_in_a_row(&self) -> bool {
         matches!(self.state, State::Idle) && self.streak > 1

@@ -190,7 +190,7 @@ impl Wheel {
             let Some(key) = self.ready.pop_front() else { break };
             busy = true;
             if let Some(conn) = self.conns.get_mut(key) {
-                conn.listed = false;
+                conn.rx.listed = false;
                 self.receive(key, driver);
             } else if key & HUB != 0 {
                 self.receive_datagrams(key);
@@ -213,7 +213,7 @@ impl Wheel {
         }
         // What is in the list has its turn in this step anyway, and one turn is enough: a second batch would find the
         // first still in the queue.
-        if (ends || both || event.is_readable()) && !conn.listed {
+        if (ends || both || event.is_readable()) && !conn.rx.listed {
             self.receive(key, driver);
         }
     }
@@ -299,7 +299,7 @@ impl Wheel {
 
     fn list(&mut self, key: usize) {
         if let Some(conn) = self.conns.get_mut(key)
-            && !std::mem::replace(&mut conn.listed, true)
+            && !std::mem::replace(&mut conn.rx.listed, true)
         {
             self.ready.push_back(key);
         }

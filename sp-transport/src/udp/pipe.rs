@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use socket2::SockAddr;
 use sp_core::batch::Batch;
-use sp_core::config::Config;
 use sp_core::datagram::Lost;
 use sp_core::held::Held;
 use sp_core::id::{ConnId, PeerId};
@@ -17,7 +16,7 @@ use sp_core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use sp_core::sync::{Mutex, lock};
 
 use super::hub::{Hub, News, Sent};
-use crate::conn::{Decision, Outbox, SendLimits, Turn};
+use crate::conn::{Decision, Outbox, Turn};
 use crate::runtime::Owner;
 use crate::wire::datagram::{HEAD_BYTES, message_head};
 use crate::worker::{Origin, Tended};
@@ -63,7 +62,7 @@ impl UdpPipe {
             addr,
             to,
             payload_max: AtomicUsize::new(0),
-            out: Mutex::new(Outbox::new(SendLimits::new(&Config::new()))),
+            out: Mutex::new(Outbox::new()),
             waits: AtomicBool::new(true),
             stalls: AtomicBool::new(true),
             stalled: Mutex::default(),
@@ -98,9 +97,7 @@ impl UdpPipe {
         // Set once: the worker accepts each pipe once.
         let _ = self.peer.set(peer);
         let entry = conns().register(ConnSpec {
-            transport: self.info.endpoint.scheme(),
             socket: owner.socket,
-            peer: Some(peer),
             control: Arc::clone(self) as Arc<dyn ConnControl>,
         });
         let _ = self.conn.set(entry.id());
@@ -306,6 +303,14 @@ impl Tended for UdpPipe {
 impl ConnControl for UdpPipe {
     fn close(&self, why: CloseReason) {
         self.end(why);
+    }
+
+    fn transport(&self) -> &'static str {
+        self.info.endpoint.scheme()
+    }
+
+    fn peer(&self) -> Option<PeerId> {
+        self.peer.get().copied()
     }
 }
 

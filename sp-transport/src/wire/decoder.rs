@@ -9,6 +9,7 @@ use sp_core::pipe::CloseReason;
 use sp_core::pool::{BufferPool, PooledBuf};
 
 use super::framing::Framing;
+use crate::seldom::Seldom;
 
 /// Turns the bytes of one connection into messages, where these have their length in front.
 ///
@@ -33,7 +34,7 @@ pub struct Decoder {
     /// Bytes of a message.
     limit: u64,
     source: Option<PeerId>,
-    large: Option<LargeBody>,
+    large: Seldom<LargeBody>,
 }
 
 impl Decoder {
@@ -43,7 +44,7 @@ impl Decoder {
             Some(limit) => limit,
             None => u64::MAX,
         };
-        Self { framing, limit, source: None, large: None }
+        Self { framing, limit, source: None, large: Seldom::new() }
     }
 
     /// The messages name `peer` as their source.
@@ -65,7 +66,7 @@ impl Decoder {
         let mut rest = bytes;
         let full = batch.len().saturating_add(most);
         while batch.len() < full {
-            if let Some(large) = &mut self.large {
+            if let Some(large) = self.large.get_mut() {
                 rest = large.append(rest);
                 if large.missing > 0 {
                     break;
@@ -84,7 +85,7 @@ impl Decoder {
             if payload_bytes < LARGE_BODY_BYTES {
                 break;
             }
-            self.large = Some(LargeBody::new(payload_bytes));
+            self.large.put(LargeBody::new(payload_bytes));
             rest = behind;
         }
         Ok(bytes.len().saturating_sub(rest.len()))
@@ -99,7 +100,7 @@ impl Decoder {
         batch: &mut Batch,
         read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
     ) -> Option<io::Result<usize>> {
-        let large = self.large.as_mut()?;
+        let large = self.large.get_mut()?;
         let got = large.fill_with(read);
         if large.missing == 0 {
             self.finish_large(batch);
@@ -108,7 +109,7 @@ impl Decoder {
     }
 
     /// Whether a large body is under way.
-    pub const fn is_in_large(&self) -> bool {
+    pub fn is_in_large(&self) -> bool {
         self.large.is_some()
     }
 

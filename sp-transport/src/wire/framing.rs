@@ -198,7 +198,7 @@ impl AnyDecoder {
     }
 
     /// See [`Decoder::is_in_large`].
-    pub const fn is_in_large(&self) -> bool {
+    pub fn is_in_large(&self) -> bool {
         match self {
             Self::Plain(decoder) => decoder.is_in_large(),
             Self::WebSocket(_, decoder) => decoder.is_in_large(),

@@ -1,7 +1,6 @@
 //! The worker's dialers and listeners: from a descriptor to an accepted pipe, and what follows its end. How dialers
 //! come by a descriptor stands in `dialing.rs`.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
@@ -16,6 +15,7 @@ use sp_core::pipe::{CloseReason, Pipe, PipeInfo, ProtocolId};
 use sp_core::registry::{ConnControl, ConnSpec, conns};
 
 use super::datagrams::listen_for_answer;
+use super::pipes::Pipes;
 use super::{Due, HANDSHAKE_POLLING, Origin, Source, Tag, Which, Worker};
 use crate::conn::{Conn, PipeSpec, Rx, StreamPipe};
 use crate::dialer::Dialer;
@@ -30,7 +30,7 @@ use crate::udp::Hub;
 pub(crate) struct Ep {
     pub(super) owner: Owner,
     pub(super) endpoint: Arc<Endpoint>,
-    pipes: BTreeMap<u64, Weak<dyn Pipe>>,
+    pipes: Pipes,
     pub(super) role: Role,
 }
 
@@ -49,7 +49,7 @@ impl Ep {
     }
 
     pub(super) fn new(owner: Owner, endpoint: Arc<Endpoint>, role: Role) -> Self {
-        Self { owner, endpoint, pipes: BTreeMap::new(), role }
+        Self { owner, endpoint, pipes: Pipes::default(), role }
     }
 
     fn connections_max(&self) -> Option<usize> {
@@ -299,7 +299,7 @@ impl Worker {
             return self.came_to_nothing(id, addr, CloseReason::TooMany { limit });
         }
         let Some(options) = ep.end().map(|end| end.conn().clone()) else { return };
-        let (owner, transport) = (ep.owner.clone(), ep.endpoint.scheme());
+        let owner = ep.owner.clone();
         let Layers { stream, framing, early, .. } = half_open.layers;
         if id != half_open.origin.endpoint {
             // Another listener of the port has accepted it, and tuned it as its own.
@@ -321,7 +321,6 @@ impl Worker {
             info,
             stream,
             framing,
-            limits: options.send,
             driver: Arc::clone(&owner.driver),
             events: Arc::clone(&owner.events),
         });
@@ -330,13 +329,11 @@ impl Worker {
                 pipe.accepted(peer);
                 self.made(origin, Arc::clone(&pipe) as Arc<dyn Pipe>);
                 let entry = conns().register(ConnSpec {
-                    transport,
                     socket: owner.socket,
-                    peer: Some(peer),
                     control: Arc::clone(&pipe) as Arc<dyn ConnControl>,
                 });
                 let rx = Rx::new(framing, options.recv_max, peer, &early);
-                if owner.driver.adopt(Conn { pipe, rx, peer, entry, origin, listed: false }) {
+                if owner.driver.adopt(Conn { pipe, rx, peer, entry, origin }) {
                     self.list(owner.driver);
                 }
             }
@@ -369,7 +366,7 @@ impl Worker {
 
     pub(super) fn conn_ended(&mut self, origin: Origin) {
         let Some(ep) = self.endpoints.get_mut(&origin.endpoint) else { return };
-        if ep.pipes.remove(&origin.serial).is_none() {
+        if !ep.pipes.remove(origin.serial) {
             return;
         }
         if let Role::Dialer(dialer) = &mut ep.role {
@@ -390,7 +387,7 @@ impl Worker {
         for id in ids {
             let Some(mut ep) = self.endpoints.remove(&id) else { continue };
             if matches!(which, Which::One(_)) {
-                ep.pipes.values().for_each(close_pipe);
+                ep.pipes.iter().for_each(close_pipe);
             }
             if let Role::Dialer(dialer) = &mut ep.role
                 && let Some(calling) = dialer.calling.take()

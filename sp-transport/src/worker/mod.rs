@@ -5,6 +5,7 @@ mod datagrams;
 mod dialing;
 mod endpoints;
 mod leases;
+mod pipes;
 
 pub(crate) use command::{Command, Which, WorkerHandle};
 pub(crate) use datagrams::Calling;
