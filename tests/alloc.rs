@@ -1,4 +1,4 @@
-//! Sending and receiving allocate nothing once everything is warm.
+//! Sending and receiving allocate nothing once everything is warm, and connections that are silent take little.
 //!
 //! An allocator counts for all threads of the process, so this binary has a single test. Where something
 //! allocates, the test prints the places.
@@ -10,6 +10,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::future::Future;
+use std::io::{Read, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
@@ -53,6 +55,8 @@ fn a_message_in_steady_state_allocates_nothing() {
     let growth = [Transport::Tcp, Transport::Udp].map(growth_by_connections);
     let over = CYCLES / ROUNDS;
     let _ = writeln!(table, "{growth:?} bytes kept by {over} connections that are over");
+    let silent = bytes_of_a_silent_connection();
+    let _ = writeln!(table, "{silent} bytes for a silent connection");
     for (site, times) in &sites {
         let _ = writeln!(table, "seen {times} times, innermost first:\n{site}");
     }
@@ -62,6 +66,7 @@ fn a_message_in_steady_state_allocates_nothing() {
         growth.iter().all(|bytes| *bytes < KEPT_MAX),
         "connections leave memory behind:\n{table}"
     );
+    assert!(silent < SILENT_MAX, "silent connections take too much:\n{table}");
 }
 
 /// What a case allocated.
@@ -736,6 +741,33 @@ fn growth_by_connections(transport: Transport) -> i64 {
     growth.min().unwrap_or_default()
 }
 
+/// What a connection to a REP takes, of the memory that was asked for, once it has asked and been answered. At the end
+/// the tables are full, as far as their sizes can be known.
+fn bytes_of_a_silent_connection() -> i64 {
+    let rep = Rep::new().expect("REP opens");
+    let listener = rep.listen("tcp://127.0.0.1:0").expect("the address is free");
+    let url = listener.endpoint().to_string();
+    let addr: SocketAddr = url.trim_start_matches("tcp://").parse().expect("it is bound");
+    // Bare ones, so that all that is allocated is the listener's.
+    let mut clients = Vec::with_capacity(SILENT);
+    let mut connect = || {
+        let mut client = TcpStream::connect(addr).expect("somebody listens");
+        client.write_all(b"\0SP\0\0\x30\0\0").expect("a handshake leaves");
+        client.write_all(b"\0\0\0\0\0\0\0\x08\x80\0\0\x01ping").expect("a request leaves");
+        let request = rep.recv_timeout(DEADLINE).expect("the request comes");
+        rep.send(request).expect("there is a request");
+        let mut answer = [0; 8 + 8 + 8];
+        client.read_exact(&mut answer).expect("the reply comes");
+        assert!(answer.ends_with(b"ping"));
+        clients.push(client);
+    };
+    // What the first ones bring about is the socket's own, not theirs.
+    (0..SILENT_FIRST).for_each(|_| connect());
+    let before = LIVE_BYTES.load(Ordering::SeqCst);
+    (SILENT_FIRST..SILENT).for_each(|_| connect());
+    (LIVE_BYTES.load(Ordering::SeqCst) - before) / (SILENT - SILENT_FIRST) as i64
+}
+
 /// The system's allocator, counted.
 struct Counting;
 
@@ -827,6 +859,11 @@ const CYCLES: usize = 1_000;
 const ROUNDS: usize = 5;
 /// Less than 20 bytes for each connection of a round.
 const KEPT_MAX: i64 = 4_000;
+/// Silent connections: few enough for any limit of descriptors, and as many as fit slots that double from 16.
+const SILENT: usize = 16 + 32 + 64 + 128;
+const SILENT_FIRST: usize = 16;
+/// Bytes for each. A hash decides how full nodes of a tree are, which makes a difference of a few.
+const SILENT_MAX: i64 = 850;
 
 /// On each side. Few: a fourth message in a row would wait for company, and the test for it.
 const CONTEXTS: usize = 3;
