@@ -123,7 +123,7 @@ enum What {
     },
     /// Buffers, registries and messages inside one process.
     Pool(Common),
-    /// The patterns' state machines by themselves.
+    /// The patterns' state machines by themselves: for each call, where one sends to many for each delivery.
     Engine {
         /// How many subscribers the publisher has.
         #[arg(long, default_value = "64", value_delimiter = ',', value_parser = positive)]

@@ -51,7 +51,7 @@ fn asked<A: SendEngine + RecvEngine, B: SendEngine + RecvEngine>(
 ) -> f64 {
     let (mut asker, mut answerer) = (Side::<A>::new(1), Side::<B>::new(1));
     let body = vec![7; cell.size];
-    nanos_each(cell.time / PARTS, 1, || {
+    nanos_each(cell.time / PARTS, CALLS_ASKED, || {
         let mut msg = Message::from(&body[..]);
         asker.send(&mut msg, header);
         asker.world.pass_on(&mut answerer);
@@ -82,7 +82,7 @@ fn through<S: Engine, R: RecvEngine>(
 ) -> f64 {
     let mut from = Side::<S>::new(1);
     let body = vec![7; cell.size];
-    nanos_each(cell.time / PARTS, BATCH, || {
+    nanos_each(cell.time / PARTS, CALLS_EACH * BATCH, || {
         for _ in 0..BATCH {
             let mut msg = Message::from(&body[..]);
             send(&mut from, &mut msg);
@@ -216,6 +216,12 @@ impl Effects for World {
 
     fn count(&mut self, _what: Counter) {}
 }
+
+/// A question is sent, arrives and is received, and so is its answer.
+const CALLS_ASKED: usize = 6;
+
+/// A message is sent and received; all of a batch arrive with one call.
+const CALLS_EACH: usize = 2;
 
 /// A round's time is shared by as many figures.
 const PARTS: u32 = 11;

@@ -82,13 +82,13 @@ pub(crate) const POOL_CROSS: Metric = Metric::new("get-put-cross", "ns", Better:
 pub(crate) const PEER_LOOKUP: Metric = Metric::new("peer-lookup", "ns", Better::Lower);
 pub(crate) const PEER_ADD: Metric = Metric::new("peer-add", "ns", Better::Lower);
 pub(crate) const CLONE: Metric = Metric::new("clone-1k", "ns", Better::Lower);
-/// A whole question and answer through both engines.
+/// A call of an engine where questions are asked and answered.
 pub(crate) const ENGINE_REQ_REP: Metric = Metric::new("req-rep", "ns", Better::Lower);
-/// A message through both engines.
+/// A call of an engine where messages are sent and received.
 pub(crate) const ENGINE_PUSH_PULL: Metric = Metric::new("push-pull", "ns", Better::Lower);
 /// A delivery of a message that is published to many.
 pub(crate) const ENGINE_PUB_SUB: Metric = Metric::new("pub-sub", "ns", Better::Lower);
-/// A message through both engines.
+/// The same.
 pub(crate) const ENGINE_PAIR: Metric = Metric::new("pair", "ns", Better::Lower);
 /// The same with a count of hops.
 pub(crate) const ENGINE_PAIR1: Metric = Metric::new("pair1", "ns", Better::Lower);
@@ -98,11 +98,11 @@ pub(crate) const ENGINE_POLY: Metric = Metric::new("pair1-poly", "ns", Better::L
 pub(crate) const ENGINE_BUS: Metric = Metric::new("bus", "ns", Better::Lower);
 /// A delivery to one of many neighbours, and its receipt.
 pub(crate) const ENGINE_STAR: Metric = Metric::new("star", "ns", Better::Lower);
-/// A whole survey of one respondent through both engines.
+/// A call of an engine where one respondent is surveyed.
 pub(crate) const ENGINE_SURVEY: Metric = Metric::new("survey", "ns", Better::Lower);
-/// A whole question and answer through both engines in raw mode.
+/// A call of an engine where questions are asked and answered in raw mode.
 pub(crate) const ENGINE_RAW_REQ_REP: Metric = Metric::new("raw-req-rep", "ns", Better::Lower);
-/// A message through both engines in raw mode, with a count of hops.
+/// A call of an engine where messages with a count of hops are sent and received in raw mode.
 pub(crate) const ENGINE_RAW_PAIR1: Metric = Metric::new("raw-pair1", "ns", Better::Lower);
 
 /// What it says of a workload that `lost` of `of` messages, or deliveries, never came in.

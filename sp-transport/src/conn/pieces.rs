@@ -36,6 +36,15 @@ impl Pieces {
         })
     }
 
+    /// The list for what streams, which others than the thread that writes add to: it stays where it is.
+    pub(crate) fn list_that_stays(&mut self) -> &mut VecDeque<Piece> {
+        let list = self.list();
+        if list.capacity() == 1 {
+            list.reserve(STREAM_PIECES);
+        }
+        list
+    }
+
     /// Leaves the memory with this thread if nothing waits in it. What was made larger stays: it will be needed again,
     /// and by another thread.
     pub(crate) fn put_away(&mut self) {
@@ -65,6 +74,9 @@ impl Piece {
         }
     }
 }
+
+/// What streams is written about as soon as it is committed.
+const STREAM_PIECES: usize = 4;
 
 /// More than one call writes to at a time.
 const SPARES_MAX: usize = 16;

@@ -214,7 +214,7 @@ impl Tx {
             return false;
         }
         let Gathered { frames, messages, bytes, .. } = std::mem::take(held.gathered());
-        queue.pieces.list().push_back(Piece::Held(frames));
+        queue.pieces.list_that_stays().push_back(Piece::Held(frames));
         self.queued(&mut queue, messages, bytes)
     }
 
