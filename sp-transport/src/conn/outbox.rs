@@ -156,8 +156,14 @@ impl Outbox {
         (self.bytes + self.stalled_bytes).max(self.waiting.len() + self.stalled)
     }
 
-    /// How much presses for a delivery: bytes, and the messages themselves, for those may be empty.
+    /// How much presses for somebody to hand it over: what waits, and what a thread that had done its share gave back.
     pub(crate) fn pressing(&self) -> usize {
+        let loaded = self.loaded.bytes() as usize + self.loaded.len() * size_of::<Message>();
+        self.waiting_cost() + loaded
+    }
+
+    /// What waits: bytes, and the messages themselves, for those may be empty.
+    fn waiting_cost(&self) -> usize {
         self.bytes + self.waiting.len() * size_of::<Message>()
     }
 
@@ -166,9 +172,39 @@ impl Outbox {
         if let Some(backlog) = self.backlog {
             // What could not be handed over is as good as there: it cannot be dropped any more.
             let messages = self.waiting.len();
-            return backlog.has_room(messages as u64, self.pressing() as u64);
+            return backlog.has_room(messages as u64, self.waiting_cost() as u64);
         }
         self.waiting.len() + self.stalled < WAITING_MAX
             && self.bytes + self.stalled_bytes < WAITING_BYTES_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sp_core::pipe::Flush;
+
+    use super::*;
+    use crate::conn::{Decision, Turn};
+
+    #[test]
+    fn what_a_thread_gives_back_after_its_share_is_the_next_ones_to_hand_over() {
+        let (mut outbox, mut held) = (Outbox::new(), Held::new());
+        for mut msg in ["1", "2"].map(Message::from) {
+            held.push(&mut msg);
+        }
+        assert!(outbox.commit(&mut held));
+        assert_eq!(outbox.pacer.flush(outbox.pressing(), Flush::Now, false), Decision::Write);
+        let mut load = Batch::new();
+        assert!(outbox.load(&mut load));
+        assert_eq!(outbox.pressing(), 0, "a thread has it");
+        assert_eq!(load.pop().expect("both were loaded"), "1");
+        assert!(outbox.unload(&mut load));
+        assert_eq!(outbox.pacer.writer.handed_over(), Decision::Delegate);
+        let pressing = outbox.pressing();
+        assert_eq!(outbox.pacer.writer.turn(pressing), Turn::Write);
+        assert!(outbox.load(&mut load));
+        assert_eq!(load.pop().expect("it was given back"), "2");
+        assert!(outbox.unload(&mut load) && !outbox.load(&mut load));
+        assert_eq!(outbox.unsent(), 0);
     }
 }
